@@ -1,0 +1,3 @@
+//! A credential broker for container registries.
+
+pub mod model;

@@ -1,0 +1,240 @@
+//! A JSON document as it was sent: order and repeated names kept, text zeroed when dropped.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use zeroize::Zeroizing;
+
+/// A JSON value that may hold secrets.
+///
+/// `serde_json::Value` drops the earlier of two equal names without a word and leaves its text in
+/// freed memory; a body with a password deserves neither.
+#[derive(Clone)]
+pub enum Json {
+    /// `null`.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A number, as serde_json holds it.
+    Number(serde_json::Number),
+    /// A string.
+    Text(Zeroizing<String>),
+    /// An array.
+    List(Vec<Json>),
+    /// An object: its members in the order sent, repeated names included.
+    Object(Vec<(String, Json)>),
+    /// A secret that is stored and stays as it is; stands for it while a patch is merged and can
+    /// not be sent.
+    Kept,
+}
+
+impl Json {
+    /// Parses a whole document.
+    ///
+    /// # Errors
+    /// What serde_json says of the syntax, as line, column and a message without content.
+    pub fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(bytes)
+    }
+
+    /// A string value.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::Text(Zeroizing::new(text.into()))
+    }
+
+    /// What kind of value it is, in JSON's words.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "a boolean",
+            Self::Number(_) => "a number",
+            Self::Text(_) | Self::Kept => "a string",
+            Self::List(_) => "an array",
+            Self::Object(_) => "an object",
+        }
+    }
+
+    /// Applies a merge patch (RFC 7396, section 2) and gives the result.
+    ///
+    /// A name that the patch repeats stays repeated, so that reading it reports the repetition.
+    #[must_use]
+    pub fn merged_with(self, patch: Json) -> Json {
+        let Json::Object(changes) = patch else {
+            return patch;
+        };
+        let mut members = match self {
+            Json::Object(members) => members,
+            _ => Vec::new(),
+        };
+        let mut seen: Vec<String> = Vec::new();
+        for (name, change) in changes {
+            if seen.contains(&name) {
+                members.push((name, change));
+                continue;
+            }
+            seen.push(name.clone());
+            let before = take(&mut members, &name);
+            if !matches!(change, Json::Null) {
+                members.push((name, before.unwrap_or(Json::Null).merged_with(change)));
+            }
+        }
+        Json::Object(members)
+    }
+}
+
+fn take(members: &mut Vec<(String, Json)>, name: &str) -> Option<Json> {
+    let at = members.iter().position(|(known, _)| known == name)?;
+    Some(members.remove(at).1)
+}
+
+impl fmt::Debug for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind())
+    }
+}
+
+impl From<serde_json::Value> for Json {
+    fn from(value: serde_json::Value) -> Self {
+        use serde_json::Value;
+        match value {
+            Value::Null => Self::Null,
+            Value::Bool(value) => Self::Bool(value),
+            Value::Number(value) => Self::Number(value),
+            Value::String(value) => Self::Text(Zeroizing::new(value)),
+            Value::Array(items) => Self::List(items.into_iter().map(Self::from).collect()),
+            Value::Object(members) => Self::Object(
+                members
+                    .into_iter()
+                    .map(|(name, value)| (name, Self::from(value)))
+                    .collect(),
+            ),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(JsonVisitor)
+    }
+}
+
+struct JsonVisitor;
+
+impl<'de> Visitor<'de> for JsonVisitor {
+    type Value = Json;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Json, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
+        Ok(Json::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
+        Ok(Json::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
+        Ok(Json::Number(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Json, E> {
+        Ok(serde_json::Number::from_f64(value).map_or(Json::Null, Json::Number))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Json, E> {
+        Ok(Json::text(value))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Json, E> {
+        Ok(Json::Text(Zeroizing::new(value)))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Json, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = access.next_element()? {
+            items.push(item);
+        }
+        Ok(Json::List(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Json, A::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = access.next_entry()? {
+            members.push(member);
+        }
+        Ok(Json::Object(members))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Json;
+
+    fn json(text: &str) -> Json {
+        Json::parse(text.as_bytes()).expect("the test's document parses")
+    }
+
+    fn plain(value: &Json) -> serde_json::Value {
+        match value {
+            Json::Null => serde_json::Value::Null,
+            Json::Bool(value) => (*value).into(),
+            Json::Number(value) => value.clone().into(),
+            Json::Text(value) => value.as_str().into(),
+            Json::Kept => "<kept>".into(),
+            Json::List(items) => items.iter().map(plain).collect(),
+            Json::Object(members) => members
+                .iter()
+                .map(|(name, value)| (name.clone(), plain(value)))
+                .collect(),
+        }
+    }
+
+    /// The examples of RFC 7396, appendix A.
+    #[test]
+    fn merge_patch_follows_the_rfc() {
+        for (original, patch, result) in [
+            (r#"{"a":"b"}"#, r#"{"a":"c"}"#, r#"{"a":"c"}"#),
+            (r#"{"a":"b"}"#, r#"{"b":"c"}"#, r#"{"a":"b","b":"c"}"#),
+            (r#"{"a":"b"}"#, r#"{"a":null}"#, r#"{}"#),
+            (r#"{"a":"b","b":"c"}"#, r#"{"a":null}"#, r#"{"b":"c"}"#),
+            (r#"{"a":["b"]}"#, r#"{"a":"c"}"#, r#"{"a":"c"}"#),
+            (r#"{"a":"c"}"#, r#"{"a":["b"]}"#, r#"{"a":["b"]}"#),
+            (
+                r#"{"a":{"b":"c"}}"#,
+                r#"{"a":{"b":"d","c":null}}"#,
+                r#"{"a":{"b":"d"}}"#,
+            ),
+            (r#"{"a":[{"b":"c"}]}"#, r#"{"a":[1]}"#, r#"{"a":[1]}"#),
+            (r#"["a","b"]"#, r#"["c","d"]"#, r#"["c","d"]"#),
+            (r#"{"a":"b"}"#, r#"["c"]"#, r#"["c"]"#),
+            (r#"{"a":"foo"}"#, r#"null"#, r#"null"#),
+            (r#"{"a":"foo"}"#, r#""bar""#, r#""bar""#),
+            (r#"{"e":null}"#, r#"{"a":1}"#, r#"{"e":null,"a":1}"#),
+            (r#"[1,2]"#, r#"{"a":"b","c":null}"#, r#"{"a":"b"}"#),
+            (
+                r#"{}"#,
+                r#"{"a":{"bb":{"ccc":null}}}"#,
+                r#"{"a":{"bb":{}}}"#,
+            ),
+        ] {
+            let merged = json(original).merged_with(json(patch));
+            let expected: serde_json::Value =
+                serde_json::from_str(result).expect("the expected document parses");
+            assert_eq!(plain(&merged), expected, "{original} + {patch}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_only_the_kind() {
+        assert_eq!(
+            format!("{:?}", json(r#"{"secret":"hunter2"}"#)),
+            "an object"
+        );
+    }
+}

@@ -1,0 +1,13 @@
+//! Values that cannot be invalid once made. They know nothing of HTTP, SQL or the network.
+
+pub mod account;
+pub mod credential;
+pub mod form;
+pub mod json;
+pub mod labels;
+pub mod mistake;
+pub mod name;
+pub mod pull_secret;
+pub mod registry_path;
+pub mod secret;
+pub mod time;
