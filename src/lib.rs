@@ -1,3 +1,16 @@
-//! A credential broker for container registries.
+//! A credential broker for container registries: credentials are stored once, encrypted, in
+//! PostgreSQL, and rendered on request as the pull secrets that Kubernetes, OpenShift, Docker and
+//! Podman need.
+//!
+//! `docs/architecture.md` says how the parts fit together.
 
+pub mod auth;
+pub mod broker;
+pub mod cli;
+pub mod config;
+pub mod http;
+pub mod jobs;
+pub mod keys;
 pub mod model;
+pub mod render;
+pub mod store;

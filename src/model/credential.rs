@@ -18,7 +18,7 @@ const MOST_SECRET_BYTES: usize = 64 * 1024;
 /// Longest user name or email in bytes.
 const MOST_ACCOUNT_BYTES: usize = 1024;
 /// Longest description in bytes.
-const MOST_DESCRIPTION_BYTES: usize = 4096;
+pub const MOST_DESCRIPTION_BYTES: usize = 4096;
 
 /// The user name that stands for "no user" beside an identity token (the all-zero GUID that Azure's
 /// registry made customary; containers/image and Docker need some user in `auth`).
@@ -52,7 +52,7 @@ impl Kind {
 }
 
 /// A credential without its secrets: everything that may be shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CredentialSpec {
     /// What the account is for.
     pub registry: RegistryPath,
@@ -71,11 +71,12 @@ pub struct CredentialSpec {
     /// For selectors and filters.
     pub labels: Labels,
     /// When the registry stops taking the secret.
+    #[serde(with = "time::serde::rfc3339::option", default)]
     pub expires_at: Option<OffsetDateTime>,
 }
 
 /// The delegated half of a pair. What is left out is as for the registry.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuthServerSpec {
     /// Where clients authenticate.
     pub registry: RegistryPath,

@@ -10,4 +10,5 @@ pub mod name;
 pub mod pull_secret;
 pub mod registry_path;
 pub mod secret;
+pub mod tenant;
 pub mod time;

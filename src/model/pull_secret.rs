@@ -147,17 +147,22 @@ impl ServiceAccounts {
 }
 
 /// Where the Secrets go and who uses them.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct Target {
     /// Namespace of the Secrets; left out of the manifests if there is none.
+    #[schema(value_type = Option<String>, example = "default")]
     pub namespace: Option<Namespace>,
     /// Name of the one Secret of a merged layout.
+    #[schema(value_type = Option<String>, example = "team-pull")]
     pub secret_name: Option<ObjectName>,
     /// Type of the Secrets.
+    #[serde(rename = "type")]
     pub secret_type: SecretType,
-    /// Who pulls.
+    /// Who pulls; `["*"]` means every service account of the namespace.
+    #[schema(value_type = Vec<String>, example = json!(["default"]))]
     pub service_accounts: ServiceAccounts,
     /// Namespaces whose images they may pull from the OpenShift image registry.
+    #[schema(value_type = Vec<String>, example = json!(["project-b"]))]
     pub pull_from: Vec<Namespace>,
     /// Labels of each rendered object, beside [`MANAGED_BY`].
     pub labels: Labels,
@@ -167,10 +172,33 @@ pub struct Target {
     pub immutable: bool,
 }
 
+impl Serialize for ServiceAccounts {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_list().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for ServiceAccounts {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let names = Vec::<String>::deserialize(deserializer)?;
+        match names.first().map(String::as_str) {
+            None => Ok(Self::None),
+            Some("*") => Ok(Self::All),
+            Some(_) => names
+                .iter()
+                .map(|name| ObjectName::parse(name))
+                .collect::<Result<_, _>>()
+                .map(Self::Named)
+                .map_err(|fault| serde::de::Error::custom(fault.detail)),
+        }
+    }
+}
+
 /// A pull secret as written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PullSecretSpec {
-    /// Credentials in list order.
+    /// Credentials in list order. Stored as rows of their own, so that the database guards them.
+    #[serde(skip)]
     pub credentials: Vec<Name>,
     /// Credentials by their labels, all of which must be equal; in order of name, after the list.
     pub selector: Option<Labels>,

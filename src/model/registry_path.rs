@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::Ipv6Addr;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::mistake::Fault;
 
@@ -113,6 +113,16 @@ impl fmt::Display for RegistryPath {
 impl Serialize for RegistryPath {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.text)
+    }
+}
+
+impl<'de> Deserialize<'de> for RegistryPath {
+    /// Reads the normal form back as it was written. Normalising it again would take a namespace
+    /// that is called `v1` for the API prefix.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let host_end = text.find('/').unwrap_or(text.len());
+        Ok(Self { text, host_end })
     }
 }
 

@@ -1,0 +1,6 @@
+//! Who calls, and what they may do.
+
+pub mod caller;
+pub mod permission;
+pub mod role;
+pub mod token;

@@ -1,0 +1,191 @@
+//! Roles and what each may do: the one permission table.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::model::mistake::Fault;
+
+/// What a caller is to a tenant, or to the platform.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Reads everything but secrets.
+    Viewer,
+    /// Renders manifests and reads the pull secrets behind them.
+    Puller,
+    /// Viewer, and writes credentials and pull secrets; never sees a stored secret.
+    Editor,
+    /// Editor, puller, and the tenant's tokens and audit trail.
+    Owner,
+    /// Platform: tenants, keys and the platform's audit trail; no tenant's secrets.
+    Operator,
+    /// Platform: operator, and owner of every tenant.
+    Admin,
+}
+
+/// Something a caller may be allowed to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Ask who one is; any valid caller.
+    WhoAmI,
+    /// List the tenants one has a role in; any valid caller.
+    ListTenants,
+    /// Read a tenant.
+    ReadTenant,
+    /// Create, change and delete tenants.
+    WriteTenant,
+    /// Read credentials without their secrets.
+    ReadCredentials,
+    /// Write, roll back and delete credentials.
+    WriteCredentials,
+    /// Read pull secrets.
+    ReadPullSecrets,
+    /// Write and delete pull secrets.
+    WritePullSecrets,
+    /// Render a stored pull secret.
+    RenderPullSecret,
+    /// Render any credential, or any set of them.
+    RenderAnything,
+    /// Make what holds no secret: image-puller bindings and service account links.
+    Link,
+    /// Create, read and revoke a tenant's tokens.
+    ManageTokens,
+    /// Read a tenant's audit trail.
+    ReadAudit,
+    /// Create, read and revoke the platform's tokens.
+    ManagePlatformTokens,
+    /// Read the platform's audit trail.
+    ReadPlatformAudit,
+}
+
+impl Role {
+    /// Every role, weakest first.
+    pub const ALL: [Self; 6] = [
+        Self::Viewer,
+        Self::Puller,
+        Self::Editor,
+        Self::Owner,
+        Self::Operator,
+        Self::Admin,
+    ];
+
+    /// Whether the role is held on the platform, not in a tenant.
+    pub fn is_platform(self) -> bool {
+        matches!(self, Self::Operator | Self::Admin)
+    }
+
+    /// The permission table.
+    pub fn allows(self, action: Action) -> bool {
+        use Action as A;
+        let any = matches!(action, A::WhoAmI | A::ListTenants);
+        let view = matches!(
+            action,
+            A::ReadTenant | A::ReadCredentials | A::ReadPullSecrets | A::Link
+        );
+        let pull = matches!(
+            action,
+            A::ReadTenant | A::ReadPullSecrets | A::Link | A::RenderPullSecret | A::RenderAnything
+        );
+        let edit = matches!(action, A::WriteCredentials | A::WritePullSecrets);
+        let own = matches!(action, A::ManageTokens | A::ReadAudit);
+        let operate = matches!(action, A::ReadTenant | A::WriteTenant | A::ReadPlatformAudit);
+        any || match self {
+            Self::Viewer => view,
+            Self::Puller => pull,
+            Self::Editor => view || edit,
+            Self::Owner => view || edit || pull || own,
+            Self::Operator => operate,
+            Self::Admin => true,
+        }
+    }
+
+    /// Whether everything that `other` allows is allowed here too: nobody grants more than they
+    /// hold.
+    pub fn covers(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Admin, _) | (Self::Operator, Self::Operator) => true,
+            (Self::Owner, other) => !other.is_platform(),
+            (Self::Editor, other) => matches!(other, Self::Editor | Self::Viewer),
+            (mine, other) => mine == other,
+        }
+    }
+
+    /// The role as the API spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Puller => "puller",
+            Self::Editor => "editor",
+            Self::Owner => "owner",
+            Self::Operator => "operator",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// Reads the API's spelling.
+    ///
+    /// # Errors
+    /// `invalid-role` that lists the six.
+    pub fn parse(text: &str) -> Result<Self, Fault> {
+        Self::ALL
+            .into_iter()
+            .find(|role| role.as_str() == text)
+            .ok_or_else(|| {
+                Fault::new(
+                    "invalid-role",
+                    "expected viewer, puller, editor or owner in a tenant, operator or admin on the platform",
+                )
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ACTIONS: [Action; 15] = [
+        Action::WhoAmI,
+        Action::ListTenants,
+        Action::ReadTenant,
+        Action::WriteTenant,
+        Action::ReadCredentials,
+        Action::WriteCredentials,
+        Action::ReadPullSecrets,
+        Action::WritePullSecrets,
+        Action::RenderPullSecret,
+        Action::RenderAnything,
+        Action::Link,
+        Action::ManageTokens,
+        Action::ReadAudit,
+        Action::ManagePlatformTokens,
+        Action::ReadPlatformAudit,
+    ];
+
+    #[test]
+    fn covering_a_role_means_allowing_all_it_allows() {
+        for mine in Role::ALL {
+            for other in Role::ALL {
+                let all = ACTIONS
+                    .into_iter()
+                    .all(|action| mine.allows(action) || !other.allows(action));
+                assert!(all || !mine.covers(other), "{mine:?} covers {other:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_pullers_owners_and_admins_render() {
+        for role in Role::ALL {
+            let expected = matches!(role, Role::Puller | Role::Owner | Role::Admin);
+            assert_eq!(role.allows(Action::RenderPullSecret), expected, "{role:?}");
+            assert_eq!(role.allows(Action::RenderAnything), expected, "{role:?}");
+        }
+    }
+
+    #[test]
+    fn an_operator_sees_nothing_inside_a_tenant() {
+        for action in [Action::ReadCredentials, Action::ReadPullSecrets, Action::ManageTokens, Action::ReadAudit] {
+            assert!(!Role::Operator.allows(action), "{action:?}");
+        }
+    }
+}

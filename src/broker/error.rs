@@ -1,0 +1,112 @@
+//! Why a use case did not do what was asked.
+
+use crate::keys::KeyError;
+use crate::model::mistake::Mistake;
+
+/// The broker's answer when it is not the one hoped for.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No valid token.
+    #[error("no valid token")]
+    Unauthenticated,
+    /// Too small a role.
+    #[error("{0}")]
+    Forbidden(&'static str),
+    /// It does not exist, or not for this caller.
+    #[error("not found")]
+    NotFound,
+    /// The request is understood and wrong: all its mistakes.
+    #[error("the request has mistakes")]
+    Invalid(Vec<Mistake>),
+    /// Two accounts claim one registry path.
+    #[error("{detail}")]
+    RegistryPathConflict {
+        /// Names both credentials and the path.
+        detail: String,
+        /// One entry a conflict.
+        errors: Vec<Mistake>,
+    },
+    /// Something else still needs it.
+    #[error("{0}")]
+    InUse(String),
+    /// It cannot be done in the current state.
+    #[error("{0}")]
+    Conflict(String),
+    /// `If-Match` or `If-None-Match` does not hold.
+    #[error("{0}")]
+    PreconditionFailed(&'static str),
+    /// The database or the keys cannot be reached.
+    #[error("unavailable: {0}")]
+    Unavailable(String),
+    /// A defect, or a stored secret that does not open. The text goes to the log only.
+    #[error("internal: {0}")]
+    Internal(String),
+}
+
+/// What a use case gives.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// One mistake.
+    pub fn invalid(mistake: Mistake) -> Self {
+        Self::Invalid(vec![mistake])
+    }
+}
+
+impl From<Vec<Mistake>> for Error {
+    fn from(mistakes: Vec<Mistake>) -> Self {
+        Self::Invalid(mistakes)
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        if is_passing(&error) {
+            Self::Unavailable(error.to_string())
+        } else {
+            Self::Internal(error.to_string())
+        }
+    }
+}
+
+/// Whether trying again later may help: no connection, a server that is starting, stopping, full or
+/// failed over, and transactions that lost against another.
+fn is_passing(error: &sqlx::Error) -> bool {
+    use sqlx::Error as E;
+    match error {
+        E::Io(_) | E::Tls(_) | E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed | E::BeginFailed => true,
+        // A connection that broke in the middle of an answer shows as a protocol error.
+        E::Protocol(_) => true,
+        E::Database(error) => error.code().is_some_and(|code| is_passing_state(&code)),
+        _ => false,
+    }
+}
+
+/// Classes and codes of PostgreSQL's appendix A: connection exceptions (08), insufficient resources
+/// (53), operator intervention (57), system errors (58), lost transactions (40), no login (28) and
+/// a read-only server after a fail-over (25006).
+fn is_passing_state(code: &str) -> bool {
+    ["08", "53", "57", "58", "40", "28"].iter().any(|class| code.starts_with(class))
+        || matches!(code, "25006" | "3D000")
+}
+
+impl From<KeyError> for Error {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Database(error) => error.into(),
+            KeyError::UnknownKek(_) | KeyError::File { .. } => Self::Unavailable(error.to_string()),
+            error => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+impl From<serde_json::Error> for Error {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Internal(format!("a stored document does not read: {error}"))
+    }
+}
+
+/// For enumerations and names that the program itself wrote into the database.
+pub(super) fn stored<T, E>(value: std::result::Result<T, E>) -> Result<T> {
+    value.map_err(|_| Error::Internal("a stored value is not valid".into()))
+}

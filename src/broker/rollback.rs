@@ -1,0 +1,72 @@
+//! Making a former version of a credential current again.
+
+use super::idempotency::{Answer, Claim, Once};
+use super::view::CredentialView;
+use super::{Broker, Error, Result, Scope};
+use crate::model::credential::CredentialSpec;
+use crate::model::form::{self, Form};
+use crate::model::json::Json;
+use crate::model::mistake::{Fault, Mistake};
+use crate::model::name::Name;
+use crate::store::{credential_versions, credentials};
+
+/// Which version to make current.
+#[derive(Debug, Clone, Copy)]
+pub struct Rollback {
+    version: i64,
+}
+
+impl Rollback {
+    /// Reads `{"version": 2}`.
+    ///
+    /// # Errors
+    /// All mistakes at once.
+    pub fn read(document: Json) -> std::result::Result<Self, Vec<Mistake>> {
+        let mut form = Form::new(document, "");
+        let version = form.required("version", |value| {
+            let number = form::whole_number(value)?;
+            i64::try_from(number)
+                .ok()
+                .filter(|number| *number > 0)
+                .ok_or_else(|| Fault::new("out-of-range", "expected the number of a version"))
+        });
+        form.finish(version.map(|version| Self { version }))
+    }
+}
+
+impl Broker {
+    /// Makes a kept version current again, as a new version. It is one that was written here, so no
+    /// secret meets a host that it did not meet before.
+    pub async fn roll_back(&self, scope: &Scope, name: &Name, rollback: Rollback, once: Option<&Once>) -> Result<Answer> {
+        let mut tx = self.begin().await?;
+        let claim = self.claim(&mut tx, scope, once).await?;
+        if let Claim::Replay(answer) = claim {
+            return Ok(answer);
+        }
+        self.enter_as_writer(&mut tx, scope).await?;
+        let tenant = scope.tenant()?.id;
+        let row = credentials::by_name(&mut tx, tenant, name.as_str()).await?.ok_or(Error::NotFound)?;
+        let gone = || Error::invalid(Fault::new("unknown-version", "this version is not kept").at("/version"));
+        let wanted = credential_versions::get(&mut tx, row.id, rollback.version).await?.ok_or_else(gone)?;
+        let row = if rollback.version == row.version {
+            row
+        } else {
+            let spec: CredentialSpec = serde_json::from_str(&wanted.document)?;
+            let secrets = self.open_secrets(&mut tx, tenant, &wanted).await?;
+            let current = credential_versions::get(&mut tx, row.id, row.version).await?;
+            let current = current.ok_or_else(|| Error::Internal("a credential lacks its current version".into()))?;
+            let old = self.open_secrets(&mut tx, tenant, &current).await?;
+            self.store_version(&mut tx, scope, name, Some((row, old)), &spec, &secrets).await?
+        };
+        let view = CredentialView::from_row(row)?;
+        let answer = Answer {
+            status: 200,
+            location: None,
+            etag: Some(format!("\"{}\"", view.version)),
+            body: serde_json::to_string(&view)?,
+        };
+        self.keep_answer(&mut tx, &claim, &answer).await?;
+        tx.commit().await?;
+        Ok(answer)
+    }
+}

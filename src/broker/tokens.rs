@@ -1,0 +1,337 @@
+//! Tokens: creating, listing, revoking.
+
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use ipnet::IpNet;
+use serde::Serialize;
+use sqlx::{PgConnection, PgPool};
+use time::{Duration, OffsetDateTime};
+use utoipa::ToSchema;
+use uuid::Uuid;
+use zeroize::{Zeroize, Zeroizing};
+
+use super::audit::Deed;
+use super::idempotency::{Answer, Claim, Once};
+use super::{Broker, Error, Result, Scope};
+use crate::auth::role::Role;
+use crate::auth::token::Token;
+use crate::model::form::{self, Form};
+use crate::model::json::Json;
+use crate::model::mistake::{Fault, Mistake};
+use crate::model::name::Name;
+use crate::store::audit_events::{self, AuditRow};
+use crate::store::tokens::{self, TokenRow};
+use crate::store::Slice;
+
+/// Longest life of a token: ten years, in seconds.
+const LONGEST_LIFE: u64 = 10 * 366 * 24 * 60 * 60;
+/// Most pull secrets or networks that a token is limited to.
+const MOST_LIMITS: usize = 500;
+
+/// A token as it is asked for.
+#[derive(Debug, Clone)]
+pub struct TokenWrite {
+    /// Its name.
+    pub name: Name,
+    /// What it may do.
+    pub role: Role,
+    /// When it ends.
+    pub ends: Ends,
+    /// The pull secrets that it is limited to.
+    pub pull_secrets: Option<Vec<Name>>,
+    /// The networks that it is limited to.
+    pub networks: Option<Vec<IpNet>>,
+}
+
+/// When a token ends.
+#[derive(Debug, Clone, Copy)]
+pub enum Ends {
+    /// When it is revoked.
+    Never,
+    /// So long after it was made.
+    After(Duration),
+    /// At this time.
+    At(OffsetDateTime),
+}
+
+impl TokenWrite {
+    /// Reads a token as asked for (`POST …/tokens`).
+    ///
+    /// # Errors
+    /// All mistakes at once.
+    pub fn read(document: Json) -> std::result::Result<Self, Vec<Mistake>> {
+        let mut form = Form::new(document, "");
+        let name = form.required("name", form::parsed(Name::parse));
+        let role = form.required("role", form::parsed(Role::parse));
+        let ends = read_end(&mut form);
+        let pull_secrets = form.list("pull_secrets", |item| form::parsed(Name::parse)(item));
+        let networks = form.list("networks", |item| form::parsed(parse_network)(item));
+        limits_nothing(&mut form, "pull_secrets", pull_secrets.as_ref().map(Vec::len));
+        limits_nothing(&mut form, "networks", networks.as_ref().map(Vec::len));
+        if pull_secrets.is_some() && role.is_some_and(|role| role != Role::Puller) {
+            form.report("pull_secrets", Fault::new("not-allowed", "only a puller is limited to pull secrets"));
+        }
+        let write = name.zip(role).map(|(name, role)| Self { name, role, ends, pull_secrets, networks });
+        form.finish(write)
+    }
+}
+
+fn limits_nothing(form: &mut Form, field: &str, count: Option<usize>) {
+    match count {
+        Some(0) => form.report(field, Fault::new("required", "an empty list would allow nothing; leave it out for no limit")),
+        Some(count) if count > MOST_LIMITS => form.report(field, Fault::new("too-many", format!("at most {MOST_LIMITS}"))),
+        _ => {}
+    }
+}
+
+fn read_end(form: &mut Form) -> Ends {
+    let after = form.optional("expires_in", |value| {
+        let seconds = form::whole_number(value)?;
+        if (1..=LONGEST_LIFE).contains(&seconds) {
+            Ok(Duration::seconds(seconds.cast_signed()))
+        } else {
+            Err(Fault::new("out-of-range", format!("expected 1 to {LONGEST_LIFE} seconds")))
+        }
+    });
+    let at = form.optional("expires_at", form::time);
+    match (after, at) {
+        (Some(_), Some(_)) => {
+            form.report("expires_at", Fault::new("not-allowed", "give expires_in or expires_at, not both"));
+            Ends::Never
+        }
+        (Some(after), None) => Ends::After(after),
+        (None, Some(at)) => Ends::At(at),
+        (None, None) => Ends::Never,
+    }
+}
+
+/// Reads a network in CIDR form, or one address.
+fn parse_network(text: &str) -> std::result::Result<IpNet, Fault> {
+    let address = || text.parse().ok().map(|address: std::net::IpAddr| IpNet::from(address.to_canonical()));
+    text.parse::<IpNet>()
+        .ok()
+        .or_else(address)
+        .map(|network| network.trunc())
+        .ok_or_else(|| Fault::new("invalid-network", "expected a network such as 192.0.2.0/24"))
+}
+
+/// A token, without the token.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TokenView {
+    /// Its id.
+    pub id: Uuid,
+    /// Its name.
+    #[schema(example = "ci")]
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// The pull secrets that it is limited to; null means all.
+    pub pull_secrets: Option<Vec<String>>,
+    /// The networks that it is limited to; null means all.
+    pub networks: Option<Vec<String>>,
+    /// When it ends; null means when it is revoked.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub expires_at: Option<OffsetDateTime>,
+    /// When it was revoked.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub revoked_at: Option<OffsetDateTime>,
+    /// When it was last used, to the minute.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub last_used_at: Option<OffsetDateTime>,
+    /// Who made it: kind, id and name.
+    #[schema(value_type = Object)]
+    pub created_by: serde_json::Value,
+    /// When it was made.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+}
+
+/// A new token: the only answer that ever holds it.
+#[derive(Serialize, ToSchema)]
+pub struct NewTokenView {
+    /// The token. It is shown once.
+    #[schema(example = "rgc_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefg000000")]
+    pub token: String,
+    /// What is stored of it.
+    #[serde(flatten)]
+    pub view: TokenView,
+}
+
+impl Drop for NewTokenView {
+    fn drop(&mut self) {
+        self.token.zeroize();
+    }
+}
+
+impl TokenView {
+    fn from_row(row: TokenRow) -> Result<Self> {
+        Ok(Self {
+            id: row.id,
+            name: row.name,
+            role: super::error::stored(Role::parse(&row.role))?,
+            pull_secrets: row.pull_secrets,
+            networks: row.networks,
+            expires_at: row.expires_at,
+            revoked_at: row.revoked_at,
+            last_used_at: row.last_used_at,
+            created_by: serde_json::from_str(&row.created_by)?,
+            created_at: row.created_at,
+        })
+    }
+}
+
+impl Broker {
+    /// Creates a token of the scope's tenant, or of the platform without one.
+    pub async fn create_token(&self, scope: &Scope, write: &TokenWrite, once: Option<&Once>) -> Result<Answer> {
+        let mut tx = self.begin().await?;
+        let claim = self.claim(&mut tx, scope, once).await?;
+        if let Claim::Replay(answer) = claim {
+            return Ok(answer);
+        }
+        check_grant(scope, write)?;
+        let tenant = scope.tenant.as_ref().map(|tenant| tenant.id);
+        let created_by = serde_json::to_string(&scope.caller.actor())?;
+        let (token, row) = insert_token(&mut tx, tenant, write, created_by, self.now()).await?;
+        let target = format!("tokens/{}", row.name);
+        let detail = Some(serde_json::json!({"id": row.id, "role": row.role}));
+        self.note(&mut tx, scope, Deed { action: "token.create", target: &target, version: None, detail }).await?;
+        let prefix = scope.tenant.as_ref().map_or_else(String::new, |tenant| format!("/tenants/{}", tenant.name));
+        let location = format!("/v1{prefix}/tokens/{}", row.id);
+        let view = NewTokenView { token: token.secret().expose().to_owned(), view: TokenView::from_row(row)? };
+        let answer = Answer { status: 201, location: Some(location), etag: None, body: serde_json::to_string(&view)? };
+        self.keep_answer(&mut tx, &claim, &answer).await?;
+        tx.commit().await?;
+        Ok(answer)
+    }
+
+    /// Tokens of the scope's tenant, or of the platform, in order of creation.
+    pub async fn token_page(&self, scope: &Scope, slice: &Slice<Uuid>) -> Result<Vec<TokenView>> {
+        let mut tx = self.begin().await?;
+        let tenant = scope.tenant.as_ref().map(|tenant| tenant.id);
+        let rows = tokens::page(&mut tx, tenant, slice).await?;
+        rows.into_iter().map(TokenView::from_row).collect()
+    }
+
+    /// One token, by id or by name.
+    pub async fn token(&self, scope: &Scope, id_or_name: &str) -> Result<TokenView> {
+        let mut tx = self.begin().await?;
+        TokenView::from_row(find(&mut tx, scope, id_or_name).await?)
+    }
+
+    /// Revokes a token; it is refused from the next request on.
+    pub async fn revoke_token(&self, scope: &Scope, id_or_name: &str) -> Result<()> {
+        let mut tx = self.begin().await?;
+        let row = find(&mut tx, scope, id_or_name).await?;
+        if row.revoked_at.is_none() {
+            tokens::revoke(&mut tx, row.id, self.now()).await?;
+            let target = format!("tokens/{}", row.name);
+            let detail = Some(serde_json::json!({"id": row.id}));
+            self.note(&mut tx, scope, Deed { action: "token.revoke", target: &target, version: None, detail }).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+}
+
+/// Creates a platform token straight on the database, for the first start and for emergencies. It
+/// needs no keys, so it works when they do not.
+///
+/// # Errors
+/// `Conflict` if a live token has the name.
+pub async fn bootstrap_token(pool: &PgPool, now: OffsetDateTime, write: &TokenWrite, by: &str) -> Result<Token> {
+    let now = crate::model::time::to_microseconds(now);
+    let mut tx = pool.begin().await?;
+    let actor = serde_json::json!({"kind": "command", "id": Uuid::nil(), "name": by}).to_string();
+    let (token, row) = insert_token(&mut tx, None, write, actor.clone(), now).await?;
+    let event = AuditRow {
+        id: Uuid::now_v7(),
+        at: now,
+        tenant_id: None,
+        tenant: None,
+        actor,
+        source: None,
+        action: "token.create".into(),
+        target: format!("tokens/{}", row.name),
+        target_version: None,
+        outcome: "success".into(),
+        detail: Some(serde_json::json!({"id": row.id, "role": row.role}).to_string()),
+        request_id: Uuid::now_v7(),
+    };
+    audit_events::insert(&mut tx, &event).await?;
+    tx.commit().await?;
+    Ok(token)
+}
+
+async fn insert_token(
+    conn: &mut PgConnection,
+    tenant: Option<Uuid>,
+    write: &TokenWrite,
+    created_by: String,
+    now: OffsetDateTime,
+) -> Result<(Token, TokenRow)> {
+    let token = new_token()?;
+    let row = TokenRow {
+        id: Uuid::now_v7(),
+        tenant_id: tenant,
+        name: write.name.to_string(),
+        role: write.role.as_str().to_owned(),
+        pull_secrets: write.pull_secrets.as_ref().map(|names| names.iter().map(Name::to_string).collect()),
+        networks: write.networks.as_ref().map(|nets| nets.iter().map(IpNet::to_string).collect()),
+        expires_at: match write.ends {
+            Ends::Never => None,
+            Ends::After(after) => Some(now + after),
+            Ends::At(at) => Some(at),
+        },
+        revoked_at: None,
+        last_used_at: None,
+        created_by,
+        created_at: now,
+        tenant: None,
+    };
+    if tokens::insert(conn, &row, &token.hash().0).await? {
+        Ok((token, row))
+    } else {
+        Err(Error::Conflict(format!("there is a token {} already; revoke it first", write.name)))
+    }
+}
+
+async fn find(conn: &mut PgConnection, scope: &Scope, id_or_name: &str) -> Result<TokenRow> {
+    let tenant = scope.tenant.as_ref().map(|tenant| tenant.id);
+    let by_id = match Uuid::try_parse(id_or_name) {
+        Ok(id) => tokens::by_id(conn, tenant, id).await?,
+        Err(_) => None,
+    };
+    match by_id {
+        Some(row) => Ok(row),
+        None => {
+            let name = Name::parse(id_or_name).map_err(|_| Error::NotFound)?;
+            tokens::by_name(conn, tenant, name.as_str()).await?.ok_or(Error::NotFound)
+        }
+    }
+}
+
+/// Nobody grants more than they hold, nor from more places.
+fn check_grant(scope: &Scope, write: &TokenWrite) -> Result<()> {
+    let at = |pointer: &str, detail: &str| Error::invalid(Fault::new("not-allowed", detail).at(pointer));
+    match (write.role.is_platform(), scope.tenant.is_some()) {
+        (true, true) => return Err(at("/role", "expected viewer, puller, editor or owner in a tenant")),
+        (false, false) => return Err(at("/role", "expected operator or admin on the platform")),
+        _ => {}
+    }
+    if !scope.caller.grant.role().covers(write.role) {
+        return Err(Error::Forbidden("nobody grants more than they hold"));
+    }
+    if let Some(mine) = &scope.caller.networks {
+        let within = |network: &IpNet| mine.iter().any(|own| own.contains(network));
+        if !write.networks.as_ref().is_some_and(|networks| networks.iter().all(within)) {
+            return Err(Error::Forbidden("a token that is limited to networks grants none beyond them"));
+        }
+    }
+    Ok(())
+}
+
+fn new_token() -> Result<Token> {
+    let mut bits = Zeroizing::new([0; 32]);
+    SystemRandom::new()
+        .fill(bits.as_mut_slice())
+        .map_err(|_| Error::Internal("the system gives no random bits".into()))?;
+    Ok(Token::from_random(&bits))
+}

@@ -1,0 +1,165 @@
+//! The command line: one file a subcommand, each only wiring.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, Texts};
+
+
+mod keys;
+mod logging;
+mod migrate;
+mod openapi;
+mod run;
+mod serve;
+mod token;
+
+/// A credential broker for container registries.
+#[derive(Debug, Parser)]
+#[command(name = "regcred", version, about, arg_required_else_help = true, disable_help_subcommand = true)]
+struct Cli {
+    /// Settings file; the environment and flags stand over it.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run everything here, with a private PostgreSQL below the data directory.
+
+    /// Serve the API in production.
+    Serve(serve::ServeArgs),
+    /// Apply the database migrations.
+    Migrate,
+    /// Make a token straight on the database.
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// Look after the key-encryption key.
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
+    /// Print the OpenAPI document.
+    Openapi(openapi::OpenapiArgs),
+}
+
+/// Flags of the commands that serve. Each stands over its variable.
+#[derive(Debug, Args)]
+struct ServingFlags {
+    /// Address of the API [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Address of /metrics; without it there are none.
+    #[arg(long, value_name = "ADDRESS")]
+    metrics_listen: Option<String>,
+    /// PEM file with the certificate chain.
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<String>,
+    /// PEM file with the certificate's key.
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<String>,
+    /// Filter of log lines, such as info or regcred=debug.
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+    /// json or text.
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// Networks that outgoing requests may reach beside public addresses.
+    #[arg(long, value_name = "CIDRS")]
+    allow_networks: Option<String>,
+    /// PEM file with extra trusted CAs for registries and issuers.
+    #[arg(long, value_name = "FILE")]
+    ca_bundle: Option<String>,
+}
+
+impl ServingFlags {
+    fn texts(self) -> Texts {
+        [
+            ("listen", self.listen),
+            ("metrics_listen", self.metrics_listen),
+            ("tls_cert", self.tls_cert),
+            ("tls_key", self.tls_key),
+            ("log", self.log),
+            ("log_format", self.log_format),
+            ("allow_networks", self.allow_networks),
+            ("ca_bundle", self.ca_bundle),
+        ]
+        .into_iter()
+        .filter_map(|(key, value)| value.map(|value| (key, value)))
+        .collect()
+    }
+}
+
+/// Runs the command line and gives its exit code: 0 success, 1 failure, 2 usage.
+pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    match execute(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Help goes to standard output; a mistake to standard error, in one line.
+fn usage(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let _ = error.print();
+            ExitCode::SUCCESS
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+            ExitCode::from(2)
+        }
+        _ => {
+            let text = error.render().to_string();
+            let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+            complain(lines.join("; ").trim_start_matches("error: "));
+            ExitCode::from(2)
+        }
+    }
+}
+
+#[allow(clippy::print_stderr, reason = "the one place that tells of a failed command")]
+fn complain(text: &str) {
+    eprintln!("regcred: {}", text.replace('\n', " "));
+}
+
+/// Prints a command's result.
+#[allow(clippy::print_stdout, reason = "the one place that prints a command's result")]
+fn say(text: &str) {
+    println!("{text}");
+}
+
+fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
+    let Cli { config, command } = cli;
+    let load = |flags: Texts| Config::load(flags, std::env::vars_os().filter_map(text_pair), config.as_deref());
+    match command {
+
+        Command::Serve(args) => serve::run(load(args.texts())?),
+        Command::Migrate => migrate::run(&load(Texts::new())?),
+        Command::Token(command) => token::run(&command, &load(Texts::new())?),
+        Command::Keys(command) => keys::run(&command),
+        Command::Openapi(args) => openapi::run(&args),
+    }?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A variable whose name or value is not UTF-8 is none of ours.
+fn text_pair((name, value): (OsString, OsString)) -> Option<(String, String)> {
+    Some((name.into_string().ok()?, value.into_string().ok()?))
+}
+
+/// A runtime for commands that talk to the database.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}

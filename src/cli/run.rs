@@ -1,0 +1,107 @@
+//! What `serve` and `dev` share: the application, its listeners, its end.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use sqlx::PgPool;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::broker::Broker;
+use crate::config::{Config, TlsFiles};
+use crate::http::router::{self, MetricsPlace};
+use crate::http::server::Front;
+use crate::http::{App, metrics::Metrics};
+use crate::jobs;
+use crate::keys::keyring::Keyring;
+use crate::keys::provider::Provider;
+
+/// How long jobs may take to end.
+const JOBS_END_WITHIN: Duration = Duration::from_secs(5);
+
+/// The application over a database and its keys.
+pub(super) fn app(pool: PgPool, provider: Provider) -> App {
+    let clock = Arc::new(|| SystemTime::now().into());
+    let keyring = Arc::new(Keyring::new(provider));
+    App { broker: Broker::new(pool, keyring, clock), metrics: Arc::new(Metrics::default()) }
+}
+
+/// Serves until SIGTERM, Ctrl-C or `stop_now`; requests under way are ended first.
+pub(super) async fn until_stopped(config: &Config, app: App, stop_now: Arc<Notify>) -> anyhow::Result<()> {
+    let fronts = listen(config, &app).await?;
+    serve(fronts, app, stop_now).await
+}
+
+/// Opens the listeners.
+pub(super) async fn listen(config: &Config, app: &App) -> anyhow::Result<Vec<Front>> {
+    let tls = config.tls.as_ref().map(acceptor).transpose()?;
+    let place = if config.metrics_listen == Some(config.listen) { MetricsPlace::Public } else { MetricsPlace::Elsewhere };
+    let mut fronts = vec![Front {
+        listener: bind(config.listen, "--listen").await?,
+        tls,
+        router: router::public(app.clone(), place),
+    }];
+    if let Some(address) = config.metrics_listen.filter(|address| *address != config.listen) {
+        let listener = bind(address, "--metrics-listen").await?;
+        fronts.push(Front { listener, tls: None, router: router::metrics_only(app.clone()) });
+    }
+    for front in &fronts {
+        tracing::info!(address = %front.listener.local_addr()?, "listening");
+    }
+    Ok(fronts)
+}
+
+/// Serves on listeners that are open.
+pub(super) async fn serve(fronts: Vec<Front>, app: App, stop_now: Arc<Notify>) -> anyhow::Result<()> {
+    let (stop, stopped) = watch::channel(false);
+    let mut serving = JoinSet::new();
+    for front in fronts {
+        serving.spawn(front.serve(stopped.clone()));
+    }
+    let jobs = tokio::spawn(jobs::run(app.broker.clone(), stopped));
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+        () = stop_now.notified() => {}
+    }
+    tracing::info!("stopping: no new connections; requests under way are ended");
+    stop.send_replace(true);
+    while serving.join_next().await.is_some() {}
+    if tokio::time::timeout(JOBS_END_WITHIN, jobs).await.is_err() {
+        tracing::warn!("a job did not end in time");
+    }
+    app.broker.pool().close().await;
+    Ok(())
+}
+
+async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address}; stop what uses it, or choose another address with {flag}")
+    })
+}
+
+fn acceptor(files: &TlsFiles) -> anyhow::Result<TlsAcceptor> {
+    let shown = files.cert.display();
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_reader_iter(BufReader::new(File::open(&files.cert).with_context(|| format!("cannot read {shown}"))?))
+        .collect::<Result<_, _>>()
+        .with_context(|| format!("{shown} is no PEM file of certificates"))?;
+    let key = PrivateKeyDer::from_pem_file(&files.key)
+        .with_context(|| format!("{} is no PEM file of a private key", files.key.display()))?;
+    let mut config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .with_context(|| format!("{shown} and its key do not fit together"))?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}

@@ -1,0 +1,44 @@
+//! `regcred serve`.
+
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::{ServingFlags, logging, run, runtime};
+use crate::config::{Config, Texts};
+use crate::keys::provider::Provider;
+use crate::store::database;
+
+/// Most connections to the database that one replica holds.
+const MOST_CONNECTIONS: u32 = 20;
+
+/// Flags of `serve`.
+#[derive(Debug, Args)]
+pub(super) struct ServeArgs {
+    /// File of the local key-encryption key.
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<String>,
+    #[command(flatten)]
+    serving: ServingFlags,
+}
+
+impl ServeArgs {
+    pub(super) fn texts(self) -> Texts {
+        let mut texts = self.serving.texts();
+        texts.extend(self.key_file.map(|file| ("key_file", file)));
+        texts
+    }
+}
+
+pub(super) fn run(config: Config) -> anyhow::Result<()> {
+    logging::start(&config)?;
+    let url = config.database_url()?.clone();
+    let provider = Provider::local(config.key_file()?)?;
+    runtime()?.block_on(async {
+        let pool = database::pool(url.expose(), MOST_CONNECTIONS)?;
+        database::check(&pool).await?;
+        let app = run::app(pool, provider);
+        app.broker.check_ready().await?;
+        run::until_stopped(&config, app, Arc::default()).await
+    })
+}

@@ -1,0 +1,362 @@
+//! Configuration: the one place that reads flags, the environment and `regcred.toml`.
+//!
+//! Flags stand over the environment, the environment over the file. An unknown key or variable is
+//! an error that names it: a misspelt setting must not be a silent default.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use ipnet::IpNet;
+
+use crate::model::secret::SecretText;
+
+/// Every setting: its key in the file, its variable, what it is.
+const SETTINGS: [(&str, &str); 10] = [
+    ("database_url", "DATABASE_URL"),
+    ("listen", "REGCRED_LISTEN"),
+    ("metrics_listen", "REGCRED_METRICS_LISTEN"),
+    ("key_file", "REGCRED_KEY_FILE"),
+    ("tls_cert", "REGCRED_TLS_CERT"),
+    ("tls_key", "REGCRED_TLS_KEY"),
+    ("log", "REGCRED_LOG"),
+    ("log_format", "REGCRED_LOG_FORMAT"),
+    ("allow_networks", "REGCRED_ALLOW_NETWORKS"),
+    ("ca_bundle", "REGCRED_CA_BUNDLE"),
+];
+
+/// Variables of the client-side commands. A shell that has them set may start a server too.
+const CLIENT_VARIABLES: [&str; 4] = ["REGCRED_URL", "REGCRED_TENANT", "REGCRED_PULL_SECRET", "REGCRED_TOKEN_FILE"];
+
+const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
+
+/// Why the configuration cannot be used. Never holds a value, which may be a secret.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ConfigError {
+    /// A key of the file that there is not.
+    #[error("{file}: unknown key `{key}`; known are {known}")]
+    UnknownKey {
+        /// The file.
+        file: String,
+        /// The key.
+        key: String,
+        /// All keys.
+        known: String,
+    },
+    /// A `REGCRED_` variable that there is not.
+    #[error("unknown environment variable {0}; unset it or see `regcred serve --help`")]
+    UnknownVariable(String),
+    /// The file cannot be read or is not TOML.
+    #[error("{file}: {why}")]
+    File {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// A value of the wrong form.
+    #[error("{setting}: {expected}")]
+    Value {
+        /// Key and variable.
+        setting: String,
+        /// What would be right.
+        expected: String,
+    },
+    /// A setting that must be there.
+    #[error("{0} is not set; {1}")]
+    Missing(&'static str, &'static str),
+}
+
+/// Settings as text, from one source: key of the file to value.
+pub type Texts = BTreeMap<&'static str, String>;
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// Certificate chain and key of the listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// PEM file with the chain, the server's own first.
+    pub cert: PathBuf,
+    /// PEM file with the key.
+    pub key: PathBuf,
+}
+
+/// The configuration, typed and checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where PostgreSQL is.
+    pub database_url: Option<DatabaseUrl>,
+    /// Where the API listens.
+    pub listen: SocketAddr,
+    /// Where `/metrics` listens; nowhere without.
+    pub metrics_listen: Option<SocketAddr>,
+    /// The local key-encryption key.
+    pub key_file: Option<PathBuf>,
+    /// TLS of the API's listener.
+    pub tls: Option<TlsFiles>,
+    /// Filter of log lines.
+    pub log: String,
+    /// How they are written.
+    pub log_format: LogFormat,
+    /// Networks that outgoing requests may reach beside public addresses.
+    pub allow_networks: Vec<IpNet>,
+    /// Extra trusted CAs for registries and issuers.
+    pub ca_bundle: Option<PathBuf>,
+}
+
+/// A database URL: it may hold a password, so it does not print.
+#[derive(Clone)]
+pub struct DatabaseUrl(SecretText);
+
+impl DatabaseUrl {
+    /// Takes a URL.
+    pub fn new(url: String) -> Self {
+        Self(SecretText::new(url))
+    }
+
+    /// The URL itself.
+    pub fn expose(&self) -> &str {
+        self.0.expose()
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DatabaseUrl(..)")
+    }
+}
+
+impl Config {
+    /// Puts the three sources together.
+    ///
+    /// # Errors
+    /// The first thing wrong, by name.
+    pub fn load(
+        flags: Texts,
+        environment: impl Iterator<Item = (String, String)>,
+        file: Option<&Path>,
+    ) -> Result<Self, ConfigError> {
+        let mut texts = match file {
+            Some(path) => read_file(path)?,
+            None => Texts::new(),
+        };
+        texts.extend(read_environment(environment)?);
+        texts.extend(flags);
+        Self::from_texts(&texts)
+    }
+
+    fn from_texts(texts: &Texts) -> Result<Self, ConfigError> {
+        let path = |key: &str| texts.get(key).map(PathBuf::from);
+        let address = "expected an address such as 127.0.0.1:8080";
+        let listen = parse(texts, "listen", address)?;
+        Ok(Self {
+            database_url: texts.get("database_url").cloned().map(DatabaseUrl::new),
+            listen: match listen {
+                Some(listen) => listen,
+                None => DEFAULT_LISTEN.parse().map_err(|_| ConfigError::Missing("listen", address))?,
+            },
+            metrics_listen: parse(texts, "metrics_listen", address)?,
+            key_file: path("key_file"),
+            tls: tls(path("tls_cert"), path("tls_key"))?,
+            log: texts.get("log").cloned().unwrap_or_else(|| "info".into()),
+            log_format: log_format(texts)?,
+            allow_networks: networks(texts)?,
+            ca_bundle: path("ca_bundle"),
+        })
+    }
+
+    /// The database URL.
+    ///
+    /// # Errors
+    /// `Missing` that says what to set.
+    pub fn database_url(&self) -> Result<&DatabaseUrl, ConfigError> {
+        self.database_url
+            .as_ref()
+            .ok_or(ConfigError::Missing("DATABASE_URL", "set it to postgres://user@host:port/database"))
+    }
+
+    /// The key file.
+    ///
+    /// # Errors
+    /// `Missing` that says what to set.
+    pub fn key_file(&self) -> Result<&Path, ConfigError> {
+        self.key_file.as_deref().ok_or(ConfigError::Missing(
+            "REGCRED_KEY_FILE",
+            "set it to the key-encryption key's file; `regcred keys create FILE` makes one",
+        ))
+    }
+}
+
+fn variable_of(key: &str) -> &'static str {
+    SETTINGS.iter().find(|(known, _)| *known == key).map_or("", |(_, variable)| variable)
+}
+
+fn wrong(key: &str, expected: &str) -> ConfigError {
+    ConfigError::Value { setting: format!("{key} ({})", variable_of(key)), expected: expected.into() }
+}
+
+fn parse<T: FromStr>(texts: &Texts, key: &'static str, expected: &str) -> Result<Option<T>, ConfigError> {
+    let parsed = texts.get(key).map(|text| text.parse());
+    parsed.transpose().map_err(|_| wrong(key, expected))
+}
+
+fn tls(cert: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<TlsFiles>, ConfigError> {
+    match (cert, key) {
+        (Some(cert), Some(key)) => Ok(Some(TlsFiles { cert, key })),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(wrong("tls_key", "a certificate needs its key")),
+        (None, Some(_)) => Err(wrong("tls_cert", "a key needs its certificate")),
+    }
+}
+
+fn log_format(texts: &Texts) -> Result<LogFormat, ConfigError> {
+    match texts.get("log_format").map(String::as_str) {
+        None | Some("text") => Ok(LogFormat::Text),
+        Some("json") => Ok(LogFormat::Json),
+        Some(_) => Err(wrong("log_format", "expected json or text")),
+    }
+}
+
+fn networks(texts: &Texts) -> Result<Vec<IpNet>, ConfigError> {
+    let text = texts.get("allow_networks").map(String::as_str).unwrap_or_default();
+    text.split([',', ' '])
+        .filter(|part| !part.is_empty())
+        .map(|part| part.parse().map_err(|_| wrong("allow_networks", "expected networks such as 10.0.0.0/8,192.168.0.0/16")))
+        .collect()
+}
+
+fn read_environment(variables: impl Iterator<Item = (String, String)>) -> Result<Texts, ConfigError> {
+    let mut texts = Texts::new();
+    for (name, value) in variables {
+        let setting = SETTINGS.iter().find(|(_, variable)| *variable == name);
+        match setting {
+            // An empty variable is how a compose file or a shell leaves one out.
+            Some(_) if value.is_empty() => {}
+            Some((key, _)) => {
+                texts.insert(key, value);
+            }
+            None if name.starts_with("REGCRED_") && !CLIENT_VARIABLES.contains(&name.as_str()) => {
+                return Err(ConfigError::UnknownVariable(name));
+            }
+            None => {}
+        }
+    }
+    Ok(texts)
+}
+
+fn read_file(path: &Path) -> Result<Texts, ConfigError> {
+    let file = path.display().to_string();
+    let trouble = |why: String| ConfigError::File { file: file.clone(), why };
+    let text = std::fs::read_to_string(path).map_err(|error| trouble(error.to_string()))?;
+    // The parser's own message quotes the line, which may hold a password.
+    let table: toml::Table = toml::from_str(&text).map_err(|error| trouble(format!("not TOML at {}", place(&text, &error))))?;
+    let mut texts = Texts::new();
+    for (key, value) in table {
+        let Some((known, _)) = SETTINGS.iter().find(|(known, _)| *known == key) else {
+            let known: Vec<&str> = SETTINGS.iter().map(|(key, _)| *key).collect();
+            return Err(ConfigError::UnknownKey { file, key, known: known.join(", ") });
+        };
+        texts.insert(known, text_of(known, value)?);
+    }
+    Ok(texts)
+}
+
+fn place(text: &str, error: &toml::de::Error) -> String {
+    let offset = error.span().map_or(0, |span| span.start).min(text.len());
+    let before = text.get(..offset).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    format!("line {line}")
+}
+
+fn text_of(key: &str, value: toml::Value) -> Result<String, ConfigError> {
+    match value {
+        toml::Value::String(text) => Ok(text),
+        toml::Value::Array(items) if key == "allow_networks" => {
+            let texts: Option<Vec<&str>> = items.iter().map(toml::Value::as_str).collect();
+            texts.map(|texts| texts.join(",")).ok_or_else(|| wrong(key, "expected a list of texts"))
+        }
+        _ => Err(wrong(key, "expected a text in quotes")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn load(flags: &[(&'static str, &str)], variables: &[(&str, &str)], file: Option<&str>) -> Result<Config, ConfigError> {
+        let flags = flags.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
+        let path = file.map(|text| {
+            let path = std::env::temp_dir().join(format!("regcred-config-{}.toml", uuid::Uuid::now_v7()));
+            std::fs::write(&path, text).expect("the temporary directory is writable");
+            path
+        });
+        let config = Config::load(flags, environment(variables).into_iter(), path.as_deref());
+        if let Some(path) = path {
+            std::fs::remove_file(path).expect("the file is there");
+        }
+        config
+    }
+
+    #[test]
+    fn flags_stand_over_the_environment_and_that_over_the_file() {
+        let file = Some("listen = \"127.0.0.1:1\"\nlog = \"debug\"\nkey_file = \"a\"");
+        let config = load(
+            &[("listen", "127.0.0.1:3")],
+            &[("REGCRED_LISTEN", "127.0.0.1:2"), ("REGCRED_LOG", "warn")],
+            file,
+        )
+        .expect("a valid configuration");
+        assert_eq!(config.listen.port(), 3);
+        assert_eq!(config.log, "warn");
+        assert_eq!(config.key_file.as_deref(), Some(Path::new("a")));
+    }
+
+    #[test]
+    fn unknown_names_are_named() {
+        let error = load(&[], &[("REGCRED_LISTN", "x")], None).expect_err("misspelt");
+        assert!(error.to_string().contains("REGCRED_LISTN"));
+        let error = load(&[], &[], Some("listn = \"x\"")).expect_err("misspelt");
+        assert!(error.to_string().contains("`listn`"), "{error}");
+    }
+
+    #[test]
+    fn bad_values_name_their_setting_and_are_not_shown() {
+        for (variable, value) in [
+            ("REGCRED_LISTEN", "hunter2"),
+            ("REGCRED_METRICS_LISTEN", "hunter2"),
+            ("REGCRED_LOG_FORMAT", "hunter2"),
+            ("REGCRED_ALLOW_NETWORKS", "10.0.0.0/8,hunter2"),
+            ("REGCRED_TLS_CERT", "hunter2"),
+        ] {
+            let error = load(&[], &[(variable, value)], None).expect_err(variable).to_string();
+            assert!(error.contains("REGCRED_") && !error.contains("hunter2"), "{error}");
+        }
+        let error = load(&[], &[], Some("database_url = \"postgres://u:hunter2@h/d\nx")).expect_err("not TOML");
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn the_configuration_prints_without_the_password() {
+        let config = load(&[], &[("DATABASE_URL", "postgres://u:hunter2@h/d")], None).expect("valid");
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn variables_of_the_client_commands_do_not_hurt() {
+        assert!(load(&[], &[("REGCRED_URL", "http://localhost")], None).is_ok());
+    }
+}

@@ -1,0 +1,93 @@
+//! Request bodies: JSON of at most 1 MiB, of the right media type.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use super::problem::{Answer, Code, Problem};
+use crate::model::json::Json;
+
+/// Largest body in bytes.
+pub const MOST_BYTES: usize = 1024 * 1024;
+
+/// A JSON body (`application/json`), and the bytes that it was read from.
+pub struct JsonBody {
+    /// What it says.
+    pub json: Json,
+    /// The bytes as sent.
+    pub bytes: Bytes,
+}
+
+/// A JSON body that may be left out, which means `{}`.
+pub struct OptionalJsonBody(pub Json);
+
+/// A merge patch (`application/merge-patch+json`, RFC 7396).
+pub struct MergePatch(pub Json);
+
+impl<S: Send + Sync> FromRequest<S> for JsonBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let media_type = check_media_type(request.headers(), "application/json");
+        let bytes = read(request).await?;
+        media_type?;
+        Ok(Self { json: parse(&bytes)?, bytes })
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for OptionalJsonBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let media_type = check_media_type(request.headers(), "application/json");
+        let bytes = read(request).await?;
+        if bytes.is_empty() {
+            return Ok(Self(Json::Object(Vec::new())));
+        }
+        media_type?;
+        parse(&bytes).map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for MergePatch {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        check_media_type(request.headers(), "application/merge-patch+json")?;
+        parse(&read(request).await?).map(Self)
+    }
+}
+
+fn check_media_type(headers: &HeaderMap, expected: &str) -> Answer<()> {
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = given.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case(expected) {
+        Ok(())
+    } else {
+        Err(Problem::new(Code::UnsupportedMediaType, format!("expected Content-Type: {expected}")))
+    }
+}
+
+async fn read(request: Request) -> Answer<Bytes> {
+    let too_large = || Problem::new(Code::PayloadTooLarge, format!("a body has at most {MOST_BYTES} bytes"));
+    let declared = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|length| length > MOST_BYTES) {
+        return Err(too_large());
+    }
+    match Limited::new(request.into_body(), MOST_BYTES).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
+        Err(_) => Err(Problem::new(Code::MalformedRequest, "the body ended early")),
+    }
+}
+
+fn parse(bytes: &[u8]) -> Answer<Json> {
+    Json::parse(bytes).map_err(|error| {
+        // serde_json's messages name what it expected, never what it found in a string.
+        Problem::new(Code::MalformedRequest, format!("the body is not JSON: {error}"))
+    })
+}

@@ -1,0 +1,94 @@
+//! The gate before every `/v1` route: authentication and the permission table, before anything of
+//! the request's body is looked at.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, RawPathParams, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::App;
+use super::envelope::RequestId;
+use super::problem::{Answer, Code, Problem};
+use crate::auth::permission::action_of;
+use crate::broker::Scope;
+use crate::broker::access::Door;
+use crate::model::mistake::Fault;
+use crate::model::name::Name;
+
+/// Lets a request in, or answers why not. Who was let in is in the request's extensions.
+pub async fn gate(State(app): State<App>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    match enter(&app, &mut parts).await {
+        Ok(scope) => {
+            parts.extensions.insert(scope);
+            next.run(Request::from_parts(parts, body)).await
+        }
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn enter(app: &App, parts: &mut Parts) -> Answer<Scope> {
+    let undecided = || Problem::new(Code::Forbidden, "nobody may do this");
+    let template = parts.extensions.get::<MatchedPath>().cloned().ok_or_else(undecided)?;
+    let action = action_of(&parts.method, template.as_str()).ok_or_else(undecided)?;
+    let RequestId(id) = *parts.extensions.get::<RequestId>().ok_or_else(undecided)?;
+    let source = source_of(parts);
+    let params = RawPathParams::from_request_parts(parts, app)
+        .await
+        .map_err(|_| Problem::new(Code::NotFound, "the path is not UTF-8"))?;
+    let param = |wanted: &str| params.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value);
+    let door = Door { action, tenant: param("tenant"), pull_secret: param("pull_secret") };
+    let bearer = bearer_of(&parts.headers);
+    Ok(app.broker.enter(bearer, source, id, door).await?)
+}
+
+/// The address that the connection comes from.
+fn source_of(parts: &Parts) -> Option<IpAddr> {
+    parts
+        .extensions
+        .get::<ConnectInfo<SocketAddr>>()
+        .map(|ConnectInfo(address)| address.ip().to_canonical())
+}
+
+/// The bearer token (RFC 6750, section 2.1); a request with two of them has none.
+fn bearer_of(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let value = values.next()?.to_str().ok()?;
+    if values.next().is_some() {
+        return None;
+    }
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// Who was let in.
+pub struct Entered(pub Scope);
+
+impl<S: Send + Sync> FromRequestParts<S> for Entered {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        // Only a route outside the gate lacks it, and such a route must not act for anybody.
+        let scope = parts.extensions.get::<Scope>().cloned();
+        scope.map(Self).ok_or_else(|| Problem::new(Code::Forbidden, "nobody may do this"))
+    }
+}
+
+/// A name in the path of something that is being written.
+///
+/// # Errors
+/// `validation-failed` that points at `/name`.
+pub fn new_name(text: &str) -> Answer<Name> {
+    Name::parse(text).map_err(|fault: Fault| Problem::invalid(vec![fault.at("/name")]))
+}
+
+/// A name in the path of something that must be there; what is no name names nothing.
+///
+/// # Errors
+/// `not-found`.
+pub fn known_name(text: &str) -> Answer<Name> {
+    Name::parse(text).map_err(|_| Problem::from(crate::broker::Error::NotFound))
+}

@@ -1,0 +1,251 @@
+//! Rendered manifests.
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::App;
+use super::body::JsonBody;
+use super::conditional;
+use super::gate::{Entered, known_name};
+use super::problem::{Answer, Code, Problem};
+use super::pull_secrets::PullSecretBody;
+use super::query::Query;
+use crate::broker::Scope;
+use crate::broker::manifests::{Expired, Manifest, Options, Source};
+use crate::model::name::{Namespace, ObjectName};
+use crate::model::mistake::Fault;
+use crate::model::pull_secret::{Layout, PullSecretSpec, SecretType};
+use crate::render::{Format, Output};
+
+const X_REGCRED_WARNINGS: HeaderName = HeaderName::from_static("x-regcred-warnings");
+
+/// Most warnings in the header; clients refuse heads that are too long.
+const MOST_WARNINGS: usize = 20;
+
+/// Renders a pull secret
+///
+/// The rendering is in the audit trail before the answer leaves.
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/pull-secrets/{pull_secret}/manifest", tag = "manifests",
+    params(super::openapi::PullSecretParam, super::openapi::RenderParams, super::openapi::ReadConditions),
+    responses((status = 200, description = "The manifest; the media type depends on the format", content(
+        (String = "application/yaml"), (Object = "application/json"), (String = "text/x-shellscript")))))]
+pub async fn of_pull_secret(
+    State(app): State<App>,
+    Entered(scope): Entered,
+    Path((_, name)): Path<(String, String)>,
+    headers: HeaderMap,
+    query: Query,
+) -> Answer<Response> {
+    let name = known_name(&name)?;
+    answer(&app, &scope, &headers, query, Source::PullSecret(name)).await
+}
+
+/// Renders one credential alone
+///
+/// Both endpoints, if it is a pair.
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/credentials/{credential}/manifest", tag = "manifests",
+    params(super::openapi::CredentialParam, super::openapi::RenderParams, super::openapi::ReadConditions),
+    responses((status = 200, description = "The manifest; the media type depends on the format", content(
+        (String = "application/yaml"), (Object = "application/json"), (String = "text/x-shellscript")))))]
+pub async fn of_credential(
+    State(app): State<App>,
+    Entered(scope): Entered,
+    Path((_, name)): Path<(String, String)>,
+    headers: HeaderMap,
+    query: Query,
+) -> Answer<Response> {
+    let name = known_name(&name)?;
+    answer(&app, &scope, &headers, query, Source::Credential(name)).await
+}
+
+/// Renders stored credentials without storing a pull secret
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/manifest", tag = "manifests",
+    params(super::openapi::TenantParam, super::openapi::RenderParams),
+    request_body = PullSecretBody,
+    responses((status = 200, description = "The manifest; the media type depends on the format", content(
+        (String = "application/yaml"), (Object = "application/json"), (String = "text/x-shellscript")))))]
+pub async fn ad_hoc(
+    State(app): State<App>,
+    Entered(scope): Entered,
+    headers: HeaderMap,
+    query: Query,
+    body: JsonBody,
+) -> Answer<Response> {
+    let spec = PullSecretSpec::read(body.json).map_err(Problem::invalid)?;
+    answer(&app, &scope, &headers, query, Source::AdHoc(Box::new(spec))).await
+}
+
+async fn answer(app: &App, scope: &Scope, headers: &HeaderMap, query: Query, source: Source) -> Answer<Response> {
+    let options = options(query, headers)?;
+    let manifest = app.broker.manifest(scope, &source, &options).await?;
+    let tag = format!("\"{}\"", manifest.fingerprint);
+    if conditional::is_known(headers, &tag)? {
+        return Ok(tagged((StatusCode::NOT_MODIFIED, ()).into_response(), &tag));
+    }
+    Ok(tagged(document(&manifest), &tag))
+}
+
+fn tagged(mut response: Response, tag: &str) -> Response {
+    if let Ok(tag) = HeaderValue::from_str(tag) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    // The bytes depend on Accept where the query does not say the output.
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept, authorization"));
+    response
+}
+
+fn document(manifest: &Manifest) -> Response {
+    let body = Body::from(manifest.rendered.bytes.to_vec());
+    let mut response = ([(header::CONTENT_TYPE, manifest.rendered.media_type)], body).into_response();
+    if let Some(warnings) = warnings_header(&manifest.warnings) {
+        response.headers_mut().insert(X_REGCRED_WARNINGS, warnings);
+    }
+    response
+}
+
+/// A list of strings (RFC 8941, sections 3.1 and 3.3.3).
+pub(super) fn warnings_header(warnings: &[String]) -> Option<HeaderValue> {
+    if warnings.is_empty() {
+        return None;
+    }
+    let quoted: Vec<String> = warnings
+        .iter()
+        .take(MOST_WARNINGS)
+        .map(|warning| {
+            let printable: String = warning.chars().map(|c| if (' '..='~').contains(&c) { c } else { '?' }).collect();
+            format!("\"{}\"", printable.replace('\\', "\\\\").replace('"', "\\\""))
+        })
+        .collect();
+    HeaderValue::from_str(&quoted.join(", ")).ok()
+}
+
+/// Reads the query parameters of a rendering.
+fn options(mut query: Query, headers: &HeaderMap) -> Answer<Options> {
+    let format = query.optional("format", Format::parse).unwrap_or_default();
+    let asked = query.optional("output", parse_output);
+    if asked.is_some_and(|output| !format.has_output(output)) {
+        query.report("output", Fault::new("invalid-output", format!("the format {} is not written so", format.as_str())));
+    }
+    let layout = query.optional("layout", Layout::parse);
+    let namespace = query.optional("namespace", Namespace::parse);
+    let secret_name = query.optional("secret_name", ObjectName::parse);
+    let secret_type = query.optional("type", SecretType::parse);
+    let expired = if query.switch("strict") { Expired::Refuses } else { Expired::Warns };
+    query.finish()?;
+    let output = output(format, asked, headers)?;
+    Ok(Options { format, output, layout, namespace, secret_name, secret_type, expired })
+}
+
+fn parse_output(text: &str) -> Result<Output, Fault> {
+    match text {
+        "yaml" => Ok(Output::Yaml),
+        "json" => Ok(Output::Json),
+        _ => Err(Fault::new("invalid-output", "expected yaml or json")),
+    }
+}
+
+/// The query decides; without it `Accept` does; without that, the format's own.
+pub(super) fn output(format: Format, asked: Option<Output>, headers: &HeaderMap) -> Answer<Output> {
+    if let Some(output) = asked {
+        return Ok(output);
+    }
+    let outputs = [format.default_output(), Output::Json, Output::Yaml];
+    let accept = accepted(headers);
+    let acceptable = |output: &Output| format.has_output(*output) && accept.takes(format.media_type(*output));
+    let best = outputs
+        .into_iter()
+        .filter(acceptable)
+        .max_by(|one, other| {
+            let quality = |output: &Output| accept.quality(format.media_type(*output));
+            // The first of equals: `max_by` gives the last, so equals count as smaller.
+            quality(one).total_cmp(&quality(other)).then(std::cmp::Ordering::Greater)
+        });
+    best.ok_or_else(|| {
+        let offered: Vec<&str> = [Output::Yaml, Output::Json]
+            .into_iter()
+            .filter(|output| format.has_output(*output))
+            .map(|output| format.media_type(output))
+            .collect();
+        Problem::new(Code::NotAcceptable, format!("the format {} is written as {}", format.as_str(), offered.join(" or ")))
+    })
+}
+
+/// The media ranges of `Accept` with their qualities (RFC 9110, section 12.5.1).
+struct Accepted(Vec<(String, f32)>);
+
+fn accepted(headers: &HeaderMap) -> Accepted {
+    let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let ranges = values.flat_map(|value| value.split(',')).filter_map(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let media = parts.next().filter(|media| !media.is_empty())?.to_ascii_lowercase();
+        let quality = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
+        Some((media, quality.and_then(|quality| quality.parse().ok()).unwrap_or(1.0)))
+    });
+    Accepted(ranges.collect())
+}
+
+impl Accepted {
+    fn takes(&self, media_type: &str) -> bool {
+        self.quality(media_type) > 0.0
+    }
+
+    /// The quality of the most specific range that holds the media type; 1 without any `Accept`.
+    fn quality(&self, media_type: &str) -> f32 {
+        if self.0.is_empty() {
+            return 1.0;
+        }
+        let group = media_type.split('/').next().unwrap_or_default();
+        let yaml_names = ["application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"];
+        let script_names = ["text/x-shellscript", "application/x-sh", "text/plain"];
+        let names = |range: &str| {
+            range == media_type
+                || (media_type == "application/yaml" && yaml_names.contains(&range))
+                || (media_type == "text/x-shellscript" && script_names.contains(&range))
+        };
+        let exact = self.0.iter().find(|(range, _)| names(range));
+        let of_group = || self.0.iter().find(|(range, _)| *range == format!("{group}/*"));
+        let any = || self.0.iter().find(|(range, _)| range == "*/*");
+        exact.or_else(of_group).or_else(any).map_or(0.0, |(_, quality)| *quality)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(format: Format, accept: Option<&'static str>) -> Option<Output> {
+        let headers: HeaderMap = accept
+            .map(|accept| (header::ACCEPT, HeaderValue::from_static(accept)))
+            .into_iter()
+            .collect();
+        output(format, None, &headers).ok()
+    }
+
+    #[test]
+    fn accept_chooses_between_yaml_and_json() {
+        for (accept, expected) in [
+            (None, Some(Output::Yaml)),
+            (Some("*/*"), Some(Output::Yaml)),
+            (Some("application/json"), Some(Output::Json)),
+            (Some("application/yaml"), Some(Output::Yaml)),
+            (Some("text/x-yaml"), Some(Output::Yaml)),
+            (Some("application/json;q=0.5, application/yaml"), Some(Output::Yaml)),
+            (Some("application/yaml;q=0.5, application/json"), Some(Output::Json)),
+            (Some("application/*"), Some(Output::Yaml)),
+            (Some("application/json, */*;q=0.1"), Some(Output::Json)),
+            (Some("text/html"), None),
+            (Some("application/yaml;q=0"), None),
+        ] {
+            assert_eq!(chosen(Format::Secret, accept), expected, "{accept:?}");
+        }
+    }
+
+    #[test]
+    fn warnings_are_a_list_of_strings() {
+        let warnings = ["a: \"b\"".to_owned(), "c\nd".to_owned()];
+        let header = warnings_header(&warnings).expect("a header");
+        assert_eq!(header, "\"a: \\\"b\\\"\", \"c?d\"");
+    }
+}

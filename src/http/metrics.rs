@@ -1,0 +1,78 @@
+//! Counters for Prometheus.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::App;
+
+/// Upper bounds of the buckets for request times, in seconds.
+const BUCKETS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    method: String,
+    route: String,
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    route: String,
+}
+
+/// The counters of one process.
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    seconds: Family<RouteLabels, Histogram>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("regcred");
+        let requests = Family::<RequestLabels, Counter>::default();
+        registry.register("http_requests", "Answered requests", requests.clone());
+        let seconds = Family::<RouteLabels, Histogram>::new_with_constructor(|| Histogram::new(BUCKETS));
+        registry.register_with_unit("http_request_duration", "Time to answer", Unit::Seconds, seconds.clone());
+        Self { registry, requests, seconds }
+    }
+}
+
+impl Metrics {
+    /// Counts an answered request. `route` is the path's template, so that names do not become labels.
+    pub fn observe(&self, method: &str, route: &str, status: u16, elapsed: Duration) {
+        let known = ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"];
+        let method = if known.contains(&method) { method } else { "other" };
+        let labels = RequestLabels { method: method.into(), route: route.into(), status };
+        self.requests.get_or_create(&labels).inc();
+        let labels = RouteLabels { route: route.into() };
+        self.seconds.get_or_create(&labels).observe(elapsed.as_secs_f64());
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing into a String cannot fail.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        text
+    }
+}
+
+/// `/metrics`, for a listener of its own or beside the API.
+pub fn router() -> Router<App> {
+    Router::new().route("/metrics", get(show))
+}
+
+async fn show(State(app): State<App>) -> impl IntoResponse {
+    let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, media_type)], app.metrics.text())
+}

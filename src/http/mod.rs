@@ -1,0 +1,40 @@
+//! The front: who calls and what they want; it asks the broker and answers.
+//!
+//! A request passes, from the outside in: [`envelope`] (id, span, metrics, problem bodies, common
+//! headers), [`gate`] (authentication and the permission table, for every `/v1` route), its handler.
+
+pub mod audit_events;
+pub mod body;
+pub mod conditional;
+pub mod credentials;
+pub mod docs;
+pub mod envelope;
+pub mod gate;
+pub mod health;
+pub mod idempotency;
+pub mod links;
+pub mod manifests;
+pub mod metrics;
+pub mod openapi;
+pub mod page;
+pub mod problem;
+pub mod pull_secrets;
+pub mod query;
+pub mod router;
+pub mod server;
+pub mod tenants;
+pub mod tokens;
+pub mod whoami;
+
+use std::sync::Arc;
+
+use crate::broker::Broker;
+
+/// What every handler can reach. Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    /// The use cases.
+    pub broker: Broker,
+    /// Counters, shown on the metrics listener.
+    pub metrics: Arc<metrics::Metrics>,
+}

@@ -1,0 +1,286 @@
+//! The OpenAPI document: what is the same for all operations is added here, once.
+
+use axum::http::Method;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{Components, Content, ContentBuilder, Info, License, OpenApi, PathItem, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::{IntoParams, ToSchema};
+
+use super::problem::ProblemBody;
+use crate::model::mistake::Mistake;
+
+/// `limit` and `page_token`.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "describes what page::slice reads")]
+pub struct PageParams {
+    /// Most items, 1 to 500; 100 unless given.
+    #[param(example = 100)]
+    limit: Option<i64>,
+    /// The `next_page_token` of the page before.
+    page_token: Option<String>,
+}
+
+/// Filters of a list of credentials. Everything given must hold.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "describes what credentials::list reads")]
+pub struct CredentialFilters {
+    /// This registry path exactly, in any spelling.
+    #[param(example = "quay.io/team")]
+    registry: Option<String>,
+    /// `key=value`; may be given more than once.
+    #[param(example = json!(["team=payments"]))]
+    label: Option<Vec<String>>,
+    /// `accepted`, `rejected`, `unreachable`, `inconclusive` or `unverified`.
+    #[param(example = "unverified")]
+    verification: Option<String>,
+    /// Expires before this time (RFC 3339).
+    #[param(example = "2027-01-01T00:00:00Z")]
+    expires_before: Option<String>,
+}
+
+/// What a read takes.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[allow(dead_code, reason = "describes what conditional::is_known reads")]
+pub struct ReadConditions {
+    /// Entity tags that the client has; 304 if one is current.
+    #[param(rename = "If-None-Match", example = "\"3\"")]
+    if_none_match: Option<String>,
+}
+
+/// What a write takes.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[allow(dead_code, reason = "describes what conditional::precondition reads")]
+pub struct WriteConditions {
+    /// Write only over this version; 412 otherwise.
+    #[param(rename = "If-Match", example = "\"3\"")]
+    if_match: Option<String>,
+    /// `*` creates only; 412 if there is one already.
+    #[param(rename = "If-None-Match", example = "*")]
+    if_none_match: Option<String>,
+}
+
+/// What a creating POST takes.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[allow(dead_code, reason = "describes what idempotency::once reads")]
+pub struct IdempotencyHeader {
+    /// The same key and body within 24 hours give the first answer again; another body is 422.
+    #[param(rename = "Idempotency-Key", example = "5f2c7f0e-rotation-17")]
+    idempotency_key: Option<String>,
+}
+
+/// No parameters.
+#[derive(IntoParams)]
+pub struct NoParams {}
+
+/// The tenant of a path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "describes a path segment")]
+pub struct TenantParam {
+    /// Name of the tenant.
+    #[param(example = "team-a")]
+    tenant: String,
+}
+
+/// The tenant and the credential of a path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "describes path segments")]
+pub struct CredentialParam {
+    /// Name of the tenant.
+    #[param(example = "team-a")]
+    tenant: String,
+    /// Name of the credential.
+    #[param(example = "connect")]
+    credential: String,
+}
+
+/// The tenant and the pull secret of a path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "describes path segments")]
+pub struct PullSecretParam {
+    /// Name of the tenant.
+    #[param(example = "team-a")]
+    tenant: String,
+    /// Name of the pull secret.
+    #[param(example = "team-pull")]
+    pull_secret: String,
+}
+
+/// The token of a path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "describes a path segment")]
+pub struct TokenParam {
+    /// Id or name of the token.
+    #[param(example = "ci")]
+    token: String,
+}
+
+/// What a rendering takes; each overrides what is stored.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "describes what manifests::options reads")]
+pub struct RenderParams {
+    /// `secret` unless given; the table in the guide lists all.
+    #[param(example = "secret")]
+    format: Option<String>,
+    /// `merged` or `split`.
+    #[param(example = "split")]
+    layout: Option<String>,
+    /// Namespace of the objects.
+    #[param(example = "default")]
+    namespace: Option<String>,
+    /// Name of the one Secret.
+    #[param(example = "team-pull")]
+    secret_name: Option<String>,
+    /// Type of the Secrets.
+    #[param(rename = "type", example = "kubernetes.io/dockerconfigjson")]
+    secret_type: Option<String>,
+    /// `yaml` or `json`; otherwise as `Accept` says.
+    #[param(example = "json")]
+    output: Option<String>,
+    /// `true` refuses to render an expired credential with 409.
+    #[param(example = false)]
+    strict: Option<bool>,
+}
+
+/// Adds what is the same for all operations.
+pub fn complete(mut document: OpenApi) -> OpenApi {
+    document.info = info();
+    let components = document.components.get_or_insert_with(Components::new);
+    add_schemas(components);
+    components.add_security_scheme(
+        "token",
+        SecurityScheme::Http(
+            HttpBuilder::new()
+                .scheme(HttpAuthScheme::Bearer)
+                .description(Some("A regcred token: rgc_ and 49 letters and digits."))
+                .build(),
+        ),
+    );
+    for (path, item) in &mut document.paths.paths {
+        for (method, operation) in operations(item) {
+            add_problems(path, &method, operation);
+        }
+    }
+    document
+}
+
+fn info() -> Info {
+    let mut info = Info::new("regcred", env!("CARGO_PKG_VERSION"));
+    info.description = Some(
+        "A credential broker for container registries: credentials are stored once, encrypted, and rendered \
+         on request as the pull secrets that Kubernetes, OpenShift, Docker and Podman need."
+            .into(),
+    );
+    let mut license = License::new("Apache-2.0");
+    license.identifier = Some("Apache-2.0".into());
+    info.license = Some(license);
+    info
+}
+
+fn add_schemas(components: &mut Components) {
+    let mut schemas = Vec::new();
+    ProblemBody::schemas(&mut schemas);
+    Mistake::schemas(&mut schemas);
+    schemas.push((ProblemBody::name().into(), <ProblemBody<'_> as utoipa::PartialSchema>::schema()));
+    schemas.push((Mistake::name().into(), <Mistake as utoipa::PartialSchema>::schema()));
+    components.schemas.extend(schemas);
+}
+
+fn operations(item: &mut PathItem) -> Vec<(Method, &mut Operation)> {
+    [
+        (Method::GET, item.get.as_mut()),
+        (Method::PUT, item.put.as_mut()),
+        (Method::POST, item.post.as_mut()),
+        (Method::PATCH, item.patch.as_mut()),
+        (Method::DELETE, item.delete.as_mut()),
+    ]
+    .into_iter()
+    .filter_map(|(method, operation)| operation.map(|operation| (method, operation)))
+    .collect()
+}
+
+/// Security, and every problem that an operation can answer with.
+fn add_problems(path: &str, method: &Method, operation: &mut Operation) {
+    let open = !path.starts_with("/v1/");
+    if open {
+        if path == "/readyz" {
+            add(operation, "503", "`unavailable`");
+        }
+        return;
+    }
+    operation.security = Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]);
+    add(operation, "401", "`unauthenticated`");
+    add(operation, "403", "`forbidden`: the caller's role is too small");
+    add(operation, "503", "`unavailable`: the database or the keys cannot be reached");
+    if path.contains('{') {
+        add(operation, "404", "`not-found`, also where the caller has no role in the tenant");
+    }
+    let render = path.ends_with("/manifest") || path.ends_with("/image-puller");
+    let queried = *method == Method::GET || path.ends_with("/manifest") || path.ends_with("/credentials/{credential}");
+    if operation.request_body.is_some() || queried {
+        add(operation, "422", "`validation-failed`: all mistakes at once");
+    }
+    if operation.request_body.is_some() {
+        add(operation, "400", "`malformed-request`");
+        add(operation, "413", "`payload-too-large`: over 1 MiB");
+        add(operation, "415", "`unsupported-media-type`");
+    }
+    if render {
+        add(operation, "406", "`not-acceptable`");
+        add(operation, "409", "`registry-path-conflict`, or `conflict` for an expired credential with `strict`");
+    } else if let Some(conflicts) = conflicts_of(path, method) {
+        add(operation, "409", conflicts);
+    }
+    let conditional = matches!(*method, Method::PUT | Method::PATCH | Method::DELETE) && !path.ends_with("{token}");
+    if conditional {
+        add(operation, "400", "`malformed-request`");
+        add(operation, "412", "`precondition-failed`");
+    }
+    let revalidates = *method == Method::GET && path.ends_with('}') && !path.ends_with("{token}");
+    if revalidates || (render && *method == Method::GET) {
+        add(operation, "400", "`malformed-request`");
+        let unchanged = ResponseBuilder::new().description("The client has the current state").build();
+        operation.responses.responses.insert("304".into(), RefOr::T(unchanged));
+    }
+}
+
+fn conflicts_of(path: &str, method: &Method) -> Option<&'static str> {
+    let write = *method == Method::PUT || *method == Method::PATCH;
+    if path.ends_with("/tokens") && *method == Method::POST {
+        Some("`conflict`: a live token has the name")
+    } else if path.ends_with("{credential}") && *method == Method::DELETE {
+        Some("`in-use`: pull secrets list it")
+    } else if path.ends_with("/rollback") || (write && (path.ends_with("{credential}") || path.ends_with("{pull_secret}"))) {
+        Some("`registry-path-conflict`")
+    } else if path.ends_with("{tenant}") && write {
+        Some("`conflict`: another request has just created it")
+    } else {
+        None
+    }
+}
+
+fn add(operation: &mut Operation, status: &str, description: &str) {
+    operation
+        .responses
+        .responses
+        .entry(status.to_owned())
+        .or_insert_with(|| RefOr::T(problem(description)));
+}
+
+fn problem(description: &str) -> Response {
+    let schema = Ref::from_schema_name(ProblemBody::name());
+    let content: Content = ContentBuilder::new().schema(Some(schema)).build();
+    ResponseBuilder::new()
+        .description(description)
+        .content("application/problem+json", content)
+        .build()
+}

@@ -1,0 +1,175 @@
+//! Errors as answers: `application/problem+json` (RFC 9457).
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::broker;
+use crate::model::mistake::Mistake;
+
+/// The problems that the contract knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each is its code in the contract, section 2")]
+pub enum Code {
+    MalformedRequest,
+    Unauthenticated,
+    Forbidden,
+    NotFound,
+    MethodNotAllowed,
+    NotAcceptable,
+    RegistryPathConflict,
+    InUse,
+    Conflict,
+    PreconditionFailed,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    ValidationFailed,
+    Internal,
+    Unavailable,
+}
+
+impl Code {
+    /// Status, code and title.
+    fn facts(self) -> (StatusCode, &'static str, &'static str) {
+        use StatusCode as S;
+        match self {
+            Self::MalformedRequest => (S::BAD_REQUEST, "malformed-request", "The request cannot be read"),
+            Self::Unauthenticated => (S::UNAUTHORIZED, "unauthenticated", "A valid token is needed"),
+            Self::Forbidden => (S::FORBIDDEN, "forbidden", "The caller may not do this"),
+            Self::NotFound => (S::NOT_FOUND, "not-found", "There is nothing here"),
+            Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method-not-allowed", "This method is not for this path"),
+            Self::NotAcceptable => (S::NOT_ACCEPTABLE, "not-acceptable", "No such representation"),
+            Self::RegistryPathConflict => (S::CONFLICT, "registry-path-conflict", "Two accounts claim one registry path"),
+            Self::InUse => (S::CONFLICT, "in-use", "Something still needs it"),
+            Self::Conflict => (S::CONFLICT, "conflict", "The current state does not allow this"),
+            Self::PreconditionFailed => (S::PRECONDITION_FAILED, "precondition-failed", "The state is not the one expected"),
+            Self::PayloadTooLarge => (S::PAYLOAD_TOO_LARGE, "payload-too-large", "The body is too large"),
+            Self::UnsupportedMediaType => (S::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body has another media type than expected"),
+            Self::ValidationFailed => (S::UNPROCESSABLE_ENTITY, "validation-failed", "The request has mistakes"),
+            Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here"),
+            Self::Unavailable => (S::SERVICE_UNAVAILABLE, "unavailable", "The database or the keys cannot be reached"),
+        }
+    }
+}
+
+/// An error on its way to be an answer. The request id is put in at the very end, by
+/// [`super::envelope`], which sees every answer.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    code: Code,
+    detail: String,
+    errors: Vec<Mistake>,
+}
+
+/// `application/problem+json`.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProblemBody<'a> {
+    /// `urn:regcred:problem:` and the code.
+    #[serde(rename = "type")]
+    #[schema(example = "urn:regcred:problem:validation-failed")]
+    kind: String,
+    /// The kind of problem in words.
+    #[schema(example = "The request has mistakes")]
+    title: &'static str,
+    /// The HTTP status.
+    #[schema(example = 422)]
+    status: u16,
+    /// This problem in words.
+    #[schema(example = "1 mistake; see errors")]
+    detail: &'a str,
+    /// The `X-Request-Id` of the answer.
+    request_id: Uuid,
+    /// All mistakes at once, for `validation-failed` and `registry-path-conflict`.
+    #[serde(skip_serializing_if = "<[Mistake]>::is_empty")]
+    #[schema(value_type = Vec<Mistake>)]
+    errors: &'a [Mistake],
+}
+
+impl Problem {
+    /// A problem with its explanation.
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into(), errors: Vec::new() }
+    }
+
+    /// The mistakes of a request.
+    pub fn invalid(errors: Vec<Mistake>) -> Self {
+        let detail = match errors.as_slice() {
+            [one] => format!("{}: {}", one.pointer, one.detail),
+            many => format!("{} mistakes; see errors", many.len()),
+        };
+        Self { code: Code::ValidationFailed, detail, errors }
+    }
+
+    /// Status code of the answer.
+    pub fn status(&self) -> StatusCode {
+        self.code.facts().0
+    }
+
+    /// The code as the contract spells it.
+    pub fn code(&self) -> &'static str {
+        self.code.facts().1
+    }
+
+    /// The body, now that the request's id is known.
+    pub fn body(&self, request_id: Uuid) -> Vec<u8> {
+        let (status, code, title) = self.code.facts();
+        let body = ProblemBody {
+            kind: format!("urn:regcred:problem:{code}"),
+            title,
+            status: status.as_u16(),
+            detail: &self.detail,
+            request_id,
+            errors: &self.errors,
+        };
+        serde_json::to_vec(&body).unwrap_or_default()
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.status().into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        match self.code {
+            Code::Unauthenticated => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"regcred\""));
+            }
+            Code::Unavailable => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+            }
+            _ => {}
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<broker::Error> for Problem {
+    fn from(error: broker::Error) -> Self {
+        use broker::Error as E;
+        let detail = error.to_string();
+        match error {
+            E::Unauthenticated => Self::new(Code::Unauthenticated, "the request carries no valid token"),
+            E::Forbidden(_) => Self::new(Code::Forbidden, detail),
+            E::NotFound => Self::new(Code::NotFound, "it does not exist, or not for this caller"),
+            E::Invalid(mistakes) => Self::invalid(mistakes),
+            E::RegistryPathConflict { detail, errors } => Self { code: Code::RegistryPathConflict, detail, errors },
+            E::InUse(_) => Self::new(Code::InUse, detail),
+            E::Conflict(_) => Self::new(Code::Conflict, detail),
+            E::PreconditionFailed(_) => Self::new(Code::PreconditionFailed, detail),
+            E::Unavailable(cause) => {
+                tracing::error!(cause, "database or keys cannot be reached");
+                Self::new(Code::Unavailable, "the database or the keys cannot be reached; try again")
+            }
+            E::Internal(cause) => {
+                tracing::error!(cause, "internal error");
+                Self::new(Code::Internal, "this is a defect or a damaged record; the log says more under the request's id")
+            }
+        }
+    }
+}
+
+/// What a handler gives.
+pub type Answer<T> = Result<T, Problem>;

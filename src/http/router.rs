@@ -1,0 +1,85 @@
+//! All routes.
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::envelope::{envelope, no_method, no_route};
+use super::gate::gate;
+use super::{App, audit_events, credentials, docs, health, links, manifests, metrics, openapi, pull_secrets, tenants, tokens, whoami};
+
+/// Where `/metrics` is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricsPlace {
+    /// Beside the API.
+    Public,
+    /// On a listener of its own, or nowhere.
+    Elsewhere,
+}
+
+/// The routes of the API, each behind the gate.
+fn api() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(whoami::whoami))
+        .routes(routes!(tenants::list))
+        .routes(routes!(tenants::read, tenants::put, tenants::patch, tenants::delete))
+        .routes(routes!(credentials::list))
+        .routes(routes!(credentials::read, credentials::put, credentials::patch, credentials::delete))
+        .routes(routes!(credentials::versions))
+        .routes(routes!(credentials::rollback))
+        .routes(routes!(pull_secrets::list))
+        .routes(routes!(pull_secrets::read, pull_secrets::put, pull_secrets::patch, pull_secrets::delete))
+        .routes(routes!(manifests::of_pull_secret))
+        .routes(routes!(manifests::of_credential))
+        .routes(routes!(manifests::ad_hoc))
+        .routes(routes!(links::image_puller))
+        .routes(routes!(links::service_account_link))
+        .routes(routes!(tokens::tenant::create, tokens::tenant::list))
+        .routes(routes!(tokens::tenant::read, tokens::tenant::revoke))
+        .routes(routes!(tokens::platform::create, tokens::platform::list))
+        .routes(routes!(tokens::platform::read, tokens::platform::revoke))
+        .routes(routes!(audit_events::of_tenant))
+        .routes(routes!(audit_events::of_platform))
+}
+
+fn open() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(health::healthz)).routes(routes!(health::readyz))
+}
+
+/// The OpenAPI document of all routes.
+pub fn document() -> OpenApi {
+    let (_, api) = api().split_for_parts();
+    let (_, mut document) = open().split_for_parts();
+    document.merge(api);
+    openapi::complete(document)
+}
+
+/// Everything that the public listener serves.
+pub fn public(app: App, metrics_place: MetricsPlace) -> Router {
+    let (api, _) = api().split_for_parts();
+    let (open, _) = open().split_for_parts();
+    let document = document().to_json().unwrap_or_default();
+    let mut router = api
+        .route_layer(from_fn_with_state(app.clone(), gate))
+        .merge(open)
+        .merge(docs::router(document));
+    if metrics_place == MetricsPlace::Public {
+        router = router.merge(metrics::router());
+    }
+    finish(router, app)
+}
+
+/// Everything that a metrics listener of its own serves.
+pub fn metrics_only(app: App) -> Router {
+    finish(metrics::router(), app)
+}
+
+fn finish(router: Router<App>, app: App) -> Router {
+    router
+        .fallback(no_route)
+        .method_not_allowed_fallback(no_method)
+        .layer(from_fn_with_state(app.clone(), envelope))
+        .with_state(app)
+}

@@ -1,0 +1,56 @@
+//! `/v1/whoami`.
+
+use axum::Json;
+use serde::Serialize;
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+
+use super::gate::Entered;
+use crate::auth::caller::{Actor, Caller, Grant};
+use crate::auth::role::Role;
+
+/// The caller as regcred sees it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct WhoAmI {
+    /// Kind, id and name of the caller.
+    pub caller: Actor,
+    /// The roles that it holds.
+    pub roles: Vec<HeldRole>,
+    /// When it ends; null means when it is revoked.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub expires_at: Option<OffsetDateTime>,
+}
+
+/// A role and where it is held.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct HeldRole {
+    /// The role.
+    pub role: Role,
+    /// The tenant; null for the platform.
+    #[schema(example = "team-a")]
+    pub tenant: Option<String>,
+    /// The pull secrets that it is limited to; null means all.
+    pub pull_secrets: Option<Vec<String>>,
+}
+
+/// Tells the caller who it is
+///
+/// And which roles it holds.
+#[utoipa::path(get, path = "/v1/whoami", tag = "callers",
+    responses((status = 200, description = "The caller", body = WhoAmI)))]
+pub async fn whoami(Entered(scope): Entered) -> Json<WhoAmI> {
+    Json(describe(&scope.caller))
+}
+
+fn describe(caller: &Caller) -> WhoAmI {
+    let tenant = match &caller.grant {
+        Grant::Tenant { name, .. } => Some(name.to_string()),
+        Grant::Platform(_) => None,
+    };
+    let pull_secrets = caller.pull_secrets.as_ref().map(|names| names.iter().map(ToString::to_string).collect());
+    WhoAmI {
+        caller: caller.actor(),
+        roles: vec![HeldRole { role: caller.grant.role(), tenant, pull_secrets }],
+        expires_at: caller.expires_at,
+    }
+}

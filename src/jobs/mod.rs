@@ -1,0 +1,31 @@
+//! Background work. Each job has one owner, ends with the server, and is safe beside the same job on
+//! other replicas.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::broker::Broker;
+use crate::http::server::stopped;
+
+/// How often old answers are removed.
+const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
+
+/// Runs all jobs until `stop` becomes true.
+pub async fn run(broker: Broker, mut stop: watch::Receiver<bool>) {
+    let mut tick = tokio::time::interval(PRUNE_EVERY);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => prune(&broker).await,
+            () = stopped(&mut stop) => return,
+        }
+    }
+}
+
+async fn prune(broker: &Broker) {
+    match broker.prune_answers().await {
+        Ok(0) => {}
+        Ok(removed) => tracing::debug!(removed, "old idempotent answers removed"),
+        Err(error) => tracing::warn!(%error, "old idempotent answers could not be removed; tried again later"),
+    }
+}

@@ -1,0 +1,80 @@
+//! Table `credential_versions`: the last versions of each credential, with their sealed secrets.
+
+use sqlx::{FromRow, PgConnection, Result};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// A row of `credential_versions`.
+#[derive(Debug, Clone, FromRow)]
+#[allow(missing_docs, reason = "the columns' comments stand in the migration")]
+pub struct VersionRow {
+    pub credential_id: Uuid,
+    pub version: i64,
+    pub document: String,
+    pub secret: Vec<u8>,
+    pub secret_revision: i64,
+    pub auth_secret: Option<Vec<u8>>,
+    pub auth_secret_revision: Option<i64>,
+    pub created_by: String,
+    pub created_at: OffsetDateTime,
+}
+
+/// Finds one version.
+pub async fn get(conn: &mut PgConnection, credential: Uuid, version: i64) -> Result<Option<VersionRow>> {
+    sqlx::query_as("SELECT * FROM credential_versions WHERE credential_id = $1 AND version = $2")
+        .bind(credential)
+        .bind(version)
+        .fetch_optional(conn)
+        .await
+}
+
+/// The current versions of these credentials, in no order.
+pub async fn current_of(conn: &mut PgConnection, credentials: &[Uuid]) -> Result<Vec<VersionRow>> {
+    sqlx::query_as(
+        "SELECT v.* FROM credential_versions v
+           JOIN credentials c ON c.id = v.credential_id AND c.version = v.version
+          WHERE c.id = ANY($1)",
+    )
+    .bind(credentials)
+    .fetch_all(conn)
+    .await
+}
+
+/// All kept versions of one credential, newest first.
+pub async fn all_of(conn: &mut PgConnection, credential: Uuid) -> Result<Vec<VersionRow>> {
+    sqlx::query_as("SELECT * FROM credential_versions WHERE credential_id = $1 ORDER BY version DESC")
+        .bind(credential)
+        .fetch_all(conn)
+        .await
+}
+
+/// Adds a version.
+pub async fn insert(conn: &mut PgConnection, row: &VersionRow) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO credential_versions (credential_id, version, document, secret, secret_revision,
+                                          auth_secret, auth_secret_revision, created_by, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(row.credential_id)
+    .bind(row.version)
+    .bind(&row.document)
+    .bind(&row.secret)
+    .bind(row.secret_revision)
+    .bind(row.auth_secret.as_deref())
+    .bind(row.auth_secret_revision)
+    .bind(&row.created_by)
+    .bind(row.created_at)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Removes all versions of a credential before `oldest`.
+pub async fn prune(conn: &mut PgConnection, credential: Uuid, oldest: i64) -> Result<()> {
+    sqlx::query("DELETE FROM credential_versions WHERE credential_id = $1 AND version < $2")
+        .bind(credential)
+        .bind(oldest)
+        .execute(conn)
+        .await?;
+    Ok(())
+}

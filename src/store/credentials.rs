@@ -1,0 +1,162 @@
+//! Table `credentials`: the current state of each.
+
+use sqlx::{FromRow, PgConnection, Result};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::Slice;
+
+/// A row of `credentials`, with the document of its current version.
+#[derive(Debug, Clone, FromRow)]
+#[allow(missing_docs, reason = "the columns' comments stand in the migration")]
+pub struct CredentialRow {
+    pub id: Uuid,
+    pub tenant_id: Uuid,
+    pub name: String,
+    pub version: i64,
+    pub registry: String,
+    pub labels: serde_json::Value,
+    pub expires_at: Option<OffsetDateTime>,
+    pub secret_changed_at: OffsetDateTime,
+    pub verification_state: String,
+    pub verification: Option<String>,
+    pub created_at: OffsetDateTime,
+    pub updated_at: OffsetDateTime,
+    /// Of the current version.
+    #[sqlx(default)]
+    pub document: String,
+    /// Of the current version: whether the auth server has a secret of its own.
+    #[sqlx(default)]
+    pub has_auth_secret: bool,
+}
+
+/// What a list of credentials is narrowed to. Everything given must hold.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// This registry path exactly.
+    pub registry: Option<String>,
+    /// All of these labels, as a JSON object.
+    pub labels: Option<serde_json::Value>,
+    /// This verification state.
+    pub verification: Option<String>,
+    /// An expiry before this time.
+    pub expires_before: Option<OffsetDateTime>,
+}
+
+/// Finds one by name.
+pub async fn by_name(conn: &mut PgConnection, tenant: Uuid, name: &str) -> Result<Option<CredentialRow>> {
+    sqlx::query_as(
+        "SELECT c.*, v.document, v.auth_secret IS NOT NULL AS has_auth_secret
+           FROM credentials c JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
+          WHERE c.tenant_id = $1 AND c.name = $2",
+    )
+    .bind(tenant)
+    .bind(name)
+    .fetch_optional(conn)
+    .await
+}
+
+/// Finds those with one of these names, in order of name.
+pub async fn by_names(conn: &mut PgConnection, tenant: Uuid, names: &[String]) -> Result<Vec<CredentialRow>> {
+    sqlx::query_as(
+        "SELECT c.*, v.document, v.auth_secret IS NOT NULL AS has_auth_secret
+           FROM credentials c JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
+          WHERE c.tenant_id = $1 AND c.name = ANY($2) ORDER BY c.name",
+    )
+    .bind(tenant)
+    .bind(names)
+    .fetch_all(conn)
+    .await
+}
+
+/// Finds those that carry all the labels (a JSON object), in order of name.
+pub async fn by_labels(conn: &mut PgConnection, tenant: Uuid, labels: &serde_json::Value) -> Result<Vec<CredentialRow>> {
+    sqlx::query_as(
+        "SELECT c.*, v.document, v.auth_secret IS NOT NULL AS has_auth_secret
+           FROM credentials c JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
+          WHERE c.tenant_id = $1 AND c.labels @> $2 ORDER BY c.name",
+    )
+    .bind(tenant)
+    .bind(labels)
+    .fetch_all(conn)
+    .await
+}
+
+/// A page in order of name.
+pub async fn page(conn: &mut PgConnection, tenant: Uuid, filter: &Filter, slice: &Slice<String>) -> Result<Vec<CredentialRow>> {
+    sqlx::query_as(
+        "SELECT c.*, v.document, v.auth_secret IS NOT NULL AS has_auth_secret
+           FROM credentials c JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
+          WHERE c.tenant_id = $1
+            AND ($2::text IS NULL OR c.name > $2)
+            AND ($3::text IS NULL OR c.registry = $3)
+            AND ($4::jsonb IS NULL OR c.labels @> $4)
+            AND ($5::text IS NULL OR c.verification_state = $5)
+            AND ($6::timestamptz IS NULL OR c.expires_at < $6)
+          ORDER BY c.name LIMIT $7",
+    )
+    .bind(tenant)
+    .bind(slice.after.as_deref())
+    .bind(filter.registry.as_deref())
+    .bind(filter.labels.as_ref())
+    .bind(filter.verification.as_deref())
+    .bind(filter.expires_before)
+    .bind(slice.limit)
+    .fetch_all(conn)
+    .await
+}
+
+/// Adds one.
+pub async fn insert(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO credentials (id, tenant_id, name, version, registry, labels, expires_at,
+                                  secret_changed_at, verification_state, verification, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+    )
+    .bind(row.id)
+    .bind(row.tenant_id)
+    .bind(&row.name)
+    .bind(row.version)
+    .bind(&row.registry)
+    .bind(&row.labels)
+    .bind(row.expires_at)
+    .bind(row.secret_changed_at)
+    .bind(&row.verification_state)
+    .bind(row.verification.as_deref())
+    .bind(row.created_at)
+    .bind(row.updated_at)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Replaces what may change of one.
+pub async fn update(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> {
+    sqlx::query(
+        "UPDATE credentials
+            SET version = $2, registry = $3, labels = $4, expires_at = $5, secret_changed_at = $6,
+                verification_state = $7, verification = $8, updated_at = $9
+          WHERE id = $1",
+    )
+    .bind(row.id)
+    .bind(row.version)
+    .bind(&row.registry)
+    .bind(&row.labels)
+    .bind(row.expires_at)
+    .bind(row.secret_changed_at)
+    .bind(&row.verification_state)
+    .bind(row.verification.as_deref())
+    .bind(row.updated_at)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Removes one and its versions.
+pub async fn delete(conn: &mut PgConnection, id: Uuid) -> Result<()> {
+    sqlx::query("DELETE FROM credentials WHERE id = $1")
+        .bind(id)
+        .execute(conn)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,20 @@
+//! SQL, and nothing but SQL: one file a table, functions over a connection. No rule lives here.
+
+pub mod audit_events;
+pub mod credential_versions;
+pub mod credentials;
+pub mod data_keys;
+pub mod database;
+pub mod idempotent_answers;
+pub mod pull_secrets;
+pub mod tenants;
+pub mod tokens;
+
+/// A page of a list: rows after a key, at most so many.
+#[derive(Debug, Clone)]
+pub struct Slice<K> {
+    /// The last key of the page before; `None` for the first page.
+    pub after: Option<K>,
+    /// Most rows.
+    pub limit: i64,
+}

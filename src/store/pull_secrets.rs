@@ -1,0 +1,139 @@
+//! Tables `pull_secrets` and `pull_secret_credentials`.
+
+use sqlx::{FromRow, PgConnection, Result};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::Slice;
+
+/// A row of `pull_secrets`, with the names of the credentials that it lists, in list order.
+#[derive(Debug, Clone, FromRow)]
+#[allow(missing_docs, reason = "the columns' comments stand in the migration")]
+pub struct PullSecretRow {
+    pub id: Uuid,
+    pub tenant_id: Uuid,
+    pub name: String,
+    pub version: i64,
+    pub document: String,
+    pub created_at: OffsetDateTime,
+    pub updated_at: OffsetDateTime,
+    #[sqlx(default)]
+    pub credentials: Vec<String>,
+}
+
+/// Finds one by name.
+pub async fn by_name(conn: &mut PgConnection, tenant: Uuid, name: &str) -> Result<Option<PullSecretRow>> {
+    sqlx::query_as(
+        "SELECT p.*, ARRAY(SELECT c.name FROM pull_secret_credentials l JOIN credentials c ON c.id = l.credential_id
+                            WHERE l.pull_secret_id = p.id ORDER BY l.position) AS credentials
+           FROM pull_secrets p WHERE p.tenant_id = $1 AND p.name = $2",
+    )
+    .bind(tenant)
+    .bind(name)
+    .fetch_optional(conn)
+    .await
+}
+
+/// A page in order of name; only those with one of the names, if given.
+pub async fn page(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    only: Option<&[String]>,
+    slice: &Slice<String>,
+) -> Result<Vec<PullSecretRow>> {
+    sqlx::query_as(
+        "SELECT p.*, ARRAY(SELECT c.name FROM pull_secret_credentials l JOIN credentials c ON c.id = l.credential_id
+                            WHERE l.pull_secret_id = p.id ORDER BY l.position) AS credentials
+           FROM pull_secrets p
+          WHERE p.tenant_id = $1 AND ($2::text IS NULL OR p.name > $2) AND ($3::text[] IS NULL OR p.name = ANY($3))
+          ORDER BY p.name LIMIT $4",
+    )
+    .bind(tenant)
+    .bind(slice.after.as_deref())
+    .bind(only)
+    .bind(slice.limit)
+    .fetch_all(conn)
+    .await
+}
+
+/// Those that list a credential, in order of name.
+pub async fn listing(conn: &mut PgConnection, credential: Uuid) -> Result<Vec<PullSecretRow>> {
+    sqlx::query_as(
+        "SELECT p.*, ARRAY(SELECT c.name FROM pull_secret_credentials l JOIN credentials c ON c.id = l.credential_id
+                            WHERE l.pull_secret_id = p.id ORDER BY l.position) AS credentials
+           FROM pull_secrets p JOIN pull_secret_credentials mine ON mine.pull_secret_id = p.id
+          WHERE mine.credential_id = $1 ORDER BY p.name",
+    )
+    .bind(credential)
+    .fetch_all(conn)
+    .await
+}
+
+/// Adds one, without its credentials.
+pub async fn insert(conn: &mut PgConnection, row: &PullSecretRow) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO pull_secrets (id, tenant_id, name, version, document, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(row.id)
+    .bind(row.tenant_id)
+    .bind(&row.name)
+    .bind(row.version)
+    .bind(&row.document)
+    .bind(row.created_at)
+    .bind(row.updated_at)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Replaces what may change of one, but not its credentials.
+pub async fn update(conn: &mut PgConnection, row: &PullSecretRow) -> Result<()> {
+    sqlx::query("UPDATE pull_secrets SET version = $2, document = $3, updated_at = $4 WHERE id = $1")
+        .bind(row.id)
+        .bind(row.version)
+        .bind(&row.document)
+        .bind(row.updated_at)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Makes a pull secret list these credentials, in this order.
+pub async fn set_credentials(conn: &mut PgConnection, pull_secret: Uuid, credentials: &[Uuid]) -> Result<()> {
+    sqlx::query("DELETE FROM pull_secret_credentials WHERE pull_secret_id = $1")
+        .bind(pull_secret)
+        .execute(&mut *conn)
+        .await?;
+    sqlx::query(
+        "INSERT INTO pull_secret_credentials (pull_secret_id, position, credential_id)
+         SELECT $1, position, credential_id FROM unnest($2::uuid[]) WITH ORDINALITY AS t (credential_id, position)",
+    )
+    .bind(pull_secret)
+    .bind(credentials)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Takes a credential out of every pull secret that lists it, each of which becomes a new version.
+pub async fn detach(conn: &mut PgConnection, credential: Uuid, now: OffsetDateTime) -> Result<()> {
+    sqlx::query(
+        "WITH gone AS (DELETE FROM pull_secret_credentials WHERE credential_id = $1 RETURNING pull_secret_id)
+         UPDATE pull_secrets SET version = version + 1, updated_at = $2 WHERE id IN (SELECT pull_secret_id FROM gone)",
+    )
+    .bind(credential)
+    .bind(now)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Removes one.
+pub async fn delete(conn: &mut PgConnection, id: Uuid) -> Result<()> {
+    sqlx::query("DELETE FROM pull_secrets WHERE id = $1")
+        .bind(id)
+        .execute(conn)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! Table `tenants`.
+
+use sqlx::{FromRow, PgConnection, Result};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::Slice;
+
+/// A row of `tenants`.
+#[derive(Debug, Clone, FromRow)]
+#[allow(missing_docs, reason = "the columns' comments stand in the migration")]
+pub struct TenantRow {
+    pub id: Uuid,
+    pub name: String,
+    pub document: String,
+    pub version: i64,
+    pub created_at: OffsetDateTime,
+    pub updated_at: OffsetDateTime,
+}
+
+/// Finds a tenant by name.
+pub async fn by_name(conn: &mut PgConnection, name: &str) -> Result<Option<TenantRow>> {
+    sqlx::query_as("SELECT * FROM tenants WHERE name = $1")
+        .bind(name)
+        .fetch_optional(conn)
+        .await
+}
+
+/// Finds a tenant by name and holds it against other writers until the transaction ends.
+pub async fn lock_by_name(conn: &mut PgConnection, name: &str) -> Result<Option<TenantRow>> {
+    sqlx::query_as("SELECT * FROM tenants WHERE name = $1 FOR UPDATE")
+        .bind(name)
+        .fetch_optional(conn)
+        .await
+}
+
+/// Lets one writer at a time into a tenant, so that rules over several rows (no path twice, a
+/// selector's credentials) hold. Readers are not kept waiting. False if the tenant is gone.
+pub async fn lock_writers(conn: &mut PgConnection, id: Uuid) -> Result<bool> {
+    let found: Option<Uuid> = sqlx::query_scalar("SELECT id FROM tenants WHERE id = $1 FOR NO KEY UPDATE")
+        .bind(id)
+        .fetch_optional(conn)
+        .await?;
+    Ok(found.is_some())
+}
+
+/// Tenants by name; only the one with id `only`, if given.
+pub async fn page(conn: &mut PgConnection, only: Option<Uuid>, slice: &Slice<String>) -> Result<Vec<TenantRow>> {
+    sqlx::query_as(
+        "SELECT * FROM tenants
+          WHERE ($1::text IS NULL OR name > $1) AND ($2::uuid IS NULL OR id = $2)
+          ORDER BY name LIMIT $3",
+    )
+    .bind(slice.after.as_deref())
+    .bind(only)
+    .bind(slice.limit)
+    .fetch_all(conn)
+    .await
+}
+
+/// Adds a tenant; false if the name is taken.
+pub async fn insert(conn: &mut PgConnection, row: &TenantRow) -> Result<bool> {
+    let done = sqlx::query(
+        "INSERT INTO tenants (id, name, document, version, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (name) DO NOTHING",
+    )
+    .bind(row.id)
+    .bind(&row.name)
+    .bind(&row.document)
+    .bind(row.version)
+    .bind(row.created_at)
+    .bind(row.updated_at)
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Replaces what may change of a tenant.
+pub async fn update(conn: &mut PgConnection, row: &TenantRow) -> Result<()> {
+    sqlx::query("UPDATE tenants SET document = $2, version = $3, updated_at = $4 WHERE id = $1")
+        .bind(row.id)
+        .bind(&row.document)
+        .bind(row.version)
+        .bind(row.updated_at)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Removes a tenant and all that it holds, its data keys first: without them nothing opens, not
+/// even from the pages that PostgreSQL has not yet overwritten.
+pub async fn delete(conn: &mut PgConnection, id: Uuid) -> Result<()> {
+    for statement in [
+        "DELETE FROM data_keys WHERE tenant_id = $1",
+        "DELETE FROM idempotent_answers WHERE tenant_id = $1",
+        "DELETE FROM tokens WHERE tenant_id = $1",
+        "DELETE FROM pull_secrets WHERE tenant_id = $1",
+        "DELETE FROM credentials WHERE tenant_id = $1",
+        "DELETE FROM tenants WHERE id = $1",
+    ] {
+        sqlx::query(statement).bind(id).execute(&mut *conn).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,126 @@
+//! Table `tokens`.
+
+use sqlx::{FromRow, PgConnection, Result};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::Slice;
+
+/// A row of `tokens`, without the hash, with the tenant's name.
+#[derive(Debug, Clone, FromRow)]
+#[allow(missing_docs, reason = "the columns' comments stand in the migration")]
+pub struct TokenRow {
+    pub id: Uuid,
+    pub tenant_id: Option<Uuid>,
+    pub name: String,
+    pub role: String,
+    pub pull_secrets: Option<Vec<String>>,
+    pub networks: Option<Vec<String>>,
+    pub expires_at: Option<OffsetDateTime>,
+    pub revoked_at: Option<OffsetDateTime>,
+    pub last_used_at: Option<OffsetDateTime>,
+    pub created_by: String,
+    pub created_at: OffsetDateTime,
+    #[sqlx(default)]
+    pub tenant: Option<String>,
+}
+
+/// Finds a token by its hash, revoked and expired ones too.
+pub async fn by_hash(conn: &mut PgConnection, hash: &[u8]) -> Result<Option<TokenRow>> {
+    sqlx::query_as(
+        "SELECT t.*, n.name AS tenant FROM tokens t LEFT JOIN tenants n ON n.id = t.tenant_id WHERE t.hash = $1",
+    )
+    .bind(hash)
+    .fetch_optional(conn)
+    .await
+}
+
+/// Finds a token of a tenant (or of the platform) by id.
+pub async fn by_id(conn: &mut PgConnection, tenant: Option<Uuid>, id: Uuid) -> Result<Option<TokenRow>> {
+    sqlx::query_as("SELECT * FROM tokens WHERE id = $1 AND tenant_id IS NOT DISTINCT FROM $2")
+        .bind(id)
+        .bind(tenant)
+        .fetch_optional(conn)
+        .await
+}
+
+/// Finds a token of a tenant (or of the platform) by name: the live one, else the last revoked.
+pub async fn by_name(conn: &mut PgConnection, tenant: Option<Uuid>, name: &str) -> Result<Option<TokenRow>> {
+    sqlx::query_as(
+        "SELECT * FROM tokens WHERE name = $1 AND tenant_id IS NOT DISTINCT FROM $2
+          ORDER BY revoked_at DESC NULLS FIRST LIMIT 1",
+    )
+    .bind(name)
+    .bind(tenant)
+    .fetch_optional(conn)
+    .await
+}
+
+/// A page in order of creation, of a tenant or of the platform.
+pub async fn page(conn: &mut PgConnection, tenant: Option<Uuid>, slice: &Slice<Uuid>) -> Result<Vec<TokenRow>> {
+    sqlx::query_as(
+        "SELECT * FROM tokens
+          WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid)
+                = coalesce($1, '00000000-0000-0000-0000-000000000000'::uuid)
+            AND ($2::uuid IS NULL OR id > $2)
+          ORDER BY id LIMIT $3",
+    )
+    .bind(tenant)
+    .bind(slice.after)
+    .bind(slice.limit)
+    .fetch_all(conn)
+    .await
+}
+
+/// Adds a token; false if a live one has the name.
+pub async fn insert(conn: &mut PgConnection, row: &TokenRow, hash: &[u8]) -> Result<bool> {
+    let done = sqlx::query(
+        "INSERT INTO tokens (id, tenant_id, name, role, hash, pull_secrets, networks, expires_at, created_by, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING",
+    )
+    .bind(row.id)
+    .bind(row.tenant_id)
+    .bind(&row.name)
+    .bind(&row.role)
+    .bind(hash)
+    .bind(row.pull_secrets.as_deref())
+    .bind(row.networks.as_deref())
+    .bind(row.expires_at)
+    .bind(&row.created_by)
+    .bind(row.created_at)
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Ends a token at once.
+pub async fn revoke(conn: &mut PgConnection, id: Uuid, now: OffsetDateTime) -> Result<()> {
+    sqlx::query("UPDATE tokens SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL")
+        .bind(id)
+        .bind(now)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Notes a use.
+pub async fn touch(conn: &mut PgConnection, id: Uuid, now: OffsetDateTime) -> Result<()> {
+    sqlx::query("UPDATE tokens SET last_used_at = $2 WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)")
+        .bind(id)
+        .bind(now)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Whether the platform has any token that still works, of this role.
+pub async fn any_live_platform(conn: &mut PgConnection, role: &str, now: OffsetDateTime) -> Result<bool> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM tokens WHERE tenant_id IS NULL AND role = $1 AND revoked_at IS NULL
+                          AND (expires_at IS NULL OR expires_at > $2))",
+    )
+    .bind(role)
+    .bind(now)
+    .fetch_one(conn)
+    .await
+}
