@@ -28,7 +28,12 @@ const SETTINGS: [(&str, &str); 10] = [
 ];
 
 /// Variables of the client-side commands. A shell that has them set may start a server too.
-const CLIENT_VARIABLES: [&str; 4] = ["REGCRED_URL", "REGCRED_TENANT", "REGCRED_PULL_SECRET", "REGCRED_TOKEN_FILE"];
+const CLIENT_VARIABLES: [&str; 4] = [
+    "REGCRED_URL",
+    "REGCRED_TENANT",
+    "REGCRED_PULL_SECRET",
+    "REGCRED_TOKEN_FILE",
+];
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 
@@ -163,7 +168,9 @@ impl Config {
             database_url: texts.get("database_url").cloned().map(DatabaseUrl::new),
             listen: match listen {
                 Some(listen) => listen,
-                None => DEFAULT_LISTEN.parse().map_err(|_| ConfigError::Missing("listen", address))?,
+                None => DEFAULT_LISTEN
+                    .parse()
+                    .map_err(|_| ConfigError::Missing("listen", address))?,
             },
             metrics_listen: parse(texts, "metrics_listen", address)?,
             key_file: path("key_file"),
@@ -180,9 +187,10 @@ impl Config {
     /// # Errors
     /// `Missing` that says what to set.
     pub fn database_url(&self) -> Result<&DatabaseUrl, ConfigError> {
-        self.database_url
-            .as_ref()
-            .ok_or(ConfigError::Missing("DATABASE_URL", "set it to postgres://user@host:port/database"))
+        self.database_url.as_ref().ok_or(ConfigError::Missing(
+            "DATABASE_URL",
+            "set it to postgres://user@host:port/database",
+        ))
     }
 
     /// The key file.
@@ -198,14 +206,24 @@ impl Config {
 }
 
 fn variable_of(key: &str) -> &'static str {
-    SETTINGS.iter().find(|(known, _)| *known == key).map_or("", |(_, variable)| variable)
+    SETTINGS
+        .iter()
+        .find(|(known, _)| *known == key)
+        .map_or("", |(_, variable)| variable)
 }
 
 fn wrong(key: &str, expected: &str) -> ConfigError {
-    ConfigError::Value { setting: format!("{key} ({})", variable_of(key)), expected: expected.into() }
+    ConfigError::Value {
+        setting: format!("{key} ({})", variable_of(key)),
+        expected: expected.into(),
+    }
 }
 
-fn parse<T: FromStr>(texts: &Texts, key: &'static str, expected: &str) -> Result<Option<T>, ConfigError> {
+fn parse<T: FromStr>(
+    texts: &Texts,
+    key: &'static str,
+    expected: &str,
+) -> Result<Option<T>, ConfigError> {
     let parsed = texts.get(key).map(|text| text.parse());
     parsed.transpose().map_err(|_| wrong(key, expected))
 }
@@ -228,14 +246,26 @@ fn log_format(texts: &Texts) -> Result<LogFormat, ConfigError> {
 }
 
 fn networks(texts: &Texts) -> Result<Vec<IpNet>, ConfigError> {
-    let text = texts.get("allow_networks").map(String::as_str).unwrap_or_default();
+    let text = texts
+        .get("allow_networks")
+        .map(String::as_str)
+        .unwrap_or_default();
     text.split([',', ' '])
         .filter(|part| !part.is_empty())
-        .map(|part| part.parse().map_err(|_| wrong("allow_networks", "expected networks such as 10.0.0.0/8,192.168.0.0/16")))
+        .map(|part| {
+            part.parse().map_err(|_| {
+                wrong(
+                    "allow_networks",
+                    "expected networks such as 10.0.0.0/8,192.168.0.0/16",
+                )
+            })
+        })
         .collect()
 }
 
-fn read_environment(variables: impl Iterator<Item = (String, String)>) -> Result<Texts, ConfigError> {
+fn read_environment(
+    variables: impl Iterator<Item = (String, String)>,
+) -> Result<Texts, ConfigError> {
     let mut texts = Texts::new();
     for (name, value) in variables {
         let setting = SETTINGS.iter().find(|(_, variable)| *variable == name);
@@ -256,15 +286,23 @@ fn read_environment(variables: impl Iterator<Item = (String, String)>) -> Result
 
 fn read_file(path: &Path) -> Result<Texts, ConfigError> {
     let file = path.display().to_string();
-    let trouble = |why: String| ConfigError::File { file: file.clone(), why };
+    let trouble = |why: String| ConfigError::File {
+        file: file.clone(),
+        why,
+    };
     let text = std::fs::read_to_string(path).map_err(|error| trouble(error.to_string()))?;
     // The parser's own message quotes the line, which may hold a password.
-    let table: toml::Table = toml::from_str(&text).map_err(|error| trouble(format!("not TOML at {}", place(&text, &error))))?;
+    let table: toml::Table = toml::from_str(&text)
+        .map_err(|error| trouble(format!("not TOML at {}", place(&text, &error))))?;
     let mut texts = Texts::new();
     for (key, value) in table {
         let Some((known, _)) = SETTINGS.iter().find(|(known, _)| *known == key) else {
             let known: Vec<&str> = SETTINGS.iter().map(|(key, _)| *key).collect();
-            return Err(ConfigError::UnknownKey { file, key, known: known.join(", ") });
+            return Err(ConfigError::UnknownKey {
+                file,
+                key,
+                known: known.join(", "),
+            });
         };
         texts.insert(known, text_of(known, value)?);
     }
@@ -283,7 +321,9 @@ fn text_of(key: &str, value: toml::Value) -> Result<String, ConfigError> {
         toml::Value::String(text) => Ok(text),
         toml::Value::Array(items) if key == "allow_networks" => {
             let texts: Option<Vec<&str>> = items.iter().map(toml::Value::as_str).collect();
-            texts.map(|texts| texts.join(",")).ok_or_else(|| wrong(key, "expected a list of texts"))
+            texts
+                .map(|texts| texts.join(","))
+                .ok_or_else(|| wrong(key, "expected a list of texts"))
         }
         _ => Err(wrong(key, "expected a text in quotes")),
     }
@@ -294,13 +334,24 @@ mod tests {
     use super::*;
 
     fn environment(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
     }
 
-    fn load(flags: &[(&'static str, &str)], variables: &[(&str, &str)], file: Option<&str>) -> Result<Config, ConfigError> {
-        let flags = flags.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
+    fn load(
+        flags: &[(&'static str, &str)],
+        variables: &[(&str, &str)],
+        file: Option<&str>,
+    ) -> Result<Config, ConfigError> {
+        let flags = flags
+            .iter()
+            .map(|(key, value)| (*key, (*value).to_owned()))
+            .collect();
         let path = file.map(|text| {
-            let path = std::env::temp_dir().join(format!("regcred-config-{}.toml", uuid::Uuid::now_v7()));
+            let path =
+                std::env::temp_dir().join(format!("regcred-config-{}.toml", uuid::Uuid::now_v7()));
             std::fs::write(&path, text).expect("the temporary directory is writable");
             path
         });
@@ -342,16 +393,27 @@ mod tests {
             ("REGCRED_ALLOW_NETWORKS", "10.0.0.0/8,hunter2"),
             ("REGCRED_TLS_CERT", "hunter2"),
         ] {
-            let error = load(&[], &[(variable, value)], None).expect_err(variable).to_string();
-            assert!(error.contains("REGCRED_") && !error.contains("hunter2"), "{error}");
+            let error = load(&[], &[(variable, value)], None)
+                .expect_err(variable)
+                .to_string();
+            assert!(
+                error.contains("REGCRED_") && !error.contains("hunter2"),
+                "{error}"
+            );
         }
-        let error = load(&[], &[], Some("database_url = \"postgres://u:hunter2@h/d\nx")).expect_err("not TOML");
+        let error = load(
+            &[],
+            &[],
+            Some("database_url = \"postgres://u:hunter2@h/d\nx"),
+        )
+        .expect_err("not TOML");
         assert!(!error.to_string().contains("hunter2"), "{error}");
     }
 
     #[test]
     fn the_configuration_prints_without_the_password() {
-        let config = load(&[], &[("DATABASE_URL", "postgres://u:hunter2@h/d")], None).expect("valid");
+        let config =
+            load(&[], &[("DATABASE_URL", "postgres://u:hunter2@h/d")], None).expect("valid");
         assert!(!format!("{config:?}").contains("hunter2"));
     }
 

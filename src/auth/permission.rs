@@ -19,10 +19,15 @@ pub fn action_of(method: &Method, template: &str) -> Option<Action> {
         ("/v1/audit-events", _) => A::ReadPlatformAudit,
         (_, Some("")) if read => A::ReadTenant,
         (_, Some("")) => A::WriteTenant,
-        (_, Some("/credentials" | "/credentials/{credential}" | "/credentials/{credential}/versions")) if read => {
-            A::ReadCredentials
+        (
+            _,
+            Some(
+                "/credentials" | "/credentials/{credential}" | "/credentials/{credential}/versions",
+            ),
+        ) if read => A::ReadCredentials,
+        (_, Some("/credentials/{credential}" | "/credentials/{credential}/rollback")) => {
+            A::WriteCredentials
         }
-        (_, Some("/credentials/{credential}" | "/credentials/{credential}/rollback")) => A::WriteCredentials,
         (_, Some("/credentials/{credential}/manifest" | "/manifest")) => A::RenderAnything,
         (_, Some("/pull-secrets" | "/pull-secrets/{pull_secret}")) if read => A::ReadPullSecrets,
         (_, Some("/pull-secrets/{pull_secret}")) => A::WritePullSecrets,

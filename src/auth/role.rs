@@ -88,7 +88,10 @@ impl Role {
         );
         let edit = matches!(action, A::WriteCredentials | A::WritePullSecrets);
         let own = matches!(action, A::ManageTokens | A::ReadAudit);
-        let operate = matches!(action, A::ReadTenant | A::WriteTenant | A::ReadPlatformAudit);
+        let operate = matches!(
+            action,
+            A::ReadTenant | A::WriteTenant | A::ReadPlatformAudit
+        );
         any || match self {
             Self::Viewer => view,
             Self::Puller => pull,
@@ -184,7 +187,12 @@ mod tests {
 
     #[test]
     fn an_operator_sees_nothing_inside_a_tenant() {
-        for action in [Action::ReadCredentials, Action::ReadPullSecrets, Action::ManageTokens, Action::ReadAudit] {
+        for action in [
+            Action::ReadCredentials,
+            Action::ReadPullSecrets,
+            Action::ManageTokens,
+            Action::ReadAudit,
+        ] {
             assert!(!Role::Operator.allows(action), "{action:?}");
         }
     }

@@ -121,7 +121,14 @@ mod tests {
     #[test]
     fn other_texts_are_no_tokens() {
         let long = format!("{}0", token());
-        for text in ["", "rgc_", "Bearer", &token()[..52], long.as_str(), "eyJhbGciOiJSUzI1NiJ9.e30.x"] {
+        for text in [
+            "",
+            "rgc_",
+            "Bearer",
+            &token()[..52],
+            long.as_str(),
+            "eyJhbGciOiJSUzI1NiJ9.e30.x",
+        ] {
             assert!(Token::parse(text).is_none(), "{text:?}");
         }
     }

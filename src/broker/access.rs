@@ -34,18 +34,30 @@ impl Broker {
     /// # Errors
     /// `Unauthenticated`; `NotFound` where the caller has no role in the tenant, whether there is
     /// one or not; `Forbidden` where its role is too small.
-    pub async fn enter(&self, bearer: Option<&str>, source: Option<IpAddr>, request_id: Uuid, door: Door<'_>) -> Result<Scope> {
+    pub async fn enter(
+        &self,
+        bearer: Option<&str>,
+        source: Option<IpAddr>,
+        request_id: Uuid,
+        door: Door<'_>,
+    ) -> Result<Scope> {
         let caller = self.authenticate(bearer, source).await?;
         let tenant = match door.tenant {
             Some(name) => self.find_tenant(&caller, name, door.action).await?,
             None => None,
         };
         admit(&caller, tenant.as_ref(), door)?;
-        Ok(Scope { caller, tenant, request_id })
+        Ok(Scope {
+            caller,
+            tenant,
+            request_id,
+        })
     }
 
     async fn authenticate(&self, bearer: Option<&str>, source: Option<IpAddr>) -> Result<Caller> {
-        let token = bearer.and_then(Token::parse).ok_or(Error::Unauthenticated)?;
+        let token = bearer
+            .and_then(Token::parse)
+            .ok_or(Error::Unauthenticated)?;
         let mut conn = self.pool.acquire().await?;
         let row = tokens::by_hash(&mut conn, &token.hash().0).await?;
         let row = row.ok_or(Error::Unauthenticated)?;
@@ -55,16 +67,27 @@ impl Broker {
         if ended || !comes_from_its_networks(&caller) {
             return Err(Error::Unauthenticated);
         }
-        if row.last_used_at.is_none_or(|last| now - last >= USE_IS_NOTED_EVERY) {
+        if row
+            .last_used_at
+            .is_none_or(|last| now - last >= USE_IS_NOTED_EVERY)
+        {
             tokens::touch(&mut conn, row.id, now).await?;
         }
         Ok(caller)
     }
 
     /// The tenant of a route. It may be missing only where the caller could make it.
-    async fn find_tenant(&self, caller: &Caller, name: &str, action: Action) -> Result<Option<TenantRef>> {
+    async fn find_tenant(
+        &self,
+        caller: &Caller,
+        name: &str,
+        action: Action,
+    ) -> Result<Option<TenantRef>> {
         if let Grant::Tenant { id, name: own, .. } = &caller.grant {
-            let own = (own.as_str() == name).then(|| TenantRef { id: *id, name: own.clone() });
+            let own = (own.as_str() == name).then(|| TenantRef {
+                id: *id,
+                name: own.clone(),
+            });
             return own.map(Some).ok_or(Error::NotFound);
         }
         let row = match Name::parse(name) {
@@ -72,7 +95,10 @@ impl Broker {
             Err(_) => None,
         };
         match row {
-            Some(row) => Ok(Some(TenantRef { id: row.id, name: stored(Name::parse(&row.name))? })),
+            Some(row) => Ok(Some(TenantRef {
+                id: row.id,
+                name: stored(Name::parse(&row.name))?,
+            })),
             None if action == Action::WriteTenant => Ok(None),
             None => Err(Error::NotFound),
         }
@@ -82,7 +108,11 @@ impl Broker {
 fn caller_of(row: &TokenRow, source: Option<IpAddr>) -> Result<Caller> {
     let role = stored(Role::parse(&row.role))?;
     let grant = match (row.tenant_id, &row.tenant) {
-        (Some(id), Some(name)) => Grant::Tenant { id, name: stored(Name::parse(name))?, role },
+        (Some(id), Some(name)) => Grant::Tenant {
+            id,
+            name: stored(Name::parse(name))?,
+            role,
+        },
         _ => Grant::Platform(role),
     };
     let pull_secrets = row.pull_secrets.as_ref();
@@ -91,8 +121,16 @@ fn caller_of(row: &TokenRow, source: Option<IpAddr>) -> Result<Caller> {
         token_id: row.id,
         name: stored(Name::parse(&row.name))?,
         grant,
-        pull_secrets: stored(pull_secrets.map(|names| names.iter().map(|name| Name::parse(name)).collect()).transpose())?,
-        networks: stored(networks.map(|nets| nets.iter().map(|net| net.parse()).collect()).transpose())?,
+        pull_secrets: stored(
+            pull_secrets
+                .map(|names| names.iter().map(|name| Name::parse(name)).collect())
+                .transpose(),
+        )?,
+        networks: stored(
+            networks
+                .map(|nets| nets.iter().map(|net| net.parse()).collect())
+                .transpose(),
+        )?,
         expires_at: row.expires_at,
         source,
     })
@@ -102,9 +140,11 @@ fn comes_from_its_networks(caller: &Caller) -> bool {
     let Some(networks) = &caller.networks else {
         return true;
     };
-    caller
-        .source
-        .is_some_and(|source| networks.iter().any(|network| network.contains(&source.to_canonical())))
+    caller.source.is_some_and(|source| {
+        networks
+            .iter()
+            .any(|network| network.contains(&source.to_canonical()))
+    })
 }
 
 fn admit(caller: &Caller, tenant: Option<&TenantRef>, door: Door<'_>) -> Result<()> {
@@ -121,7 +161,9 @@ fn admit(caller: &Caller, tenant: Option<&TenantRef>, door: Door<'_>) -> Result<
         _ => false,
     };
     if limited {
-        return Err(Error::Forbidden("the token is limited to other pull secrets"));
+        return Err(Error::Forbidden(
+            "the token is limited to other pull secrets",
+        ));
     }
     Ok(())
 }

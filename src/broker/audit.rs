@@ -7,8 +7,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Broker, Result, Scope};
-use crate::store::audit_events::{self, AuditRow};
 use crate::store::Slice;
+use crate::store::audit_events::{self, AuditRow};
 
 /// What is noted of one deed.
 #[derive(Debug, Clone)]
@@ -23,9 +23,48 @@ pub struct Deed<'a> {
     pub detail: Option<serde_json::Value>,
 }
 
+/// Whether it was done.
+#[derive(Debug, Clone, Copy)]
+enum Outcome {
+    Success,
+    Failure,
+}
+
+impl Outcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+        }
+    }
+}
+
 impl Broker {
     /// Writes one event in the transaction of its deed: both are kept, or neither is.
-    pub(super) async fn note(&self, conn: &mut PgConnection, scope: &Scope, deed: Deed<'_>) -> Result<()> {
+    pub(super) async fn note(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        deed: Deed<'_>,
+    ) -> Result<()> {
+        self.write_event(conn, scope, deed, Outcome::Success).await
+    }
+
+    /// Writes the event of a deed that failed, in a transaction of its own.
+    pub(super) async fn note_failure(&self, scope: &Scope, deed: Deed<'_>) -> Result<()> {
+        let mut tx = self.begin().await?;
+        self.write_event(&mut tx, scope, deed, Outcome::Failure)
+            .await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn write_event(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        deed: Deed<'_>,
+        outcome: Outcome,
+    ) -> Result<()> {
         let row = AuditRow {
             id: Uuid::now_v7(),
             at: self.now(),
@@ -36,7 +75,7 @@ impl Broker {
             action: deed.action.to_owned(),
             target: deed.target.to_owned(),
             target_version: deed.version,
-            outcome: "success".to_owned(),
+            outcome: outcome.as_str().to_owned(),
             detail: deed.detail.map(|detail| detail.to_string()),
             request_id: scope.request_id,
         };
@@ -78,7 +117,7 @@ pub struct AuditEvent {
     pub target: String,
     /// The version that resulted or was used.
     pub target_version: Option<i64>,
-    /// `success`.
+    /// `success` or `failure`.
     #[schema(example = "success")]
     pub outcome: String,
     /// What else there is to know, such as the format and the credentials of a rendering.
@@ -100,7 +139,11 @@ impl AuditEvent {
             target: row.target,
             target_version: row.target_version,
             outcome: row.outcome,
-            detail: row.detail.as_deref().map(serde_json::from_str).transpose()?,
+            detail: row
+                .detail
+                .as_deref()
+                .map(serde_json::from_str)
+                .transpose()?,
             request_id: row.request_id,
         })
     }

@@ -39,16 +39,31 @@ impl Secrets {
 
 impl Broker {
     /// Opens the secrets of a version row.
-    pub(super) async fn open_secrets(&self, conn: &mut PgConnection, tenant: Uuid, row: &VersionRow) -> Result<Secrets> {
-        let registry = self.open_one(conn, tenant, row, Field::Secret, &row.secret).await?;
+    pub(super) async fn open_secrets(
+        &self,
+        conn: &mut PgConnection,
+        tenant: Uuid,
+        row: &VersionRow,
+    ) -> Result<Secrets> {
+        let registry = self
+            .open_one(conn, tenant, row, Field::Secret, &row.secret)
+            .await?;
         let auth = match &row.auth_secret {
             Some(sealed) => Some(KnownSecret {
-                text: self.open_one(conn, tenant, row, Field::AuthServerSecret, sealed).await?,
+                text: self
+                    .open_one(conn, tenant, row, Field::AuthServerSecret, sealed)
+                    .await?,
                 revision: row.auth_secret_revision.unwrap_or(row.version),
             }),
             None => None,
         };
-        Ok(Secrets { registry: KnownSecret { text: registry, revision: row.secret_revision }, auth })
+        Ok(Secrets {
+            registry: KnownSecret {
+                text: registry,
+                revision: row.secret_revision,
+            },
+            auth,
+        })
     }
 
     async fn open_one(
@@ -61,7 +76,8 @@ impl Broker {
     ) -> Result<SecretText> {
         let context = context_of(tenant, row.credential_id, row.version, field)?;
         let plain = self.keyring.open(conn, &context, sealed).await?;
-        let text = std::str::from_utf8(&plain).map_err(|_| Error::Internal("an opened secret is not UTF-8".into()))?;
+        let text = std::str::from_utf8(&plain)
+            .map_err(|_| Error::Internal("an opened secret is not UTF-8".into()))?;
         Ok(SecretText::new(text.to_owned()))
     }
 
@@ -74,7 +90,10 @@ impl Broker {
         spec: &CredentialSpec,
         secrets: &Secrets,
     ) -> Result<VersionRow> {
-        let key = self.keyring.newest(conn, Some(row.tenant_id), self.now()).await?;
+        let key = self
+            .keyring
+            .newest(conn, Some(row.tenant_id), self.now())
+            .await?;
         let seal = |field, secret: &KnownSecret| -> Result<Vec<u8>> {
             let context = context_of(row.tenant_id, row.id, row.version, field)?;
             Ok(key.seal(&context, secret.text.expose().as_bytes())?)
@@ -86,7 +105,9 @@ impl Broker {
             document: serde_json::to_string(spec)?,
             secret: seal(Field::Secret, &secrets.registry)?,
             secret_revision: secrets.registry.revision,
-            auth_secret: auth.map(|secret| seal(Field::AuthServerSecret, secret)).transpose()?,
+            auth_secret: auth
+                .map(|secret| seal(Field::AuthServerSecret, secret))
+                .transpose()?,
             auth_secret_revision: auth.map(|secret| secret.revision),
             created_by: serde_json::to_string(&scope.caller.actor())?,
             created_at: row.updated_at,
@@ -95,6 +116,7 @@ impl Broker {
 }
 
 fn context_of(tenant: Uuid, credential: Uuid, version: i64, field: Field) -> Result<RecordContext> {
-    let version = u64::try_from(version).map_err(|_| Error::Internal("a stored version is negative".into()))?;
+    let version = u64::try_from(version)
+        .map_err(|_| Error::Internal("a stored version is negative".into()))?;
     Ok(RecordContext::new(Some(tenant), credential, version, field))
 }

@@ -8,7 +8,9 @@ use super::credential_state::{KnownSecret, Secrets};
 use super::precondition::Precondition;
 use super::view::{CredentialVersionView, CredentialView, Written};
 use super::{Broker, Error, Result, Scope};
-use crate::model::credential::{AuthServerSpec, CredentialSpec, CredentialWrite, SecretChange};
+use crate::model::credential::{
+    AuthServerSpec, CredentialSpec, CredentialWrite, SecretChange, Unnamed,
+};
 use crate::model::mistake::{Fault, Mistake};
 use crate::model::name::Name;
 use crate::model::secret::SecretText;
@@ -36,7 +38,12 @@ struct Before {
 
 impl Broker {
     /// Credentials in order of name.
-    pub async fn credential_page(&self, scope: &Scope, filter: &Filter, slice: &Slice<String>) -> Result<Vec<CredentialView>> {
+    pub async fn credential_page(
+        &self,
+        scope: &Scope,
+        filter: &Filter,
+        slice: &Slice<String>,
+    ) -> Result<Vec<CredentialView>> {
         let mut tx = self.begin().await?;
         let rows = credentials::page(&mut tx, scope.tenant()?.id, filter, slice).await?;
         rows.into_iter().map(CredentialView::from_row).collect()
@@ -50,9 +57,15 @@ impl Broker {
     }
 
     /// The kept versions of a credential, newest first.
-    pub async fn credential_versions(&self, scope: &Scope, name: &str) -> Result<Vec<CredentialVersionView>> {
+    pub async fn credential_versions(
+        &self,
+        scope: &Scope,
+        name: &str,
+    ) -> Result<Vec<CredentialVersionView>> {
         let mut tx = self.begin_snapshot().await?;
-        let row = credentials::by_name(&mut tx, scope.tenant()?.id, name).await?.ok_or(Error::NotFound)?;
+        let row = credentials::by_name(&mut tx, scope.tenant()?.id, name)
+            .await?
+            .ok_or(Error::NotFound)?;
         let versions = credential_versions::all_of(&mut tx, row.id).await?;
         versions
             .into_iter()
@@ -60,12 +73,37 @@ impl Broker {
             .collect()
     }
 
+    /// What a PUT means that names no secret: a credential that is there keeps its own, a new one has
+    /// none, which its other mistakes should be told with.
+    pub async fn unnamed_secret(&self, scope: &Scope, name: &str) -> Result<Unnamed> {
+        let Ok(name) = Name::parse(name) else {
+            return Ok(Unnamed::Drops);
+        };
+        let mut tx = self.begin().await?;
+        let row = credentials::by_name(&mut tx, scope.tenant()?.id, name.as_str()).await?;
+        Ok(if row.is_some() {
+            Unnamed::Keeps
+        } else {
+            Unnamed::Drops
+        })
+    }
+
     /// The version of a credential, its document and whether its auth server has a secret of its
     /// own: what a patch is merged into.
-    pub async fn credential_document(&self, scope: &Scope, name: &str) -> Result<(i64, CredentialSpec, bool)> {
+    pub async fn credential_document(
+        &self,
+        scope: &Scope,
+        name: &str,
+    ) -> Result<(i64, CredentialSpec, bool)> {
         let mut tx = self.begin().await?;
-        let row = credentials::by_name(&mut tx, scope.tenant()?.id, name).await?.ok_or(Error::NotFound)?;
-        Ok((row.version, serde_json::from_str(&row.document)?, row.has_auth_secret))
+        let row = credentials::by_name(&mut tx, scope.tenant()?.id, name)
+            .await?
+            .ok_or(Error::NotFound)?;
+        Ok((
+            row.version,
+            serde_json::from_str(&row.document)?,
+            row.has_auth_secret,
+        ))
     }
 
     /// Creates or replaces a credential.
@@ -81,17 +119,31 @@ impl Broker {
         let before = self.load(&mut tx, scope, name).await?;
         precondition.check(before.as_ref().map(|before| before.row.version))?;
         let created = before.is_none();
-        let row = self.write_credential(&mut tx, scope, name, before, write).await?;
+        let row = self
+            .write_credential(&mut tx, scope, name, before, write)
+            .await?;
         tx.commit().await?;
         let view = CredentialView::from_row(row)?;
-        Ok(if created { Written::Created(view) } else { Written::Replaced(view) })
+        Ok(if created {
+            Written::Created(view)
+        } else {
+            Written::Replaced(view)
+        })
     }
 
     /// Deletes a credential and its versions.
-    pub async fn delete_credential(&self, scope: &Scope, name: &str, listed: Listed, precondition: &Precondition) -> Result<()> {
+    pub async fn delete_credential(
+        &self,
+        scope: &Scope,
+        name: &str,
+        listed: Listed,
+        precondition: &Precondition,
+    ) -> Result<()> {
         let mut tx = self.begin().await?;
         self.enter_as_writer(&mut tx, scope).await?;
-        let row = credentials::by_name(&mut tx, scope.tenant()?.id, name).await?.ok_or(Error::NotFound)?;
+        let row = credentials::by_name(&mut tx, scope.tenant()?.id, name)
+            .await?
+            .ok_or(Error::NotFound)?;
         precondition.check(Some(row.version))?;
         match listed {
             Listed::IsDetached => pull_secrets::detach(&mut tx, row.id, self.now()).await?,
@@ -99,26 +151,45 @@ impl Broker {
         }
         credentials::delete(&mut tx, row.id).await?;
         let target = format!("credentials/{name}");
-        let deed = Deed { action: "credential.delete", target: &target, version: Some(row.version), detail: None };
+        let deed = Deed {
+            action: "credential.delete",
+            target: &target,
+            version: Some(row.version),
+            detail: None,
+        };
         self.note(&mut tx, scope, deed).await?;
         Ok(tx.commit().await?)
     }
 
     /// Waits until this request is the only writer in its tenant.
-    pub(super) async fn enter_as_writer(&self, conn: &mut PgConnection, scope: &Scope) -> Result<()> {
+    pub(super) async fn enter_as_writer(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+    ) -> Result<()> {
         let exists = tenants::lock_writers(conn, scope.tenant()?.id).await?;
         if exists { Ok(()) } else { Err(Error::NotFound) }
     }
 
-    async fn load(&self, conn: &mut PgConnection, scope: &Scope, name: &Name) -> Result<Option<Before>> {
+    async fn load(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        name: &Name,
+    ) -> Result<Option<Before>> {
         let tenant = scope.tenant()?.id;
         let Some(row) = credentials::by_name(conn, tenant, name.as_str()).await? else {
             return Ok(None);
         };
         let version = credential_versions::get(conn, row.id, row.version).await?;
-        let version = version.ok_or_else(|| Error::Internal("a credential lacks its current version".into()))?;
+        let version = version
+            .ok_or_else(|| Error::Internal("a credential lacks its current version".into()))?;
         let secrets = self.open_secrets(conn, tenant, &version).await?;
-        Ok(Some(Before { spec: serde_json::from_str(&row.document)?, row, secrets }))
+        Ok(Some(Before {
+            spec: serde_json::from_str(&row.document)?,
+            row,
+            secrets,
+        }))
     }
 
     async fn write_credential(
@@ -133,11 +204,14 @@ impl Broker {
         let (spec, secrets) = next_state(before.as_ref(), write, version)?;
         check_secret_names(&spec, name)?;
         let old = match before {
-            Some(before) if before.spec == spec && before.secrets.same_as(&secrets) => return Ok(before.row),
+            Some(before) if before.spec == spec && before.secrets.same_as(&secrets) => {
+                return Ok(before.row);
+            }
             Some(before) => Some((before.row, before.secrets)),
             None => None,
         };
-        self.store_version(conn, scope, name, old, &spec, &secrets).await
+        self.store_version(conn, scope, name, old, &spec, &secrets)
+            .await
     }
 
     /// Writes the next version of a credential, or its first.
@@ -160,7 +234,12 @@ impl Broker {
         credential_versions::prune(conn, row.id, row.version - KEPT_VERSIONS + 1).await?;
         self.refuse_conflicts_of(conn, scope, row.id).await?;
         let target = format!("credentials/{name}");
-        let deed = Deed { action: "credential.write", target: &target, version: Some(row.version), detail: None };
+        let deed = Deed {
+            action: "credential.write",
+            target: &target,
+            version: Some(row.version),
+            detail: None,
+        };
         self.note(conn, scope, deed).await?;
         Ok(row)
     }
@@ -176,9 +255,12 @@ impl Broker {
         let now = self.now();
         let same_secrets = old.is_some_and(|(_, before)| before.same_as(secrets));
         let old = old.map(|(row, _)| row);
-        let old_spec: Option<CredentialSpec> = old.map(|row| serde_json::from_str(&row.document)).transpose()?;
+        let old_spec: Option<CredentialSpec> = old
+            .map(|row| serde_json::from_str(&row.document))
+            .transpose()?;
         // What was verified is an account at an address; with either changed nothing is known.
-        let verified = old.filter(|_| same_secrets && old_spec.is_some_and(|old| same_logins(&old, spec)));
+        let verified =
+            old.filter(|_| same_secrets && old_spec.is_some_and(|old| same_logins(&old, spec)));
         Ok(CredentialRow {
             id: old.map_or_else(Uuid::now_v7, |row| row.id),
             tenant_id: scope.tenant()?.id,
@@ -187,8 +269,12 @@ impl Broker {
             registry: spec.registry.to_string(),
             labels: serde_json::to_value(&spec.labels)?,
             expires_at: spec.expires_at,
-            secret_changed_at: old.filter(|_| same_secrets).map_or(now, |row| row.secret_changed_at),
-            verification_state: verified.map_or("unverified", |row| &row.verification_state).to_owned(),
+            secret_changed_at: old
+                .filter(|_| same_secrets)
+                .map_or(now, |row| row.secret_changed_at),
+            verification_state: verified
+                .map_or("unverified", |row| &row.verification_state)
+                .to_owned(),
             verification: verified.and_then(|row| row.verification.clone()),
             created_at: old.map_or(now, |row| row.created_at),
             updated_at: now,
@@ -211,7 +297,11 @@ async fn refuse_if_listed(conn: &mut PgConnection, credential: Uuid) -> Result<(
 }
 
 /// The state that a write leads to.
-fn next_state(before: Option<&Before>, write: CredentialWrite, version: i64) -> Result<(CredentialSpec, Secrets)> {
+fn next_state(
+    before: Option<&Before>,
+    write: CredentialWrite,
+    version: i64,
+) -> Result<(CredentialSpec, Secrets)> {
     let mut mistakes = Vec::new();
     let old = before.map(|before| &before.secrets);
     let old_auth = old.and_then(|old| old.auth.as_ref());
@@ -228,7 +318,9 @@ fn next_state(before: Option<&Before>, write: CredentialWrite, version: i64) -> 
     }
     let auth = match write.auth_secret {
         SecretChange::Set(text) => Some(known(text, version, old_auth)),
-        SecretChange::Keep => old_auth.filter(|_| write.spec.auth_server.is_some()).cloned(),
+        SecretChange::Keep => old_auth
+            .filter(|_| write.spec.auth_server.is_some())
+            .cloned(),
         SecretChange::Drop => None,
     };
     if let Some(before) = before {
@@ -244,7 +336,10 @@ fn next_state(before: Option<&Before>, write: CredentialWrite, version: i64) -> 
 fn known(text: SecretText, version: i64, before: Option<&KnownSecret>) -> KnownSecret {
     match before {
         Some(before) if before.text.same_as(&text) => before.clone(),
-        _ => KnownSecret { text, revision: version },
+        _ => KnownSecret {
+            text,
+            revision: version,
+        },
     }
 }
 
@@ -256,7 +351,12 @@ struct SetAnew {
 
 /// Who may write but not read must not point a stored secret at a host of their own: a stored secret
 /// is used only where it was used before (contract, section 3).
-fn redirections(before: &Before, spec: &CredentialSpec, auth_has_own: bool, set_anew: SetAnew) -> Vec<Mistake> {
+fn redirections(
+    before: &Before,
+    spec: &CredentialSpec,
+    auth_has_own: bool,
+    set_anew: SetAnew,
+) -> Vec<Mistake> {
     let mut mistakes = Vec::new();
     if before.spec.registry != spec.registry && !set_anew.registry {
         mistakes.push(required("a changed registry needs the secret anew").at("/secret"));
@@ -269,7 +369,9 @@ fn redirections(before: &Before, spec: &CredentialSpec, auth_has_own: bool, set_
     let shared_before = old_auth.is_some() && before.secrets.auth.is_none();
     if auth_has_own {
         if !same_server && !set_anew.auth {
-            mistakes.push(required("a changed auth server needs its secret anew").at("/auth_server/secret"));
+            mistakes.push(
+                required("a changed auth server needs its secret anew").at("/auth_server/secret"),
+            );
         }
     } else if !(set_anew.registry || same_server && shared_before) {
         let detail = "an auth server that did not have this secret before needs it anew, here or in `auth_server.secret`";
@@ -292,7 +394,10 @@ fn check_secret_names(spec: &CredentialSpec, credential: &Name) -> Result<()> {
     }
     let auth = spec.auth_secret_name(&registry).map_err(at_auth)?;
     if auth == registry {
-        let fault = Fault::new("same-name", "the registry's Secret has this name; the auth server's needs another");
+        let fault = Fault::new(
+            "same-name",
+            "the registry's Secret has this name; the auth server's needs another",
+        );
         return Err(at_auth(fault));
     }
     Ok(())
@@ -310,7 +415,6 @@ fn same_logins(one: &CredentialSpec, other: &CredentialSpec) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::credential::Unnamed;
     use crate::model::json::Json;
 
     fn write(document: &str) -> CredentialWrite {
@@ -343,21 +447,43 @@ mod tests {
     fn pointers(before: &Before, document: &str) -> Vec<String> {
         match next_state(Some(before), write(document), 2) {
             Ok(_) => Vec::new(),
-            Err(Error::Invalid(mistakes)) => mistakes.into_iter().map(|mistake| mistake.pointer).collect(),
+            Err(Error::Invalid(mistakes)) => mistakes
+                .into_iter()
+                .map(|mistake| mistake.pointer)
+                .collect(),
             Err(other) => panic!("unexpected: {other}"),
         }
     }
 
     const PLAIN: &str = r#"{"registry":"a.io","username":"u","secret":"s"}"#;
-    const SHARED: &str = r#"{"registry":"a.io","username":"u","secret":"s","auth_server":{"registry":"sso.io"}}"#;
+    const SHARED: &str =
+        r#"{"registry":"a.io","username":"u","secret":"s","auth_server":{"registry":"sso.io"}}"#;
     const OWN: &str = r#"{"registry":"a.io","username":"u","secret":"s","auth_server":{"registry":"sso.io","secret":"t"}}"#;
 
     #[test]
     fn a_changed_registry_needs_the_secret_anew() {
-        assert_eq!(pointers(&stored(PLAIN), r#"{"registry":"evil.io","username":"u"}"#), ["/secret"]);
-        assert!(pointers(&stored(PLAIN), r#"{"registry":"evil.io","username":"u","secret":"s"}"#).is_empty());
-        assert!(pointers(&stored(PLAIN), r#"{"registry":"https://A.io/","username":"v"}"#).is_empty());
-        assert_eq!(pointers(&stored(PLAIN), r#"{"registry":"a.io/team","username":"u"}"#), ["/secret"]);
+        assert_eq!(
+            pointers(&stored(PLAIN), r#"{"registry":"evil.io","username":"u"}"#),
+            ["/secret"]
+        );
+        assert!(
+            pointers(
+                &stored(PLAIN),
+                r#"{"registry":"evil.io","username":"u","secret":"s"}"#
+            )
+            .is_empty()
+        );
+        assert!(
+            pointers(
+                &stored(PLAIN),
+                r#"{"registry":"https://A.io/","username":"v"}"#
+            )
+            .is_empty()
+        );
+        assert_eq!(
+            pointers(&stored(PLAIN), r#"{"registry":"a.io/team","username":"u"}"#),
+            ["/secret"]
+        );
     }
 
     #[test]

@@ -38,7 +38,11 @@ pub enum Error {
     /// The database or the keys cannot be reached.
     #[error("unavailable: {0}")]
     Unavailable(String),
-    /// A defect, or a stored secret that does not open. The text goes to the log only.
+    /// A stored secret does not open: it was changed, moved or rolled back in the database, or its
+    /// data key is gone. The text goes to the log and the audit trail only.
+    #[error("a stored secret does not open: {0}")]
+    DoesNotOpen(String),
+    /// A defect. The text goes to the log only.
     #[error("internal: {0}")]
     Internal(String),
 }
@@ -74,7 +78,12 @@ impl From<sqlx::Error> for Error {
 fn is_passing(error: &sqlx::Error) -> bool {
     use sqlx::Error as E;
     match error {
-        E::Io(_) | E::Tls(_) | E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed | E::BeginFailed => true,
+        E::Io(_)
+        | E::Tls(_)
+        | E::PoolTimedOut
+        | E::PoolClosed
+        | E::WorkerCrashed
+        | E::BeginFailed => true,
         // A connection that broke in the middle of an answer shows as a protocol error.
         E::Protocol(_) => true,
         E::Database(error) => error.code().is_some_and(|code| is_passing_state(&code)),
@@ -86,7 +95,9 @@ fn is_passing(error: &sqlx::Error) -> bool {
 /// (53), operator intervention (57), system errors (58), lost transactions (40), no login (28) and
 /// a read-only server after a fail-over (25006).
 fn is_passing_state(code: &str) -> bool {
-    ["08", "53", "57", "58", "40", "28"].iter().any(|class| code.starts_with(class))
+    ["08", "53", "57", "58", "40", "28"]
+        .iter()
+        .any(|class| code.starts_with(class))
         || matches!(code, "25006" | "3D000")
 }
 
@@ -95,7 +106,11 @@ impl From<KeyError> for Error {
         match error {
             KeyError::Database(error) => error.into(),
             KeyError::UnknownKek(_) | KeyError::File { .. } => Self::Unavailable(error.to_string()),
-            error => Self::Internal(error.to_string()),
+            KeyError::UnknownDataKey(_)
+            | KeyError::WrongKey
+            | KeyError::Tampered
+            | KeyError::Format => Self::DoesNotOpen(error.to_string()),
+            KeyError::Crypto => Self::Internal(error.to_string()),
         }
     }
 }

@@ -57,13 +57,20 @@ pub(super) enum Claim {
 
 impl Broker {
     /// Claims the key for this request, waiting for one that is under way with the same key.
-    pub(super) async fn claim(&self, conn: &mut PgConnection, scope: &Scope, once: Option<&Once>) -> Result<Claim> {
+    pub(super) async fn claim(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        once: Option<&Once>,
+    ) -> Result<Claim> {
         let Some(once) = once else {
             return Ok(Claim::None);
         };
         let now = self.now();
         let key = self.keyring.newest(conn, None, now).await?;
-        let digest = key.keyed_digest(b"idempotent-request", &once.request)?.to_vec();
+        let digest = key
+            .keyed_digest(b"idempotent-request", &once.request)?
+            .to_vec();
         let row = AnswerRow {
             id: Uuid::now_v7(),
             caller_id: scope.caller.token_id,
@@ -79,16 +86,28 @@ impl Broker {
             return Ok(Claim::First(row));
         }
         let first = idempotent_answers::get(conn, row.caller_id, &row.key).await?;
-        let first = first.ok_or_else(|| Error::Conflict("the request with this Idempotency-Key has just been forgotten; try again".into()))?;
+        let first = first.ok_or_else(|| {
+            Error::Conflict(
+                "the request with this Idempotency-Key has just been forgotten; try again".into(),
+            )
+        })?;
         if first.request_digest != row.request_digest {
-            let fault = Fault::new("idempotency-key-reused", "this Idempotency-Key was used with another request");
+            let fault = Fault::new(
+                "idempotency-key-reused",
+                "this Idempotency-Key was used with another request",
+            );
             return Err(Error::invalid(fault.at("/idempotency-key")));
         }
         self.open_answer(conn, &first).await.map(Claim::Replay)
     }
 
     /// Keeps the answer for the next request with the same key.
-    pub(super) async fn keep_answer(&self, conn: &mut PgConnection, claim: &Claim, answer: &Answer) -> Result<()> {
+    pub(super) async fn keep_answer(
+        &self,
+        conn: &mut PgConnection,
+        claim: &Claim,
+        answer: &Answer,
+    ) -> Result<()> {
         let Claim::First(row) = claim else {
             return Ok(());
         };
@@ -101,14 +120,18 @@ impl Broker {
     }
 
     async fn open_answer(&self, conn: &mut PgConnection, row: &AnswerRow) -> Result<Answer> {
-        let plain = self.keyring.open(conn, &answer_context(row), &row.answer).await?;
+        let plain = self
+            .keyring
+            .open(conn, &answer_context(row), &row.answer)
+            .await?;
         Ok(serde_json::from_slice(&plain)?)
     }
 
     /// Removes answers that have had their day; for the job that does so.
     pub async fn prune_answers(&self) -> Result<u64> {
         let mut tx = self.begin().await?;
-        let removed = idempotent_answers::prune(&mut tx, self.now() - KEPT_FOR, PRUNED_AT_ONCE).await?;
+        let removed =
+            idempotent_answers::prune(&mut tx, self.now() - KEPT_FOR, PRUNED_AT_ONCE).await?;
         tx.commit().await?;
         Ok(removed)
     }

@@ -64,11 +64,21 @@ pub struct Manifest {
 
 /// What a rendering is made of.
 struct Material {
-    target: String,
     version: Option<i64>,
     spec: PullSecretSpec,
     default_name: ObjectName,
     items: Vec<Item>,
+}
+
+impl Source {
+    /// The path below the tenant, as the audit trail names it.
+    fn target(&self) -> String {
+        match self {
+            Self::PullSecret(name) => format!("pull-secrets/{name}"),
+            Self::Credential(name) => format!("credentials/{name}"),
+            Self::AdHoc(_) => "manifest".into(),
+        }
+    }
 }
 
 impl Broker {
@@ -77,14 +87,46 @@ impl Broker {
     /// # Errors
     /// `RegistryPathConflict`, `Invalid` for what cannot be rendered so, `Conflict` for an expired
     /// credential that was refused.
-    pub async fn manifest(&self, scope: &Scope, source: &Source, options: &Options) -> Result<Manifest> {
+    pub async fn manifest(
+        &self,
+        scope: &Scope,
+        source: &Source,
+        options: &Options,
+    ) -> Result<Manifest> {
+        let result = self.render_and_note(scope, source, options).await;
+        if let Err(Error::DoesNotOpen(why)) = &result {
+            let target = source.target();
+            let detail = Some(serde_json::json!({"format": options.format.as_str(), "why": why}));
+            let deed = Deed {
+                action: "manifest.render",
+                target: &target,
+                version: None,
+                detail,
+            };
+            self.note_failure(scope, deed).await?;
+        }
+        result
+    }
+
+    async fn render_and_note(
+        &self,
+        scope: &Scope,
+        source: &Source,
+        options: &Options,
+    ) -> Result<Manifest> {
         let mut tx = self.begin_snapshot().await?;
         let material = self.material(&mut tx, scope, source).await?;
         if options.expired == Expired::Refuses {
             self.refuse_expired(&material.items)?;
         }
         let used: Vec<serde_json::Value> = material.items.iter().map(used).collect();
-        let Material { target, version, spec, default_name, items } = material;
+        let target = source.target();
+        let Material {
+            version,
+            spec,
+            default_name,
+            items,
+        } = material;
         let bundle = self.bundle(spec, default_name, items, options)?;
         let manifest = Manifest {
             fingerprint: crate::render::fingerprint(&bundle, options.format, options.output),
@@ -92,38 +134,77 @@ impl Broker {
             rendered: render(&bundle, options.format, options.output)?,
         };
         let detail = serde_json::json!({"format": options.format.as_str(), "credentials": used});
-        let deed = Deed { action: "manifest.render", target: &target, version, detail: Some(detail) };
+        let deed = Deed {
+            action: "manifest.render",
+            target: &target,
+            version,
+            detail: Some(detail),
+        };
         self.note(&mut tx, scope, deed).await.map_err(unavailable)?;
-        tx.commit().await.map_err(|error| Error::Unavailable(error.to_string()))?;
+        tx.commit()
+            .await
+            .map_err(|error| Error::Unavailable(error.to_string()))?;
         Ok(manifest)
     }
 
-    async fn material(&self, conn: &mut PgConnection, scope: &Scope, source: &Source) -> Result<Material> {
+    async fn material(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        source: &Source,
+    ) -> Result<Material> {
         let tenant = scope.tenant()?.id;
         match source {
             Source::PullSecret(name) => {
-                let row = pull_secrets::by_name(conn, tenant, name.as_str()).await?.ok_or(Error::NotFound)?;
+                let row = pull_secrets::by_name(conn, tenant, name.as_str())
+                    .await?
+                    .ok_or(Error::NotFound)?;
                 let spec = spec_of(&row)?;
                 let items = self.resolve(conn, scope, &spec).await?;
-                let target = format!("pull-secrets/{name}");
-                Ok(Material { target, version: Some(row.version), spec, default_name: name.into(), items })
+                Ok(Material {
+                    version: Some(row.version),
+                    spec,
+                    default_name: name.into(),
+                    items,
+                })
             }
             Source::Credential(name) => {
-                let row = credentials::by_name(conn, tenant, name.as_str()).await?.ok_or(Error::NotFound)?;
+                let row = credentials::by_name(conn, tenant, name.as_str())
+                    .await?
+                    .ok_or(Error::NotFound)?;
                 let version = Some(row.version);
                 let items = self.open_rows(conn, scope, vec![row]).await?;
-                let default_name = items.first().map_or_else(|| name.into(), |item| item.spec.registry_secret_name(name));
-                Ok(Material { target: format!("credentials/{name}"), version, spec: alone(name), default_name, items })
+                let default_name = items
+                    .first()
+                    .map_or_else(|| name.into(), |item| item.spec.registry_secret_name(name));
+                Ok(Material {
+                    version,
+                    spec: alone(name),
+                    default_name,
+                    items,
+                })
             }
             Source::AdHoc(spec) => {
                 let items = self.resolve(conn, scope, spec).await?;
-                let default_name = ObjectName::parse("pull-secret").map_err(|fault| Error::Internal(fault.detail))?;
-                Ok(Material { target: "manifest".into(), version: None, spec: (**spec).clone(), default_name, items })
+                let default_name = ObjectName::parse("pull-secret")
+                    .map_err(|fault| Error::Internal(fault.detail))?;
+                Ok(Material {
+                    version: None,
+                    spec: (**spec).clone(),
+                    default_name,
+                    items,
+                })
             }
         }
     }
 
-    fn bundle(&self, spec: PullSecretSpec, default_name: ObjectName, items: Vec<Item>, options: &Options) -> Result<Bundle> {
+    fn bundle(
+        &self,
+        spec: PullSecretSpec,
+        default_name: ObjectName,
+        items: Vec<Item>,
+        options: &Options,
+    ) -> Result<Bundle> {
         let target = Target {
             namespace: options.namespace.clone().or(spec.target.namespace),
             secret_type: options.secret_type.unwrap_or(spec.target.secret_type),
@@ -151,7 +232,10 @@ impl Broker {
         if expired.is_empty() {
             return Ok(());
         }
-        Err(Error::Conflict(format!("expired: {}; without strict=true they are still rendered", expired.join(", "))))
+        Err(Error::Conflict(format!(
+            "expired: {}; without strict=true they are still rendered",
+            expired.join(", ")
+        )))
     }
 }
 
@@ -173,7 +257,9 @@ fn used(item: &Item) -> serde_json::Value {
 /// Whatever keeps the event from being written, the caller gets no secret and may try again.
 fn unavailable(error: Error) -> Error {
     match error {
-        Error::Internal(cause) => Error::Unavailable(format!("the audit event cannot be written: {cause}")),
+        Error::Internal(cause) => {
+            Error::Unavailable(format!("the audit event cannot be written: {cause}"))
+        }
         other => other,
     }
 }
@@ -182,10 +268,17 @@ impl From<RenderError> for Error {
     fn from(error: RenderError) -> Self {
         match error {
             RenderError::Conflict(conflicts) => Self::RegistryPathConflict {
-                detail: conflicts.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+                detail: conflicts
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join("; "),
                 errors: conflicts
                     .iter()
-                    .map(|conflict| Fault::new("registry-path-conflict", conflict.to_string()).at("/credentials"))
+                    .map(|conflict| {
+                        Fault::new("registry-path-conflict", conflict.to_string())
+                            .at("/credentials")
+                    })
                     .collect(),
             },
             other => Self::Invalid(other.into_mistakes()),
@@ -195,7 +288,12 @@ impl From<RenderError> for Error {
 
 impl Broker {
     /// What to change to link a pull secret's Secrets to a ServiceAccount.
-    pub async fn link(&self, _scope: &Scope, _name: &Name, _current: crate::render::link::ServiceAccountObject) -> Result<crate::render::link::Link> {
+    pub async fn link(
+        &self,
+        _scope: &Scope,
+        _name: &Name,
+        _current: crate::render::link::ServiceAccountObject,
+    ) -> Result<crate::render::link::Link> {
         Err(Error::NotFound)
     }
 }

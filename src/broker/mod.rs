@@ -74,7 +74,11 @@ impl Scope {
 impl Broker {
     /// The use cases over a database at the right version.
     pub fn new(pool: PgPool, keyring: Arc<Keyring>, clock: Clock) -> Self {
-        Self { pool, keyring, clock }
+        Self {
+            pool,
+            keyring,
+            clock,
+        }
     }
 
     /// Now, to the microsecond that PostgreSQL keeps.
@@ -108,6 +112,9 @@ impl Broker {
 
     /// A transaction that sees one state of the database throughout.
     async fn begin_snapshot(&self) -> Result<Transaction<'static, Postgres>> {
-        Ok(self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await?)
+        Ok(self
+            .pool
+            .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ")
+            .await?)
     }
 }

@@ -36,11 +36,23 @@ impl Precondition {
     /// # Errors
     /// `PreconditionFailed`.
     pub fn check(&self, current: Option<i64>) -> Result<()> {
-        if self.must_match.as_ref().is_some_and(|set| !set.holds(current)) {
-            return Err(Error::PreconditionFailed("If-Match names another version than the current one"));
+        if self
+            .must_match
+            .as_ref()
+            .is_some_and(|set| !set.holds(current))
+        {
+            return Err(Error::PreconditionFailed(
+                "If-Match names another version than the current one",
+            ));
         }
-        if self.must_not_match.as_ref().is_some_and(|set| set.holds(current)) {
-            return Err(Error::PreconditionFailed("If-None-Match names the current version"));
+        if self
+            .must_not_match
+            .as_ref()
+            .is_some_and(|set| set.holds(current))
+        {
+            return Err(Error::PreconditionFailed(
+                "If-None-Match names the current version",
+            ));
         }
         Ok(())
     }
@@ -56,18 +68,27 @@ mod tests {
 
     #[test]
     fn if_match_needs_the_current_version() {
-        let three = Precondition { must_match: Some(VersionSet::Of(vec![3])), ..Default::default() };
+        let three = Precondition {
+            must_match: Some(VersionSet::Of(vec![3])),
+            ..Default::default()
+        };
         assert!(holds(&three, Some(3)));
         assert!(!holds(&three, Some(4)));
         assert!(!holds(&three, None));
-        let any = Precondition { must_match: Some(VersionSet::Any), ..Default::default() };
+        let any = Precondition {
+            must_match: Some(VersionSet::Any),
+            ..Default::default()
+        };
         assert!(holds(&any, Some(1)));
         assert!(!holds(&any, None));
     }
 
     #[test]
     fn if_none_match_creates_only() {
-        let create = Precondition { must_not_match: Some(VersionSet::Any), ..Default::default() };
+        let create = Precondition {
+            must_not_match: Some(VersionSet::Any),
+            ..Default::default()
+        };
         assert!(holds(&create, None));
         assert!(!holds(&create, Some(1)));
     }

@@ -15,7 +15,11 @@ use crate::store::{Slice, credentials, pull_secrets};
 
 impl Broker {
     /// Pull secrets in order of name; only those that the caller's token is limited to.
-    pub async fn pull_secret_page(&self, scope: &Scope, slice: &Slice<String>) -> Result<Vec<PullSecretView>> {
+    pub async fn pull_secret_page(
+        &self,
+        scope: &Scope,
+        slice: &Slice<String>,
+    ) -> Result<Vec<PullSecretView>> {
         let only: Option<Vec<String>> = scope
             .caller
             .pull_secrets
@@ -34,9 +38,15 @@ impl Broker {
     }
 
     /// A pull secret's version and what was written of it: what a patch is merged into.
-    pub async fn pull_secret_document(&self, scope: &Scope, name: &str) -> Result<(i64, PullSecretSpec)> {
+    pub async fn pull_secret_document(
+        &self,
+        scope: &Scope,
+        name: &str,
+    ) -> Result<(i64, PullSecretSpec)> {
         let mut tx = self.begin().await?;
-        let row = pull_secrets::by_name(&mut tx, scope.tenant()?.id, name).await?.ok_or(Error::NotFound)?;
+        let row = pull_secrets::by_name(&mut tx, scope.tenant()?.id, name)
+            .await?
+            .ok_or(Error::NotFound)?;
         Ok((row.version, spec_of(&row)?))
     }
 
@@ -55,17 +65,31 @@ impl Broker {
         let created = before.is_none();
         let listed = find_listed(&mut tx, scope.tenant()?.id, spec).await?;
         let row = match before {
-            Some(row) if spec_of(&row)? == *spec => return PullSecretView::from_row(row).map(Written::Replaced),
-            before => self.write_pull_secret(&mut tx, scope, name, spec, before).await?,
+            Some(row) if spec_of(&row)? == *spec => {
+                return PullSecretView::from_row(row).map(Written::Replaced);
+            }
+            before => {
+                self.write_pull_secret(&mut tx, scope, name, spec, before)
+                    .await?
+            }
         };
         pull_secrets::set_credentials(&mut tx, row.id, &listed).await?;
         self.refuse_conflicts_in(&mut tx, scope, name, spec).await?;
         let target = format!("pull-secrets/{name}");
-        let deed = Deed { action: "pull-secret.write", target: &target, version: Some(row.version), detail: None };
+        let deed = Deed {
+            action: "pull-secret.write",
+            target: &target,
+            version: Some(row.version),
+            detail: None,
+        };
         self.note(&mut tx, scope, deed).await?;
         tx.commit().await?;
         let view = PullSecretView::from_row(row)?;
-        Ok(if created { Written::Created(view) } else { Written::Replaced(view) })
+        Ok(if created {
+            Written::Created(view)
+        } else {
+            Written::Replaced(view)
+        })
     }
 
     async fn write_pull_secret(
@@ -95,14 +119,26 @@ impl Broker {
     }
 
     /// Deletes a pull secret; the credentials stay.
-    pub async fn delete_pull_secret(&self, scope: &Scope, name: &str, precondition: &Precondition) -> Result<()> {
+    pub async fn delete_pull_secret(
+        &self,
+        scope: &Scope,
+        name: &str,
+        precondition: &Precondition,
+    ) -> Result<()> {
         let mut tx = self.begin().await?;
         self.enter_as_writer(&mut tx, scope).await?;
-        let row = pull_secrets::by_name(&mut tx, scope.tenant()?.id, name).await?.ok_or(Error::NotFound)?;
+        let row = pull_secrets::by_name(&mut tx, scope.tenant()?.id, name)
+            .await?
+            .ok_or(Error::NotFound)?;
         precondition.check(Some(row.version))?;
         pull_secrets::delete(&mut tx, row.id).await?;
         let target = format!("pull-secrets/{name}");
-        let deed = Deed { action: "pull-secret.delete", target: &target, version: Some(row.version), detail: None };
+        let deed = Deed {
+            action: "pull-secret.delete",
+            target: &target,
+            version: Some(row.version),
+            detail: None,
+        };
         self.note(&mut tx, scope, deed).await?;
         Ok(tx.commit().await?)
     }
@@ -120,7 +156,11 @@ pub(super) fn spec_of(row: &PullSecretRow) -> Result<PullSecretSpec> {
 }
 
 /// The ids of the listed credentials, in list order; every unknown name is a mistake.
-async fn find_listed(conn: &mut PgConnection, tenant: Uuid, spec: &PullSecretSpec) -> Result<Vec<Uuid>> {
+async fn find_listed(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    spec: &PullSecretSpec,
+) -> Result<Vec<Uuid>> {
     let names: Vec<String> = spec.credentials.iter().map(Name::to_string).collect();
     let rows = credentials::by_names(conn, tenant, &names).await?;
     let mut ids = Vec::with_capacity(names.len());
@@ -129,10 +169,17 @@ async fn find_listed(conn: &mut PgConnection, tenant: Uuid, spec: &PullSecretSpe
         match rows.iter().find(|row| row.name == *name) {
             Some(row) => ids.push(row.id),
             None => {
-                let fault = Fault::new("unknown-credential", format!("there is no credential {name}"));
+                let fault = Fault::new(
+                    "unknown-credential",
+                    format!("there is no credential {name}"),
+                );
                 mistakes.push(fault.at(format!("/credentials/{index}")));
             }
         }
     }
-    if mistakes.is_empty() { Ok(ids) } else { Err(Error::Invalid(mistakes)) }
+    if mistakes.is_empty() {
+        Ok(ids)
+    } else {
+        Err(Error::Invalid(mistakes))
+    }
 }

@@ -20,7 +20,12 @@ impl Broker {
     ///
     /// # Errors
     /// `Invalid` for a listed name that there is not.
-    pub(super) async fn resolve(&self, conn: &mut PgConnection, scope: &Scope, spec: &PullSecretSpec) -> Result<Vec<Item>> {
+    pub(super) async fn resolve(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        spec: &PullSecretSpec,
+    ) -> Result<Vec<Item>> {
         let mut rows = self.listed(conn, scope, &spec.credentials).await?;
         if let Some(labels) = &spec.selector {
             let labels = serde_json::to_value(labels)?;
@@ -33,7 +38,12 @@ impl Broker {
         self.open_rows(conn, scope, rows).await
     }
 
-    async fn listed(&self, conn: &mut PgConnection, scope: &Scope, names: &[Name]) -> Result<Vec<CredentialRow>> {
+    async fn listed(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        names: &[Name],
+    ) -> Result<Vec<CredentialRow>> {
         let texts: Vec<String> = names.iter().map(Name::to_string).collect();
         let mut found = credentials::by_names(conn, scope.tenant()?.id, &texts).await?;
         let mut rows = Vec::with_capacity(texts.len());
@@ -42,23 +52,38 @@ impl Broker {
             match found.iter().position(|row| row.name == *name) {
                 Some(at) => rows.push(found.swap_remove(at)),
                 None => {
-                    let fault = Fault::new("unknown-credential", format!("there is no credential {name}"));
+                    let fault = Fault::new(
+                        "unknown-credential",
+                        format!("there is no credential {name}"),
+                    );
                     mistakes.push(fault.at(format!("/credentials/{index}")));
                 }
             }
         }
-        if mistakes.is_empty() { Ok(rows) } else { Err(Error::Invalid(mistakes)) }
+        if mistakes.is_empty() {
+            Ok(rows)
+        } else {
+            Err(Error::Invalid(mistakes))
+        }
     }
 
     /// Opens the current versions of these rows, in their order.
-    pub(super) async fn open_rows(&self, conn: &mut PgConnection, scope: &Scope, rows: Vec<CredentialRow>) -> Result<Vec<Item>> {
+    pub(super) async fn open_rows(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        rows: Vec<CredentialRow>,
+    ) -> Result<Vec<Item>> {
         let tenant = scope.tenant()?.id;
         let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
         let versions = credential_versions::current_of(conn, &ids).await?;
         let mut items = Vec::with_capacity(rows.len());
         for row in rows {
-            let version = versions.iter().find(|version| version.credential_id == row.id);
-            let version = version.ok_or_else(|| Error::Internal("a credential lacks its current version".into()))?;
+            let version = versions
+                .iter()
+                .find(|version| version.credential_id == row.id);
+            let version = version
+                .ok_or_else(|| Error::Internal("a credential lacks its current version".into()))?;
             let secrets = self.open_secrets(conn, tenant, version).await?;
             items.push(Item {
                 credential: super::view::stored_name(&row.name)?,
@@ -88,7 +113,12 @@ impl Broker {
 
     /// Refuses a credential's new state if it claims a path of another credential in a pull secret
     /// that lists both. What selectors find is looked at when they are rendered.
-    pub(super) async fn refuse_conflicts_of(&self, conn: &mut PgConnection, scope: &Scope, credential: Uuid) -> Result<()> {
+    pub(super) async fn refuse_conflicts_of(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        credential: Uuid,
+    ) -> Result<()> {
         for row in pull_secrets::listing(conn, credential).await? {
             let mut spec = spec_of(&row)?;
             spec.selector = None;
@@ -117,5 +147,11 @@ impl Broker {
 
 fn opened(credential: Uuid, secret: KnownSecret) -> Opened {
     let version = u64::try_from(secret.revision).unwrap_or_default();
-    Opened { secret: secret.text, revision: Revision { credential_id: credential, version } }
+    Opened {
+        secret: secret.text,
+        revision: Revision {
+            credential_id: credential,
+            version,
+        },
+    }
 }

@@ -37,7 +37,13 @@ impl Rollback {
 impl Broker {
     /// Makes a kept version current again, as a new version. It is one that was written here, so no
     /// secret meets a host that it did not meet before.
-    pub async fn roll_back(&self, scope: &Scope, name: &Name, rollback: Rollback, once: Option<&Once>) -> Result<Answer> {
+    pub async fn roll_back(
+        &self,
+        scope: &Scope,
+        name: &Name,
+        rollback: Rollback,
+        once: Option<&Once>,
+    ) -> Result<Answer> {
         let mut tx = self.begin().await?;
         let claim = self.claim(&mut tx, scope, once).await?;
         if let Claim::Replay(answer) = claim {
@@ -45,18 +51,26 @@ impl Broker {
         }
         self.enter_as_writer(&mut tx, scope).await?;
         let tenant = scope.tenant()?.id;
-        let row = credentials::by_name(&mut tx, tenant, name.as_str()).await?.ok_or(Error::NotFound)?;
-        let gone = || Error::invalid(Fault::new("unknown-version", "this version is not kept").at("/version"));
-        let wanted = credential_versions::get(&mut tx, row.id, rollback.version).await?.ok_or_else(gone)?;
+        let row = credentials::by_name(&mut tx, tenant, name.as_str())
+            .await?
+            .ok_or(Error::NotFound)?;
+        let gone = || {
+            Error::invalid(Fault::new("unknown-version", "this version is not kept").at("/version"))
+        };
+        let wanted = credential_versions::get(&mut tx, row.id, rollback.version)
+            .await?
+            .ok_or_else(gone)?;
         let row = if rollback.version == row.version {
             row
         } else {
             let spec: CredentialSpec = serde_json::from_str(&wanted.document)?;
             let secrets = self.open_secrets(&mut tx, tenant, &wanted).await?;
             let current = credential_versions::get(&mut tx, row.id, row.version).await?;
-            let current = current.ok_or_else(|| Error::Internal("a credential lacks its current version".into()))?;
+            let current = current
+                .ok_or_else(|| Error::Internal("a credential lacks its current version".into()))?;
             let old = self.open_secrets(&mut tx, tenant, &current).await?;
-            self.store_version(&mut tx, scope, name, Some((row, old)), &spec, &secrets).await?
+            self.store_version(&mut tx, scope, name, Some((row, old)), &spec, &secrets)
+                .await?
         };
         let view = CredentialView::from_row(row)?;
         let answer = Answer {

@@ -14,7 +14,11 @@ use crate::store::tenants::{self, TenantRow};
 
 impl Broker {
     /// The tenants in which the caller has a role.
-    pub async fn tenant_page(&self, scope: &Scope, slice: &Slice<String>) -> Result<Vec<TenantView>> {
+    pub async fn tenant_page(
+        &self,
+        scope: &Scope,
+        slice: &Slice<String>,
+    ) -> Result<Vec<TenantView>> {
         let only = match &scope.caller.grant {
             Grant::Tenant { id, .. } => Some(*id),
             Grant::Platform(_) => None,
@@ -36,7 +40,9 @@ impl Broker {
     pub async fn tenant_document(&self, scope: &Scope) -> Result<(i64, String)> {
         let name = scope.tenant()?.name.clone();
         let mut tx = self.begin().await?;
-        let row = tenants::by_name(&mut tx, name.as_str()).await?.ok_or(Error::NotFound)?;
+        let row = tenants::by_name(&mut tx, name.as_str())
+            .await?
+            .ok_or(Error::NotFound)?;
         Ok((row.version, row.document))
     }
 
@@ -54,9 +60,16 @@ impl Broker {
         let document = serde_json::to_string(spec)?;
         let created = before.is_none();
         let row = match before {
-            Some(row) if row.document == document => return TenantView::from_row(row).map(Written::Replaced),
+            Some(row) if row.document == document => {
+                return TenantView::from_row(row).map(Written::Replaced);
+            }
             Some(row) => {
-                let row = TenantRow { document, version: row.version + 1, updated_at: self.now(), ..row };
+                let row = TenantRow {
+                    document,
+                    version: row.version + 1,
+                    updated_at: self.now(),
+                    ..row
+                };
                 tenants::update(&mut tx, &row).await?;
                 row
             }
@@ -64,14 +77,28 @@ impl Broker {
         };
         let scope = scope.within(&row)?;
         let target = format!("tenants/{name}");
-        let deed = Deed { action: "tenant.write", target: &target, version: Some(row.version), detail: None };
+        let deed = Deed {
+            action: "tenant.write",
+            target: &target,
+            version: Some(row.version),
+            detail: None,
+        };
         self.note(&mut tx, &scope, deed).await?;
         tx.commit().await?;
         let view = TenantView::from_row(row)?;
-        Ok(if created { Written::Created(view) } else { Written::Replaced(view) })
+        Ok(if created {
+            Written::Created(view)
+        } else {
+            Written::Replaced(view)
+        })
     }
 
-    async fn insert_tenant(&self, conn: &mut sqlx::PgConnection, name: &Name, document: String) -> Result<TenantRow> {
+    async fn insert_tenant(
+        &self,
+        conn: &mut sqlx::PgConnection,
+        name: &Name,
+        document: String,
+    ) -> Result<TenantRow> {
         let now = self.now();
         let row = TenantRow {
             id: Uuid::now_v7(),
@@ -82,7 +109,9 @@ impl Broker {
             updated_at: now,
         };
         if !tenants::insert(conn, &row).await? {
-            return Err(Error::Conflict("another request has just created this tenant; read it and try again".into()));
+            return Err(Error::Conflict(
+                "another request has just created this tenant; read it and try again".into(),
+            ));
         }
         self.keyring.create(conn, Some(row.id), now).await?;
         Ok(row)
@@ -92,11 +121,18 @@ impl Broker {
     pub async fn delete_tenant(&self, scope: &Scope, precondition: &Precondition) -> Result<()> {
         let tenant = scope.tenant()?;
         let mut tx = self.begin().await?;
-        let row = tenants::lock_by_name(&mut tx, tenant.name.as_str()).await?.ok_or(Error::NotFound)?;
+        let row = tenants::lock_by_name(&mut tx, tenant.name.as_str())
+            .await?
+            .ok_or(Error::NotFound)?;
         precondition.check(Some(row.version))?;
         tenants::delete(&mut tx, row.id).await?;
         let target = format!("tenants/{}", tenant.name);
-        let deed = Deed { action: "tenant.delete", target: &target, version: Some(row.version), detail: None };
+        let deed = Deed {
+            action: "tenant.delete",
+            target: &target,
+            version: Some(row.version),
+            detail: None,
+        };
         self.note(&mut tx, scope, deed).await?;
         tx.commit().await?;
         self.keyring.forget_tenant(row.id);
@@ -107,7 +143,13 @@ impl Broker {
 impl Scope {
     /// The same request, seen inside a tenant.
     fn within(&self, row: &TenantRow) -> Result<Self> {
-        let tenant = TenantRef { id: row.id, name: stored_name(&row.name)? };
-        Ok(Self { tenant: Some(tenant), ..self.clone() })
+        let tenant = TenantRef {
+            id: row.id,
+            name: stored_name(&row.name)?,
+        };
+        Ok(Self {
+            tenant: Some(tenant),
+            ..self.clone()
+        })
     }
 }

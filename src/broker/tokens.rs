@@ -18,9 +18,9 @@ use crate::model::form::{self, Form};
 use crate::model::json::Json;
 use crate::model::mistake::{Fault, Mistake};
 use crate::model::name::Name;
+use crate::store::Slice;
 use crate::store::audit_events::{self, AuditRow};
 use crate::store::tokens::{self, TokenRow};
-use crate::store::Slice;
 
 /// Longest life of a token: ten years, in seconds.
 const LONGEST_LIFE: u64 = 10 * 366 * 24 * 60 * 60;
@@ -65,20 +65,42 @@ impl TokenWrite {
         let ends = read_end(&mut form);
         let pull_secrets = form.list("pull_secrets", |item| form::parsed(Name::parse)(item));
         let networks = form.list("networks", |item| form::parsed(parse_network)(item));
-        limits_nothing(&mut form, "pull_secrets", pull_secrets.as_ref().map(Vec::len));
+        limits_nothing(
+            &mut form,
+            "pull_secrets",
+            pull_secrets.as_ref().map(Vec::len),
+        );
         limits_nothing(&mut form, "networks", networks.as_ref().map(Vec::len));
         if pull_secrets.is_some() && role.is_some_and(|role| role != Role::Puller) {
-            form.report("pull_secrets", Fault::new("not-allowed", "only a puller is limited to pull secrets"));
+            form.report(
+                "pull_secrets",
+                Fault::new("not-allowed", "only a puller is limited to pull secrets"),
+            );
         }
-        let write = name.zip(role).map(|(name, role)| Self { name, role, ends, pull_secrets, networks });
+        let write = name.zip(role).map(|(name, role)| Self {
+            name,
+            role,
+            ends,
+            pull_secrets,
+            networks,
+        });
         form.finish(write)
     }
 }
 
 fn limits_nothing(form: &mut Form, field: &str, count: Option<usize>) {
     match count {
-        Some(0) => form.report(field, Fault::new("required", "an empty list would allow nothing; leave it out for no limit")),
-        Some(count) if count > MOST_LIMITS => form.report(field, Fault::new("too-many", format!("at most {MOST_LIMITS}"))),
+        Some(0) => form.report(
+            field,
+            Fault::new(
+                "required",
+                "an empty list would allow nothing; leave it out for no limit",
+            ),
+        ),
+        Some(count) if count > MOST_LIMITS => form.report(
+            field,
+            Fault::new("too-many", format!("at most {MOST_LIMITS}")),
+        ),
         _ => {}
     }
 }
@@ -89,13 +111,19 @@ fn read_end(form: &mut Form) -> Ends {
         if (1..=LONGEST_LIFE).contains(&seconds) {
             Ok(Duration::seconds(seconds.cast_signed()))
         } else {
-            Err(Fault::new("out-of-range", format!("expected 1 to {LONGEST_LIFE} seconds")))
+            Err(Fault::new(
+                "out-of-range",
+                format!("expected 1 to {LONGEST_LIFE} seconds"),
+            ))
         }
     });
     let at = form.optional("expires_at", form::time);
     match (after, at) {
         (Some(_), Some(_)) => {
-            form.report("expires_at", Fault::new("not-allowed", "give expires_in or expires_at, not both"));
+            form.report(
+                "expires_at",
+                Fault::new("not-allowed", "give expires_in or expires_at, not both"),
+            );
             Ends::Never
         }
         (Some(after), None) => Ends::After(after),
@@ -106,7 +134,11 @@ fn read_end(form: &mut Form) -> Ends {
 
 /// Reads a network in CIDR form, or one address.
 fn parse_network(text: &str) -> std::result::Result<IpNet, Fault> {
-    let address = || text.parse().ok().map(|address: std::net::IpAddr| IpNet::from(address.to_canonical()));
+    let address = || {
+        text.parse()
+            .ok()
+            .map(|address: std::net::IpAddr| IpNet::from(address.to_canonical()))
+    };
     text.parse::<IpNet>()
         .ok()
         .or_else(address)
@@ -181,7 +213,12 @@ impl TokenView {
 
 impl Broker {
     /// Creates a token of the scope's tenant, or of the platform without one.
-    pub async fn create_token(&self, scope: &Scope, write: &TokenWrite, once: Option<&Once>) -> Result<Answer> {
+    pub async fn create_token(
+        &self,
+        scope: &Scope,
+        write: &TokenWrite,
+        once: Option<&Once>,
+    ) -> Result<Answer> {
         let mut tx = self.begin().await?;
         let claim = self.claim(&mut tx, scope, once).await?;
         if let Claim::Replay(answer) = claim {
@@ -193,11 +230,32 @@ impl Broker {
         let (token, row) = insert_token(&mut tx, tenant, write, created_by, self.now()).await?;
         let target = format!("tokens/{}", row.name);
         let detail = Some(serde_json::json!({"id": row.id, "role": row.role}));
-        self.note(&mut tx, scope, Deed { action: "token.create", target: &target, version: None, detail }).await?;
-        let prefix = scope.tenant.as_ref().map_or_else(String::new, |tenant| format!("/tenants/{}", tenant.name));
+        self.note(
+            &mut tx,
+            scope,
+            Deed {
+                action: "token.create",
+                target: &target,
+                version: None,
+                detail,
+            },
+        )
+        .await?;
+        let prefix = scope
+            .tenant
+            .as_ref()
+            .map_or_else(String::new, |tenant| format!("/tenants/{}", tenant.name));
         let location = format!("/v1{prefix}/tokens/{}", row.id);
-        let view = NewTokenView { token: token.secret().expose().to_owned(), view: TokenView::from_row(row)? };
-        let answer = Answer { status: 201, location: Some(location), etag: None, body: serde_json::to_string(&view)? };
+        let view = NewTokenView {
+            token: token.secret().expose().to_owned(),
+            view: TokenView::from_row(row)?,
+        };
+        let answer = Answer {
+            status: 201,
+            location: Some(location),
+            etag: None,
+            body: serde_json::to_string(&view)?,
+        };
         self.keep_answer(&mut tx, &claim, &answer).await?;
         tx.commit().await?;
         Ok(answer)
@@ -225,7 +283,17 @@ impl Broker {
             tokens::revoke(&mut tx, row.id, self.now()).await?;
             let target = format!("tokens/{}", row.name);
             let detail = Some(serde_json::json!({"id": row.id}));
-            self.note(&mut tx, scope, Deed { action: "token.revoke", target: &target, version: None, detail }).await?;
+            self.note(
+                &mut tx,
+                scope,
+                Deed {
+                    action: "token.revoke",
+                    target: &target,
+                    version: None,
+                    detail,
+                },
+            )
+            .await?;
         }
         Ok(tx.commit().await?)
     }
@@ -236,7 +304,12 @@ impl Broker {
 ///
 /// # Errors
 /// `Conflict` if a live token has the name.
-pub async fn bootstrap_token(pool: &PgPool, now: OffsetDateTime, write: &TokenWrite, by: &str) -> Result<Token> {
+pub async fn bootstrap_token(
+    pool: &PgPool,
+    now: OffsetDateTime,
+    write: &TokenWrite,
+    by: &str,
+) -> Result<Token> {
     let now = crate::model::time::to_microseconds(now);
     let mut tx = pool.begin().await?;
     let actor = serde_json::json!({"kind": "command", "id": Uuid::nil(), "name": by}).to_string();
@@ -273,8 +346,14 @@ async fn insert_token(
         tenant_id: tenant,
         name: write.name.to_string(),
         role: write.role.as_str().to_owned(),
-        pull_secrets: write.pull_secrets.as_ref().map(|names| names.iter().map(Name::to_string).collect()),
-        networks: write.networks.as_ref().map(|nets| nets.iter().map(IpNet::to_string).collect()),
+        pull_secrets: write
+            .pull_secrets
+            .as_ref()
+            .map(|names| names.iter().map(Name::to_string).collect()),
+        networks: write
+            .networks
+            .as_ref()
+            .map(|nets| nets.iter().map(IpNet::to_string).collect()),
         expires_at: match write.ends {
             Ends::Never => None,
             Ends::After(after) => Some(now + after),
@@ -289,7 +368,10 @@ async fn insert_token(
     if tokens::insert(conn, &row, &token.hash().0).await? {
         Ok((token, row))
     } else {
-        Err(Error::Conflict(format!("there is a token {} already; revoke it first", write.name)))
+        Err(Error::Conflict(format!(
+            "there is a token {} already; revoke it first",
+            write.name
+        )))
     }
 }
 
@@ -303,16 +385,24 @@ async fn find(conn: &mut PgConnection, scope: &Scope, id_or_name: &str) -> Resul
         Some(row) => Ok(row),
         None => {
             let name = Name::parse(id_or_name).map_err(|_| Error::NotFound)?;
-            tokens::by_name(conn, tenant, name.as_str()).await?.ok_or(Error::NotFound)
+            tokens::by_name(conn, tenant, name.as_str())
+                .await?
+                .ok_or(Error::NotFound)
         }
     }
 }
 
 /// Nobody grants more than they hold, nor from more places.
 fn check_grant(scope: &Scope, write: &TokenWrite) -> Result<()> {
-    let at = |pointer: &str, detail: &str| Error::invalid(Fault::new("not-allowed", detail).at(pointer));
+    let at =
+        |pointer: &str, detail: &str| Error::invalid(Fault::new("not-allowed", detail).at(pointer));
     match (write.role.is_platform(), scope.tenant.is_some()) {
-        (true, true) => return Err(at("/role", "expected viewer, puller, editor or owner in a tenant")),
+        (true, true) => {
+            return Err(at(
+                "/role",
+                "expected viewer, puller, editor or owner in a tenant",
+            ));
+        }
         (false, false) => return Err(at("/role", "expected operator or admin on the platform")),
         _ => {}
     }
@@ -321,8 +411,14 @@ fn check_grant(scope: &Scope, write: &TokenWrite) -> Result<()> {
     }
     if let Some(mine) = &scope.caller.networks {
         let within = |network: &IpNet| mine.iter().any(|own| own.contains(network));
-        if !write.networks.as_ref().is_some_and(|networks| networks.iter().all(within)) {
-            return Err(Error::Forbidden("a token that is limited to networks grants none beyond them"));
+        if !write
+            .networks
+            .as_ref()
+            .is_some_and(|networks| networks.iter().all(within))
+        {
+            return Err(Error::Forbidden(
+                "a token that is limited to networks grants none beyond them",
+            ));
         }
     }
     Ok(())

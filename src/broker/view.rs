@@ -10,8 +10,8 @@ use crate::model::credential::{AuthServerSpec, CredentialSpec, Kind};
 use crate::model::labels::Labels;
 use crate::model::pull_secret::{Layout, OnConflict, PullSecretSpec, Target};
 use crate::model::tenant::TenantSpec;
-use crate::store::credentials::CredentialRow;
 use crate::store::credential_versions::VersionRow;
+use crate::store::credentials::CredentialRow;
 use crate::store::pull_secrets::PullSecretRow;
 use crate::store::tenants::TenantRow;
 
@@ -153,7 +153,13 @@ pub struct Verification {
 impl Verification {
     /// Of a credential that nobody tried.
     pub fn unverified() -> Self {
-        Self { state: "unverified".into(), checked_at: None, registry: None, auth_server: None, detail: None }
+        Self {
+            state: "unverified".into(),
+            checked_at: None,
+            registry: None,
+            auth_server: None,
+            detail: None,
+        }
     }
 }
 
@@ -191,7 +197,10 @@ impl CredentialView {
             name: row.name,
             id: row.id,
             version: row.version,
-            fields: CredentialFields::new(serde_json::from_str(&row.document)?, row.has_auth_secret),
+            fields: CredentialFields::new(
+                serde_json::from_str(&row.document)?,
+                row.has_auth_secret,
+            ),
             created_at: row.created_at,
             updated_at: row.updated_at,
             secret_changed_at: row.secret_changed_at,
@@ -229,7 +238,10 @@ impl CredentialVersionView {
             created_at: row.created_at,
             created_by: serde_json::from_str(&row.created_by)?,
             secret_version: row.secret_revision,
-            fields: CredentialFields::new(serde_json::from_str(&row.document)?, row.auth_secret.is_some()),
+            fields: CredentialFields::new(
+                serde_json::from_str(&row.document)?,
+                row.auth_secret.is_some(),
+            ),
         })
     }
 }

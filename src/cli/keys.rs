@@ -23,6 +23,9 @@ pub(super) struct CreateArgs {
 pub(super) fn run(command: &KeysCommand) -> anyhow::Result<()> {
     let KeysCommand::Create(args) = command;
     LocalKeys::create(&args.file)?;
-    say(&format!("made {}; keep a copy where the database's backups are not", args.file.display()));
+    say(&format!(
+        "made {}; keep a copy where the database's backups are not",
+        args.file.display()
+    ));
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand, each only wiring.
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,7 +9,6 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Texts};
-
 
 mod keys;
 mod logging;
@@ -20,7 +20,13 @@ mod token;
 
 /// A credential broker for container registries.
 #[derive(Debug, Parser)]
-#[command(name = "regcred", version, about, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(
+    name = "regcred",
+    version,
+    about,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
 struct Cli {
     /// Settings file; the environment and flags stand over it.
     #[arg(long, global = true, value_name = "FILE")]
@@ -122,29 +128,40 @@ fn usage(error: &clap::Error) -> ExitCode {
         }
         _ => {
             let text = error.render().to_string();
-            let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+            let lines: Vec<&str> = text
+                .lines()
+                .map(str::trim)
+                .filter(|line| !line.is_empty())
+                .collect();
             complain(lines.join("; ").trim_start_matches("error: "));
             ExitCode::from(2)
         }
     }
 }
 
-#[allow(clippy::print_stderr, reason = "the one place that tells of a failed command")]
+#[allow(
+    clippy::print_stderr,
+    reason = "the one place that tells of a failed command"
+)]
 fn complain(text: &str) {
     eprintln!("regcred: {}", text.replace('\n', " "));
 }
 
-/// Prints a command's result.
-#[allow(clippy::print_stdout, reason = "the one place that prints a command's result")]
+/// Prints a command's result. Whoever closes the pipe early, as `head` does, has seen enough.
 fn say(text: &str) {
-    println!("{text}");
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
     let Cli { config, command } = cli;
-    let load = |flags: Texts| Config::load(flags, std::env::vars_os().filter_map(text_pair), config.as_deref());
+    let load = |flags: Texts| {
+        Config::load(
+            flags,
+            std::env::vars_os().filter_map(text_pair),
+            config.as_deref(),
+        )
+    };
     match command {
-
         Command::Serve(args) => serve::run(load(args.texts())?),
         Command::Migrate => migrate::run(&load(Texts::new())?),
         Command::Token(command) => token::run(&command, &load(Texts::new())?),
@@ -161,5 +178,7 @@ fn text_pair((name, value): (OsString, OsString)) -> Option<(String, String)> {
 
 /// A runtime for commands that talk to the database.
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?)
 }

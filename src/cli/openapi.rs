@@ -23,8 +23,12 @@ enum Output {
 pub(super) fn run(args: &OpenapiArgs) -> anyhow::Result<()> {
     let document = router::document();
     let text = match args.output {
-        Output::Yaml => document.to_yaml().context("the document cannot be written as YAML")?,
-        Output::Json => document.to_pretty_json().context("the document cannot be written as JSON")?,
+        Output::Yaml => document
+            .to_yaml()
+            .context("the document cannot be written as YAML")?,
+        Output::Json => document
+            .to_pretty_json()
+            .context("the document cannot be written as JSON")?,
     };
     say(text.trim_end());
     Ok(())

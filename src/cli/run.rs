@@ -33,11 +33,18 @@ const JOBS_END_WITHIN: Duration = Duration::from_secs(5);
 pub(super) fn app(pool: PgPool, provider: Provider) -> App {
     let clock = Arc::new(|| SystemTime::now().into());
     let keyring = Arc::new(Keyring::new(provider));
-    App { broker: Broker::new(pool, keyring, clock), metrics: Arc::new(Metrics::default()) }
+    App {
+        broker: Broker::new(pool, keyring, clock),
+        metrics: Arc::new(Metrics::default()),
+    }
 }
 
 /// Serves until SIGTERM, Ctrl-C or `stop_now`; requests under way are ended first.
-pub(super) async fn until_stopped(config: &Config, app: App, stop_now: Arc<Notify>) -> anyhow::Result<()> {
+pub(super) async fn until_stopped(
+    config: &Config,
+    app: App,
+    stop_now: Arc<Notify>,
+) -> anyhow::Result<()> {
     let fronts = listen(config, &app).await?;
     serve(fronts, app, stop_now).await
 }
@@ -45,15 +52,26 @@ pub(super) async fn until_stopped(config: &Config, app: App, stop_now: Arc<Notif
 /// Opens the listeners.
 pub(super) async fn listen(config: &Config, app: &App) -> anyhow::Result<Vec<Front>> {
     let tls = config.tls.as_ref().map(acceptor).transpose()?;
-    let place = if config.metrics_listen == Some(config.listen) { MetricsPlace::Public } else { MetricsPlace::Elsewhere };
+    let place = if config.metrics_listen == Some(config.listen) {
+        MetricsPlace::Public
+    } else {
+        MetricsPlace::Elsewhere
+    };
     let mut fronts = vec![Front {
         listener: bind(config.listen, "--listen").await?,
         tls,
         router: router::public(app.clone(), place),
     }];
-    if let Some(address) = config.metrics_listen.filter(|address| *address != config.listen) {
+    if let Some(address) = config
+        .metrics_listen
+        .filter(|address| *address != config.listen)
+    {
         let listener = bind(address, "--metrics-listen").await?;
-        fronts.push(Front { listener, tls: None, router: router::metrics_only(app.clone()) });
+        fronts.push(Front {
+            listener,
+            tls: None,
+            router: router::metrics_only(app.clone()),
+        });
     }
     for front in &fronts {
         tracing::info!(address = %front.listener.local_addr()?, "listening");
@@ -62,7 +80,11 @@ pub(super) async fn listen(config: &Config, app: &App) -> anyhow::Result<Vec<Fro
 }
 
 /// Serves on listeners that are open.
-pub(super) async fn serve(fronts: Vec<Front>, app: App, stop_now: Arc<Notify>) -> anyhow::Result<()> {
+pub(super) async fn serve(
+    fronts: Vec<Front>,
+    app: App,
+    stop_now: Arc<Notify>,
+) -> anyhow::Result<()> {
     let (stop, stopped) = watch::channel(false);
     let mut serving = JoinSet::new();
     for front in fronts {
@@ -87,15 +109,19 @@ pub(super) async fn serve(fronts: Vec<Front>, app: App, stop_now: Arc<Notify>) -
 
 async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| {
-        format!("cannot listen on {address}; stop what uses it, or choose another address with {flag}")
+        format!(
+            "cannot listen on {address}; stop what uses it, or choose another address with {flag}"
+        )
     })
 }
 
 fn acceptor(files: &TlsFiles) -> anyhow::Result<TlsAcceptor> {
     let shown = files.cert.display();
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_reader_iter(BufReader::new(File::open(&files.cert).with_context(|| format!("cannot read {shown}"))?))
-        .collect::<Result<_, _>>()
-        .with_context(|| format!("{shown} is no PEM file of certificates"))?;
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_reader_iter(BufReader::new(
+        File::open(&files.cert).with_context(|| format!("cannot read {shown}"))?,
+    ))
+    .collect::<Result<_, _>>()
+    .with_context(|| format!("{shown} is no PEM file of certificates"))?;
     let key = PrivateKeyDer::from_pem_file(&files.key)
         .with_context(|| format!("{} is no PEM file of a private key", files.key.display()))?;
     let mut config = ServerConfig::builder()

@@ -55,7 +55,11 @@ fn parse_duration(text: &str) -> Result<time::Duration, String> {
     let number: u32 = text[..text.len() - 1].parse().map_err(|_| expected())?;
     let seconds = i64::from(number) * unit;
     let longest = 10 * 366 * 24 * 60 * 60;
-    if (1..=longest).contains(&seconds) { Ok(time::Duration::seconds(seconds)) } else { Err(expected()) }
+    if (1..=longest).contains(&seconds) {
+        Ok(time::Duration::seconds(seconds))
+    } else {
+        Err(expected())
+    }
 }
 
 pub(super) fn run(command: &TokenCommand, config: &Config) -> anyhow::Result<()> {
@@ -66,7 +70,13 @@ pub(super) fn run(command: &TokenCommand, config: &Config) -> anyhow::Result<()>
         None => default_name(args.role, now)?,
     };
     let ends = args.expires_in.map_or(Ends::Never, Ends::After);
-    let write = TokenWrite { name, role: args.role, ends, pull_secrets: None, networks: None };
+    let write = TokenWrite {
+        name,
+        role: args.role,
+        ends,
+        pull_secrets: None,
+        networks: None,
+    };
     let url = config.database_url()?.clone();
     let token = runtime()?.block_on(async {
         let pool = database::pool(url.expose(), 1)?;
@@ -80,7 +90,11 @@ pub(super) fn run(command: &TokenCommand, config: &Config) -> anyhow::Result<()>
 }
 
 fn default_name(role: Role, now: time::OffsetDateTime) -> anyhow::Result<Name> {
-    let text = format!("{}-{}", role.as_str(), now.unix_timestamp_nanos() / 1_000_000);
+    let text = format!(
+        "{}-{}",
+        role.as_str(),
+        now.unix_timestamp_nanos() / 1_000_000
+    );
     Name::parse(&text).map_err(|fault| anyhow::anyhow!(fault.detail))
 }
 

@@ -18,7 +18,11 @@ use crate::broker::view::Page;
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/audit-events", tag = "audit",
     params(super::openapi::TenantParam, super::openapi::PageParams),
     responses((status = 200, description = "A page of events", body = Page<AuditEvent>)))]
-pub async fn of_tenant(app: State<App>, entered: Entered, query: Query) -> Answer<Json<Page<AuditEvent>>> {
+pub async fn of_tenant(
+    app: State<App>,
+    entered: Entered,
+    query: Query,
+) -> Answer<Json<Page<AuditEvent>>> {
     list(app, entered, query).await
 }
 
@@ -28,11 +32,19 @@ pub async fn of_tenant(app: State<App>, entered: Entered, query: Query) -> Answe
 #[utoipa::path(get, path = "/v1/audit-events", tag = "platform",
     params(super::openapi::PageParams),
     responses((status = 200, description = "A page of events", body = Page<AuditEvent>)))]
-pub async fn of_platform(app: State<App>, entered: Entered, query: Query) -> Answer<Json<Page<AuditEvent>>> {
+pub async fn of_platform(
+    app: State<App>,
+    entered: Entered,
+    query: Query,
+) -> Answer<Json<Page<AuditEvent>>> {
     list(app, entered, query).await
 }
 
-async fn list(State(app): State<App>, Entered(scope): Entered, mut query: Query) -> Answer<Json<Page<AuditEvent>>> {
+async fn list(
+    State(app): State<App>,
+    Entered(scope): Entered,
+    mut query: Query,
+) -> Answer<Json<Page<AuditEvent>>> {
     let slice = slice(&mut query, |key| key.parse::<Uuid>().ok());
     query.finish()?;
     let items = app.broker.audit_page(&scope, &slice).await?;

@@ -32,7 +32,10 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
         let media_type = check_media_type(request.headers(), "application/json");
         let bytes = read(request).await?;
         media_type?;
-        Ok(Self { json: parse(&bytes)?, bytes })
+        Ok(Self {
+            json: parse(&bytes)?,
+            bytes,
+        })
     }
 }
 
@@ -60,17 +63,28 @@ impl<S: Send + Sync> FromRequest<S> for MergePatch {
 }
 
 fn check_media_type(headers: &HeaderMap, expected: &str) -> Answer<()> {
-    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let given = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let essence = given.split(';').next().unwrap_or_default().trim();
     if essence.eq_ignore_ascii_case(expected) {
         Ok(())
     } else {
-        Err(Problem::new(Code::UnsupportedMediaType, format!("expected Content-Type: {expected}")))
+        Err(Problem::new(
+            Code::UnsupportedMediaType,
+            format!("expected Content-Type: {expected}"),
+        ))
     }
 }
 
 async fn read(request: Request) -> Answer<Bytes> {
-    let too_large = || Problem::new(Code::PayloadTooLarge, format!("a body has at most {MOST_BYTES} bytes"));
+    let too_large = || {
+        Problem::new(
+            Code::PayloadTooLarge,
+            format!("a body has at most {MOST_BYTES} bytes"),
+        )
+    };
     let declared = request
         .headers()
         .get(header::CONTENT_LENGTH)
@@ -78,7 +92,10 @@ async fn read(request: Request) -> Answer<Bytes> {
     if declared.is_some_and(|length| length > MOST_BYTES) {
         return Err(too_large());
     }
-    match Limited::new(request.into_body(), MOST_BYTES).collect().await {
+    match Limited::new(request.into_body(), MOST_BYTES)
+        .collect()
+        .await
+    {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
         Err(_) => Err(Problem::new(Code::MalformedRequest, "the body ended early")),
@@ -88,6 +105,9 @@ async fn read(request: Request) -> Answer<Bytes> {
 fn parse(bytes: &[u8]) -> Answer<Json> {
     Json::parse(bytes).map_err(|error| {
         // serde_json's messages name what it expected, never what it found in a string.
-        Problem::new(Code::MalformedRequest, format!("the body is not JSON: {error}"))
+        Problem::new(
+            Code::MalformedRequest,
+            format!("the body is not JSON: {error}"),
+        )
     })
 }

@@ -59,8 +59,15 @@ fn versions(tags: Tags) -> VersionSet {
 
 fn tags(headers: &HeaderMap, name: &HeaderName) -> Answer<Option<Tags>> {
     let malformed = || {
-        let example = if name == header::IF_MATCH { "\"3\"" } else { "\"3\" or *" };
-        Problem::new(Code::MalformedRequest, format!("{name} is no list of entity tags such as {example}"))
+        let example = if name == header::IF_MATCH {
+            "\"3\""
+        } else {
+            "\"3\" or *"
+        };
+        Problem::new(
+            Code::MalformedRequest,
+            format!("{name} is no list of entity tags such as {example}"),
+        )
     };
     let mut all = Vec::new();
     for value in headers.get_all(name) {
@@ -70,7 +77,11 @@ fn tags(headers: &HeaderMap, name: &HeaderName) -> Answer<Option<Tags>> {
         }
         all.extend(parse_list(text).ok_or_else(malformed)?);
     }
-    Ok(if all.is_empty() { None } else { Some(Tags::Of(all)) })
+    Ok(if all.is_empty() {
+        None
+    } else {
+        Some(Tags::Of(all))
+    })
 }
 
 fn parse_list(mut text: &str) -> Option<Vec<Tag>> {
@@ -82,7 +93,10 @@ fn parse_list(mut text: &str) -> Option<Vec<Tag>> {
         };
         let end = rest.strip_prefix('"')?.find('"')? + 2;
         let (opaque, rest) = rest.split_at(end);
-        tags.push(Tag { opaque: opaque.to_owned(), weak });
+        tags.push(Tag {
+            opaque: opaque.to_owned(),
+            weak,
+        });
         match rest.trim_start() {
             "" => return Some(tags),
             rest => text = rest.strip_prefix(',')?.trim_start(),
@@ -100,7 +114,8 @@ mod tests {
 
     #[test]
     fn a_list_of_tags_is_read_as_versions() {
-        let found = precondition(&headers(header::IF_MATCH, "\"3\", \"x\",W/\"4\" , \"5\"")).expect("a valid list");
+        let found = precondition(&headers(header::IF_MATCH, "\"3\", \"x\",W/\"4\" , \"5\""))
+            .expect("a valid list");
         assert_eq!(found.must_match, Some(VersionSet::Of(vec![3, 5])));
     }
 
@@ -113,13 +128,18 @@ mod tests {
     #[test]
     fn what_is_no_list_is_refused() {
         for value in ["3", "\"3", "\"3\" \"4\"", "\"3\",", "W/3"] {
-            assert!(precondition(&headers(header::IF_MATCH, value)).is_err(), "{value}");
+            assert!(
+                precondition(&headers(header::IF_MATCH, value)).is_err(),
+                "{value}"
+            );
         }
     }
 
     #[test]
     fn a_read_compares_weakly() {
-        let known = |value| is_known(&headers(header::IF_NONE_MATCH, value), "\"abc\"").expect("a valid header");
+        let known = |value| {
+            is_known(&headers(header::IF_NONE_MATCH, value), "\"abc\"").expect("a valid header")
+        };
         assert!(known("\"abc\""));
         assert!(known("\"x\", W/\"abc\""));
         assert!(known("*"));

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::App;
 use super::body::{JsonBody, MergePatch};
 use super::conditional;
-use super::gate::{Entered, known_name, new_name};
+use super::gate::{Entered, known_name, named};
 use super::idempotency::once;
 use super::page::{page, slice};
 use super::problem::{Answer, Problem};
@@ -94,7 +94,11 @@ pub struct RollbackBody {
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/credentials", tag = "credentials",
     params(super::openapi::TenantParam, super::openapi::PageParams, super::openapi::CredentialFilters),
     responses((status = 200, description = "A page of credentials", body = Page<CredentialView>)))]
-pub async fn list(State(app): State<App>, Entered(scope): Entered, mut query: Query) -> Answer<Json<Page<CredentialView>>> {
+pub async fn list(
+    State(app): State<App>,
+    Entered(scope): Entered,
+    mut query: Query,
+) -> Answer<Json<Page<CredentialView>>> {
     let slice = slice(&mut query, |key| Some(key.to_owned()));
     let filter = filter(&mut query);
     query.finish()?;
@@ -104,10 +108,14 @@ pub async fn list(State(app): State<App>, Entered(scope): Entered, mut query: Qu
 
 fn filter(query: &mut Query) -> Filter {
     let pairs = query.all("label", labels::parse_pair);
-    let labels: serde_json::Map<String, serde_json::Value> =
-        pairs.into_iter().map(|(name, value)| (name, value.into())).collect();
+    let labels: serde_json::Map<String, serde_json::Value> = pairs
+        .into_iter()
+        .map(|(name, value)| (name, value.into()))
+        .collect();
     Filter {
-        registry: query.optional("registry", RegistryPath::parse).map(|path| path.to_string()),
+        registry: query
+            .optional("registry", RegistryPath::parse)
+            .map(|path| path.to_string()),
         labels: (!labels.is_empty()).then_some(labels.into()),
         verification: query.optional("verification", parse_state),
         expires_before: query.optional("expires_before", crate::model::time::parse),
@@ -115,11 +123,20 @@ fn filter(query: &mut Query) -> Filter {
 }
 
 fn parse_state(text: &str) -> Result<String, Fault> {
-    let known = ["accepted", "rejected", "unreachable", "inconclusive", "unverified"];
+    let known = [
+        "accepted",
+        "rejected",
+        "unreachable",
+        "inconclusive",
+        "unverified",
+    ];
     if known.contains(&text) {
         Ok(text.to_owned())
     } else {
-        Err(Fault::new("invalid-value", format!("expected one of {}", known.join(", "))))
+        Err(Fault::new(
+            "invalid-value",
+            format!("expected one of {}", known.join(", ")),
+        ))
     }
 }
 
@@ -135,7 +152,10 @@ pub async fn read(
     Path((_, name)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Answer<Response> {
-    let view = app.broker.credential(&scope, known_name(&name)?.as_str()).await?;
+    let view = app
+        .broker
+        .credential(&scope, known_name(&name)?.as_str())
+        .await?;
     versioned(&headers, view.version, view)
 }
 
@@ -153,10 +173,13 @@ pub async fn put(
     headers: HeaderMap,
     body: JsonBody,
 ) -> Answer<Response> {
-    let name = new_name(&name)?;
-    let write = CredentialWrite::read(body.json, Unnamed::Keeps).map_err(Problem::invalid)?;
+    let unnamed = app.broker.unnamed_secret(&scope, &name).await?;
+    let (name, write) = named(&name, CredentialWrite::read(body.json, unnamed))?;
     let condition = conditional::precondition(&headers)?;
-    let written = app.broker.put_credential(&scope, &name, write, &condition).await?;
+    let written = app
+        .broker
+        .put_credential(&scope, &name, write, &condition)
+        .await?;
     Ok(answer_written(written, |view| view.version))
 }
 
@@ -177,10 +200,17 @@ pub async fn patch(
 ) -> Answer<Response> {
     let name = known_name(&name)?;
     let condition = conditional::precondition(&headers)?;
-    let (version, spec, has_auth_secret) = app.broker.credential_document(&scope, name.as_str()).await?;
+    let (version, spec, has_auth_secret) = app
+        .broker
+        .credential_document(&scope, name.as_str())
+        .await?;
     let stored = as_written(&spec, has_auth_secret).map_err(crate::broker::Error::from)?;
-    let write = CredentialWrite::read(stored.merged_with(patch), Unnamed::Drops).map_err(Problem::invalid)?;
-    let written = app.broker.put_credential(&scope, &name, write, &merged_onto(condition, version)?).await?;
+    let write = CredentialWrite::read(stored.merged_with(patch), Unnamed::Drops)
+        .map_err(Problem::invalid)?;
+    let written = app
+        .broker
+        .put_credential(&scope, &name, write, &merged_onto(condition, version)?)
+        .await?;
     Ok(answer_written(written, |view| view.version))
 }
 
@@ -213,11 +243,17 @@ pub async fn delete(
     headers: HeaderMap,
     mut query: Query,
 ) -> Answer<StatusCode> {
-    let listed = if query.switch("detach") { Listed::IsDetached } else { Listed::Forbids };
+    let listed = if query.switch("detach") {
+        Listed::IsDetached
+    } else {
+        Listed::Forbids
+    };
     query.finish()?;
     let name = known_name(&name)?;
     let condition = conditional::precondition(&headers)?;
-    app.broker.delete_credential(&scope, name.as_str(), listed, &condition).await?;
+    app.broker
+        .delete_credential(&scope, name.as_str(), listed, &condition)
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -235,9 +271,14 @@ pub async fn versions(
 ) -> Answer<Json<Page<CredentialVersionView>>> {
     let slice = slice(&mut query, |key| key.parse::<i64>().ok());
     query.finish()?;
-    let mut items = app.broker.credential_versions(&scope, known_name(&name)?.as_str()).await?;
+    let mut items = app
+        .broker
+        .credential_versions(&scope, known_name(&name)?.as_str())
+        .await?;
     items.retain(|item| slice.after.is_none_or(|after| item.version < after));
-    Ok(Json(page(items, slice.limit, |item| item.version.to_string())))
+    Ok(Json(page(items, slice.limit, |item| {
+        item.version.to_string()
+    })))
 }
 
 /// Rolls a credential back
@@ -259,6 +300,9 @@ pub async fn rollback(
     let name = known_name(&name)?;
     let once = once(&headers, &method, &uri, &body.bytes)?;
     let rollback = Rollback::read(body.json).map_err(Problem::invalid)?;
-    let answer = app.broker.roll_back(&scope, &name, rollback, once.as_ref()).await?;
+    let answer = app
+        .broker
+        .roll_back(&scope, &name, rollback, once.as_ref())
+        .await?;
     Ok(answer_once(&answer))
 }

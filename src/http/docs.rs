@@ -22,17 +22,27 @@ pub fn router(document: String) -> Router<App> {
     let config = Arc::new(Config::from("/openapi.json"));
     let document: Arc<str> = document.into();
     Router::new()
-        .route("/openapi.json", get(move || async move { openapi(&document) }))
+        .route(
+            "/openapi.json",
+            get(move || async move { openapi(&document) }),
+        )
         .route("/docs", get(|| async { Redirect::permanent("/docs/") }))
         .route("/docs/", {
             let config = config.clone();
             get(move || async move { file("index.html", config) })
         })
-        .route("/docs/{*path}", get(move |Path(path): Path<String>| async move { file(&path, config) }))
+        .route(
+            "/docs/{*path}",
+            get(move |Path(path): Path<String>| async move { file(&path, config) }),
+        )
 }
 
 fn openapi(document: &str) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], document.to_owned()).into_response()
+    (
+        [(header::CONTENT_TYPE, "application/json")],
+        document.to_owned(),
+    )
+        .into_response()
 }
 
 fn file(path: &str, config: Arc<Config<'static>>) -> Response {
@@ -45,8 +55,14 @@ fn file(path: &str, config: Arc<Config<'static>>) -> Response {
     };
     let headers = [
         (header::CONTENT_TYPE, media_type),
-        (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600")),
-        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
+        (
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("public, max-age=3600"),
+        ),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static(POLICY),
+        ),
     ];
     (StatusCode::OK, headers, Body::from(file.bytes.into_owned())).into_response()
 }

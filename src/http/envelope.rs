@@ -36,7 +36,9 @@ pub async fn envelope(State(app): State<App>, mut request: Request, next: Next) 
         .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
     request.extensions_mut().insert(RequestId(id));
     let span = tracing::info_span!("request", %id, %method, route);
-    let work = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone());
+    let work = AssertUnwindSafe(next.run(request))
+        .catch_unwind()
+        .instrument(span.clone());
     let response = match tokio::spawn(work).await {
         Ok(Ok(response)) => response,
         // The panic's own message may hold anything; the hook has logged its place.
@@ -45,7 +47,8 @@ pub async fn envelope(State(app): State<App>, mut request: Request, next: Next) 
     let response = complete(response, id);
     let status = response.status().as_u16();
     let elapsed = started.elapsed();
-    app.metrics.observe(method.as_str(), &route, status, elapsed);
+    app.metrics
+        .observe(method.as_str(), &route, status, elapsed);
     span.in_scope(|| tracing::info!(status, millis = elapsed.as_millis(), "answered"));
     response
 }
@@ -62,16 +65,25 @@ fn complete(mut response: Response, id: Uuid) -> Response {
     headers
         .entry(header::CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
     response
 }
 
 /// The answer to a path that no route has.
 pub async fn no_route() -> Problem {
-    Problem::new(Code::NotFound, "there is no such path; /openapi.json lists all")
+    Problem::new(
+        Code::NotFound,
+        "there is no such path; /openapi.json lists all",
+    )
 }
 
 /// The answer to a method that a route does not have.
 pub async fn no_method() -> Problem {
-    Problem::new(Code::MethodNotAllowed, "this path has no such method; the Allow header lists those it has")
+    Problem::new(
+        Code::MethodNotAllowed,
+        "this path has no such method; the Allow header lists those it has",
+    )
 }

@@ -15,7 +15,7 @@ use super::problem::{Answer, Code, Problem};
 use crate::auth::permission::action_of;
 use crate::broker::Scope;
 use crate::broker::access::Door;
-use crate::model::mistake::Fault;
+use crate::model::mistake::Mistake;
 use crate::model::name::Name;
 
 /// Lets a request in, or answers why not. Who was let in is in the request's extensions.
@@ -32,15 +32,28 @@ pub async fn gate(State(app): State<App>, request: Request, next: Next) -> Respo
 
 async fn enter(app: &App, parts: &mut Parts) -> Answer<Scope> {
     let undecided = || Problem::new(Code::Forbidden, "nobody may do this");
-    let template = parts.extensions.get::<MatchedPath>().cloned().ok_or_else(undecided)?;
+    let template = parts
+        .extensions
+        .get::<MatchedPath>()
+        .cloned()
+        .ok_or_else(undecided)?;
     let action = action_of(&parts.method, template.as_str()).ok_or_else(undecided)?;
     let RequestId(id) = *parts.extensions.get::<RequestId>().ok_or_else(undecided)?;
     let source = source_of(parts);
     let params = RawPathParams::from_request_parts(parts, app)
         .await
         .map_err(|_| Problem::new(Code::NotFound, "the path is not UTF-8"))?;
-    let param = |wanted: &str| params.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value);
-    let door = Door { action, tenant: param("tenant"), pull_secret: param("pull_secret") };
+    let param = |wanted: &str| {
+        params
+            .iter()
+            .find(|(name, _)| *name == wanted)
+            .map(|(_, value)| value)
+    };
+    let door = Door {
+        action,
+        tenant: param("tenant"),
+        pull_secret: param("pull_secret"),
+    };
     let bearer = bearer_of(&parts.headers);
     Ok(app.broker.enter(bearer, source, id, door).await?)
 }
@@ -73,16 +86,28 @@ impl<S: Send + Sync> FromRequestParts<S> for Entered {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         // Only a route outside the gate lacks it, and such a route must not act for anybody.
         let scope = parts.extensions.get::<Scope>().cloned();
-        scope.map(Self).ok_or_else(|| Problem::new(Code::Forbidden, "nobody may do this"))
+        scope
+            .map(Self)
+            .ok_or_else(|| Problem::new(Code::Forbidden, "nobody may do this"))
     }
 }
 
-/// A name in the path of something that is being written.
+/// A name in the path of something that is being written, together with the body: their mistakes are
+/// reported together.
 ///
 /// # Errors
-/// `validation-failed` that points at `/name`.
-pub fn new_name(text: &str) -> Answer<Name> {
-    Name::parse(text).map_err(|fault: Fault| Problem::invalid(vec![fault.at("/name")]))
+/// `validation-failed`; a bad name is at `/name`.
+pub fn named<T>(name: &str, body: Result<T, Vec<Mistake>>) -> Answer<(Name, T)> {
+    match (Name::parse(name), body) {
+        (Ok(name), Ok(body)) => Ok((name, body)),
+        (name, body) => {
+            let of_name = name.err().map(|fault| fault.at("/name"));
+            let of_body = body.err().unwrap_or_default();
+            Err(Problem::invalid(
+                of_name.into_iter().chain(of_body).collect(),
+            ))
+        }
+    }
 }
 
 /// A name in the path of something that must be there; what is no name names nothing.

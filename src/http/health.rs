@@ -35,7 +35,12 @@ pub async fn readyz(State(app): State<App>) -> Answer<Json<Health>> {
     let check = app.broker.check_ready();
     match tokio::time::timeout(PATIENCE, check).await {
         Ok(result) => result?,
-        Err(_) => return Err(Problem::new(Code::Unavailable, "the database does not answer")),
+        Err(_) => {
+            return Err(Problem::new(
+                Code::Unavailable,
+                "the database does not answer",
+            ));
+        }
     }
     Ok(Json(Health { status: "ready" }))
 }

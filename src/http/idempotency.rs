@@ -21,7 +21,8 @@ pub fn once(headers: &HeaderMap, method: &Method, uri: &Uri, body: &[u8]) -> Ans
     let key = value.to_str().unwrap_or_default();
     let valid = !key.is_empty() && key.len() <= MOST_BYTES && values.next().is_none();
     if !valid {
-        let detail = format!("Idempotency-Key is one value of 1 to {MOST_BYTES} printable ASCII characters");
+        let detail =
+            format!("Idempotency-Key is one value of 1 to {MOST_BYTES} printable ASCII characters");
         return Err(Problem::new(Code::MalformedRequest, detail));
     }
     let mut request = Zeroizing::new(Vec::with_capacity(body.len() + uri.path().len() + 16));
@@ -31,5 +32,8 @@ pub fn once(headers: &HeaderMap, method: &Method, uri: &Uri, body: &[u8]) -> Ans
         request.push(b'\n');
     }
     request.extend_from_slice(body);
-    Ok(Some(Once { key: key.to_owned(), request }))
+    Ok(Some(Once {
+        key: key.to_owned(),
+        request,
+    }))
 }

@@ -29,13 +29,20 @@ use crate::render::{Format, Output};
         ("output" = Option<String>, Query, description = "`yaml` or `json`", example = "yaml")),
     responses((status = 200, description = "RoleBindings", content(
         (String = "application/yaml"), (Object = "application/json")))))]
-pub async fn image_puller(Entered(_scope): Entered, headers: HeaderMap, mut query: Query) -> Answer<Response> {
+pub async fn image_puller(
+    Entered(_scope): Entered,
+    headers: HeaderMap,
+    mut query: Query,
+) -> Answer<Response> {
     let namespace = query.required("namespace", Namespace::parse);
     let names = query.all("service_account", |text| Ok(text.to_owned()));
     let service_accounts = service_accounts(&mut query, &names);
     let pull_from = query.all("pull_from", Namespace::parse);
     if pull_from.is_empty() {
-        query.report("pull_from", Fault::new("required", "name at least one namespace"));
+        query.report(
+            "pull_from",
+            Fault::new("required", "name at least one namespace"),
+        );
     }
     let asked = query.optional("output", |text| match text {
         "yaml" => Ok(Output::Yaml),
@@ -45,9 +52,18 @@ pub async fn image_puller(Entered(_scope): Entered, headers: HeaderMap, mut quer
     query.finish()?;
     let namespace = namespace.ok_or_else(|| Problem::invalid(Vec::new()))?;
     let output = super::manifests::output(Format::ImagePuller, asked, &headers)?;
-    let grant = Grant { namespace, service_accounts, pull_from };
-    let rendered = image_puller::render_grant(&grant, output).map_err(crate::broker::Error::from)?;
-    Ok(([(header::CONTENT_TYPE, rendered.media_type)], rendered.bytes.to_vec()).into_response())
+    let grant = Grant {
+        namespace,
+        service_accounts,
+        pull_from,
+    };
+    let rendered =
+        image_puller::render_grant(&grant, output).map_err(crate::broker::Error::from)?;
+    Ok((
+        [(header::CONTENT_TYPE, rendered.media_type)],
+        rendered.bytes.to_vec(),
+    )
+        .into_response())
 }
 
 fn service_accounts(query: &mut Query, names: &[String]) -> ServiceAccounts {
@@ -95,6 +111,9 @@ fn plain(document: Document) -> serde_json::Value {
         Document::Number(value) => value.into(),
         Document::Text(value) => value.as_str().into(),
         Document::List(items) => items.into_iter().map(plain).collect(),
-        Document::Object(members) => members.into_iter().map(|(name, value)| (name, plain(value))).collect(),
+        Document::Object(members) => members
+            .into_iter()
+            .map(|(name, value)| (name, plain(value)))
+            .collect(),
     }
 }

@@ -14,8 +14,8 @@ use super::pull_secrets::PullSecretBody;
 use super::query::Query;
 use crate::broker::Scope;
 use crate::broker::manifests::{Expired, Manifest, Options, Source};
-use crate::model::name::{Namespace, ObjectName};
 use crate::model::mistake::Fault;
+use crate::model::name::{Namespace, ObjectName};
 use crate::model::pull_secret::{Layout, PullSecretSpec, SecretType};
 use crate::render::{Format, Output};
 
@@ -77,7 +77,13 @@ pub async fn ad_hoc(
     answer(&app, &scope, &headers, query, Source::AdHoc(Box::new(spec))).await
 }
 
-async fn answer(app: &App, scope: &Scope, headers: &HeaderMap, query: Query, source: Source) -> Answer<Response> {
+async fn answer(
+    app: &App,
+    scope: &Scope,
+    headers: &HeaderMap,
+    query: Query,
+    source: Source,
+) -> Answer<Response> {
     let options = options(query, headers)?;
     let manifest = app.broker.manifest(scope, &source, &options).await?;
     let tag = format!("\"{}\"", manifest.fingerprint);
@@ -92,13 +98,17 @@ fn tagged(mut response: Response, tag: &str) -> Response {
         response.headers_mut().insert(header::ETAG, tag);
     }
     // The bytes depend on Accept where the query does not say the output.
-    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept, authorization"));
+    response.headers_mut().insert(
+        header::VARY,
+        HeaderValue::from_static("accept, authorization"),
+    );
     response
 }
 
 fn document(manifest: &Manifest) -> Response {
     let body = Body::from(manifest.rendered.bytes.to_vec());
-    let mut response = ([(header::CONTENT_TYPE, manifest.rendered.media_type)], body).into_response();
+    let mut response =
+        ([(header::CONTENT_TYPE, manifest.rendered.media_type)], body).into_response();
     if let Some(warnings) = warnings_header(&manifest.warnings) {
         response.headers_mut().insert(X_REGCRED_WARNINGS, warnings);
     }
@@ -114,8 +124,14 @@ pub(super) fn warnings_header(warnings: &[String]) -> Option<HeaderValue> {
         .iter()
         .take(MOST_WARNINGS)
         .map(|warning| {
-            let printable: String = warning.chars().map(|c| if (' '..='~').contains(&c) { c } else { '?' }).collect();
-            format!("\"{}\"", printable.replace('\\', "\\\\").replace('"', "\\\""))
+            let printable: String = warning
+                .chars()
+                .map(|c| if (' '..='~').contains(&c) { c } else { '?' })
+                .collect();
+            format!(
+                "\"{}\"",
+                printable.replace('\\', "\\\\").replace('"', "\\\"")
+            )
         })
         .collect();
     HeaderValue::from_str(&quoted.join(", ")).ok()
@@ -126,16 +142,34 @@ fn options(mut query: Query, headers: &HeaderMap) -> Answer<Options> {
     let format = query.optional("format", Format::parse).unwrap_or_default();
     let asked = query.optional("output", parse_output);
     if asked.is_some_and(|output| !format.has_output(output)) {
-        query.report("output", Fault::new("invalid-output", format!("the format {} is not written so", format.as_str())));
+        query.report(
+            "output",
+            Fault::new(
+                "invalid-output",
+                format!("the format {} is not written so", format.as_str()),
+            ),
+        );
     }
     let layout = query.optional("layout", Layout::parse);
     let namespace = query.optional("namespace", Namespace::parse);
     let secret_name = query.optional("secret_name", ObjectName::parse);
     let secret_type = query.optional("type", SecretType::parse);
-    let expired = if query.switch("strict") { Expired::Refuses } else { Expired::Warns };
+    let expired = if query.switch("strict") {
+        Expired::Refuses
+    } else {
+        Expired::Warns
+    };
     query.finish()?;
     let output = output(format, asked, headers)?;
-    Ok(Options { format, output, layout, namespace, secret_name, secret_type, expired })
+    Ok(Options {
+        format,
+        output,
+        layout,
+        namespace,
+        secret_name,
+        secret_type,
+        expired,
+    })
 }
 
 fn parse_output(text: &str) -> Result<Output, Fault> {
@@ -153,22 +187,29 @@ pub(super) fn output(format: Format, asked: Option<Output>, headers: &HeaderMap)
     }
     let outputs = [format.default_output(), Output::Json, Output::Yaml];
     let accept = accepted(headers);
-    let acceptable = |output: &Output| format.has_output(*output) && accept.takes(format.media_type(*output));
-    let best = outputs
-        .into_iter()
-        .filter(acceptable)
-        .max_by(|one, other| {
-            let quality = |output: &Output| accept.quality(format.media_type(*output));
-            // The first of equals: `max_by` gives the last, so equals count as smaller.
-            quality(one).total_cmp(&quality(other)).then(std::cmp::Ordering::Greater)
-        });
+    let acceptable =
+        |output: &Output| format.has_output(*output) && accept.takes(format.media_type(*output));
+    let best = outputs.into_iter().filter(acceptable).max_by(|one, other| {
+        let quality = |output: &Output| accept.quality(format.media_type(*output));
+        // The first of equals: `max_by` gives the last, so equals count as smaller.
+        quality(one)
+            .total_cmp(&quality(other))
+            .then(std::cmp::Ordering::Greater)
+    });
     best.ok_or_else(|| {
         let offered: Vec<&str> = [Output::Yaml, Output::Json]
             .into_iter()
             .filter(|output| format.has_output(*output))
             .map(|output| format.media_type(output))
             .collect();
-        Problem::new(Code::NotAcceptable, format!("the format {} is written as {}", format.as_str(), offered.join(" or ")))
+        Problem::new(
+            Code::NotAcceptable,
+            format!(
+                "the format {} is written as {}",
+                format.as_str(),
+                offered.join(" or ")
+            ),
+        )
     })
 }
 
@@ -176,13 +217,27 @@ pub(super) fn output(format: Format, asked: Option<Output>, headers: &HeaderMap)
 struct Accepted(Vec<(String, f32)>);
 
 fn accepted(headers: &HeaderMap) -> Accepted {
-    let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let ranges = values.flat_map(|value| value.split(',')).filter_map(|range| {
-        let mut parts = range.split(';').map(str::trim);
-        let media = parts.next().filter(|media| !media.is_empty())?.to_ascii_lowercase();
-        let quality = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
-        Some((media, quality.and_then(|quality| quality.parse().ok()).unwrap_or(1.0)))
-    });
+    let values = headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    let ranges = values
+        .flat_map(|value| value.split(','))
+        .filter_map(|range| {
+            let mut parts = range.split(';').map(str::trim);
+            let media = parts
+                .next()
+                .filter(|media| !media.is_empty())?
+                .to_ascii_lowercase();
+            let quality =
+                parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
+            Some((
+                media,
+                quality
+                    .and_then(|quality| quality.parse().ok())
+                    .unwrap_or(1.0),
+            ))
+        });
     Accepted(ranges.collect())
 }
 
@@ -197,7 +252,12 @@ impl Accepted {
             return 1.0;
         }
         let group = media_type.split('/').next().unwrap_or_default();
-        let yaml_names = ["application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"];
+        let yaml_names = [
+            "application/yaml",
+            "application/x-yaml",
+            "text/yaml",
+            "text/x-yaml",
+        ];
         let script_names = ["text/x-shellscript", "application/x-sh", "text/plain"];
         let names = |range: &str| {
             range == media_type
@@ -205,9 +265,16 @@ impl Accepted {
                 || (media_type == "text/x-shellscript" && script_names.contains(&range))
         };
         let exact = self.0.iter().find(|(range, _)| names(range));
-        let of_group = || self.0.iter().find(|(range, _)| *range == format!("{group}/*"));
+        let of_group = || {
+            self.0
+                .iter()
+                .find(|(range, _)| *range == format!("{group}/*"))
+        };
         let any = || self.0.iter().find(|(range, _)| range == "*/*");
-        exact.or_else(of_group).or_else(any).map_or(0.0, |(_, quality)| *quality)
+        exact
+            .or_else(of_group)
+            .or_else(any)
+            .map_or(0.0, |(_, quality)| *quality)
     }
 }
 
@@ -231,8 +298,14 @@ mod tests {
             (Some("application/json"), Some(Output::Json)),
             (Some("application/yaml"), Some(Output::Yaml)),
             (Some("text/x-yaml"), Some(Output::Yaml)),
-            (Some("application/json;q=0.5, application/yaml"), Some(Output::Yaml)),
-            (Some("application/yaml;q=0.5, application/json"), Some(Output::Json)),
+            (
+                Some("application/json;q=0.5, application/yaml"),
+                Some(Output::Yaml),
+            ),
+            (
+                Some("application/yaml;q=0.5, application/json"),
+                Some(Output::Json),
+            ),
             (Some("application/*"), Some(Output::Yaml)),
             (Some("application/json, */*;q=0.1"), Some(Output::Json)),
             (Some("text/html"), None),

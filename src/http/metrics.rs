@@ -42,9 +42,19 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("regcred");
         let requests = Family::<RequestLabels, Counter>::default();
         registry.register("http_requests", "Answered requests", requests.clone());
-        let seconds = Family::<RouteLabels, Histogram>::new_with_constructor(|| Histogram::new(BUCKETS));
-        registry.register_with_unit("http_request_duration", "Time to answer", Unit::Seconds, seconds.clone());
-        Self { registry, requests, seconds }
+        let seconds =
+            Family::<RouteLabels, Histogram>::new_with_constructor(|| Histogram::new(BUCKETS));
+        registry.register_with_unit(
+            "http_request_duration",
+            "Time to answer",
+            Unit::Seconds,
+            seconds.clone(),
+        );
+        Self {
+            registry,
+            requests,
+            seconds,
+        }
     }
 }
 
@@ -52,11 +62,23 @@ impl Metrics {
     /// Counts an answered request. `route` is the path's template, so that names do not become labels.
     pub fn observe(&self, method: &str, route: &str, status: u16, elapsed: Duration) {
         let known = ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"];
-        let method = if known.contains(&method) { method } else { "other" };
-        let labels = RequestLabels { method: method.into(), route: route.into(), status };
+        let method = if known.contains(&method) {
+            method
+        } else {
+            "other"
+        };
+        let labels = RequestLabels {
+            method: method.into(),
+            route: route.into(),
+            status,
+        };
         self.requests.get_or_create(&labels).inc();
-        let labels = RouteLabels { route: route.into() };
-        self.seconds.get_or_create(&labels).observe(elapsed.as_secs_f64());
+        let labels = RouteLabels {
+            route: route.into(),
+        };
+        self.seconds
+            .get_or_create(&labels)
+            .observe(elapsed.as_secs_f64());
     }
 
     fn text(&self) -> String {

@@ -3,7 +3,10 @@
 use axum::http::Method;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{Components, Content, ContentBuilder, Info, License, OpenApi, PathItem, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::openapi::{
+    Components, Content, ContentBuilder, Info, License, OpenApi, PathItem, Ref, RefOr, Response,
+    ResponseBuilder,
+};
 use utoipa::{IntoParams, ToSchema};
 
 use super::problem::ProblemBody;
@@ -190,8 +193,14 @@ fn add_schemas(components: &mut Components) {
     let mut schemas = Vec::new();
     ProblemBody::schemas(&mut schemas);
     Mistake::schemas(&mut schemas);
-    schemas.push((ProblemBody::name().into(), <ProblemBody<'_> as utoipa::PartialSchema>::schema()));
-    schemas.push((Mistake::name().into(), <Mistake as utoipa::PartialSchema>::schema()));
+    schemas.push((
+        ProblemBody::name().into(),
+        <ProblemBody<'_> as utoipa::PartialSchema>::schema(),
+    ));
+    schemas.push((
+        Mistake::name().into(),
+        <Mistake as utoipa::PartialSchema>::schema(),
+    ));
     components.schemas.extend(schemas);
 }
 
@@ -217,17 +226,38 @@ fn add_problems(path: &str, method: &Method, operation: &mut Operation) {
         }
         return;
     }
-    operation.security = Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]);
+    operation.security = Some(vec![SecurityRequirement::new(
+        "token",
+        Vec::<String>::new(),
+    )]);
     add(operation, "401", "`unauthenticated`");
-    add(operation, "403", "`forbidden`: the caller's role is too small");
-    add(operation, "503", "`unavailable`: the database or the keys cannot be reached");
+    add(
+        operation,
+        "403",
+        "`forbidden`: the caller's role is too small",
+    );
+    add(
+        operation,
+        "503",
+        "`unavailable`: the database or the keys cannot be reached",
+    );
     if path.contains('{') {
-        add(operation, "404", "`not-found`, also where the caller has no role in the tenant");
+        add(
+            operation,
+            "404",
+            "`not-found`, also where the caller has no role in the tenant",
+        );
     }
     let render = path.ends_with("/manifest") || path.ends_with("/image-puller");
-    let queried = *method == Method::GET || path.ends_with("/manifest") || path.ends_with("/credentials/{credential}");
+    let queried = *method == Method::GET
+        || path.ends_with("/manifest")
+        || path.ends_with("/credentials/{credential}");
     if operation.request_body.is_some() || queried {
-        add(operation, "422", "`validation-failed`: all mistakes at once");
+        add(
+            operation,
+            "422",
+            "`validation-failed`: all mistakes at once",
+        );
     }
     if operation.request_body.is_some() {
         add(operation, "400", "`malformed-request`");
@@ -236,11 +266,16 @@ fn add_problems(path: &str, method: &Method, operation: &mut Operation) {
     }
     if render {
         add(operation, "406", "`not-acceptable`");
-        add(operation, "409", "`registry-path-conflict`, or `conflict` for an expired credential with `strict`");
+        add(
+            operation,
+            "409",
+            "`registry-path-conflict`, or `conflict` for an expired credential with `strict`",
+        );
     } else if let Some(conflicts) = conflicts_of(path, method) {
         add(operation, "409", conflicts);
     }
-    let conditional = matches!(*method, Method::PUT | Method::PATCH | Method::DELETE) && !path.ends_with("{token}");
+    let conditional = matches!(*method, Method::PUT | Method::PATCH | Method::DELETE)
+        && !path.ends_with("{token}");
     if conditional {
         add(operation, "400", "`malformed-request`");
         add(operation, "412", "`precondition-failed`");
@@ -248,8 +283,13 @@ fn add_problems(path: &str, method: &Method, operation: &mut Operation) {
     let revalidates = *method == Method::GET && path.ends_with('}') && !path.ends_with("{token}");
     if revalidates || (render && *method == Method::GET) {
         add(operation, "400", "`malformed-request`");
-        let unchanged = ResponseBuilder::new().description("The client has the current state").build();
-        operation.responses.responses.insert("304".into(), RefOr::T(unchanged));
+        let unchanged = ResponseBuilder::new()
+            .description("The client has the current state")
+            .build();
+        operation
+            .responses
+            .responses
+            .insert("304".into(), RefOr::T(unchanged));
     }
 }
 
@@ -259,7 +299,9 @@ fn conflicts_of(path: &str, method: &Method) -> Option<&'static str> {
         Some("`conflict`: a live token has the name")
     } else if path.ends_with("{credential}") && *method == Method::DELETE {
         Some("`in-use`: pull secrets list it")
-    } else if path.ends_with("/rollback") || (write && (path.ends_with("{credential}") || path.ends_with("{pull_secret}"))) {
+    } else if path.ends_with("/rollback")
+        || (write && (path.ends_with("{credential}") || path.ends_with("{pull_secret}")))
+    {
         Some("`registry-path-conflict`")
     } else if path.ends_with("{tenant}") && write {
         Some("`conflict`: another request has just created it")

@@ -15,13 +15,23 @@ const MOST_LIMIT: i64 = 500;
 /// Reads `limit` and `page_token`. One row more than the limit is asked for, to tell whether
 /// another page follows.
 pub fn slice<K>(query: &mut Query, parse_key: impl FnOnce(&str) -> Option<K>) -> Slice<K> {
-    let limit = query.optional("limit", parse_limit).unwrap_or(DEFAULT_LIMIT);
+    let limit = query
+        .optional("limit", parse_limit)
+        .unwrap_or(DEFAULT_LIMIT);
     let after = query.optional("page_token", |token| {
         decode(token)
             .and_then(|key| parse_key(&key))
-            .ok_or_else(|| Fault::new("invalid-page-token", "expected the next_page_token of the page before"))
+            .ok_or_else(|| {
+                Fault::new(
+                    "invalid-page-token",
+                    "expected the next_page_token of the page before",
+                )
+            })
     });
-    Slice { after, limit: limit + 1 }
+    Slice {
+        after,
+        limit: limit + 1,
+    }
 }
 
 /// Cuts the rows that a [`slice`] gave into a page.
@@ -30,7 +40,10 @@ pub fn page<T>(mut items: Vec<T>, limit: i64, key: impl Fn(&T) -> String) -> Pag
     let more = items.len() > most;
     items.truncate(most);
     let next_page_token = items.last().filter(|_| more).map(|last| encode(&key(last)));
-    Page { items, next_page_token }
+    Page {
+        items,
+        next_page_token,
+    }
 }
 
 fn parse_limit(text: &str) -> Result<i64, Fault> {
@@ -60,8 +73,15 @@ mod tests {
     fn a_page_tells_whether_another_follows() {
         let full = page(vec![1, 2, 3], 3, |item| item.to_string());
         assert_eq!(full.items, [1, 2]);
-        assert_eq!(decode(&full.next_page_token.expect("another page")).as_deref(), Some("2"));
-        assert!(page(vec![1, 2], 3, |item| item.to_string()).next_page_token.is_none());
+        assert_eq!(
+            decode(&full.next_page_token.expect("another page")).as_deref(),
+            Some("2")
+        );
+        assert!(
+            page(vec![1, 2], 3, |item| item.to_string())
+                .next_page_token
+                .is_none()
+        );
     }
 
     #[test]

@@ -35,21 +35,69 @@ impl Code {
     fn facts(self) -> (StatusCode, &'static str, &'static str) {
         use StatusCode as S;
         match self {
-            Self::MalformedRequest => (S::BAD_REQUEST, "malformed-request", "The request cannot be read"),
-            Self::Unauthenticated => (S::UNAUTHORIZED, "unauthenticated", "A valid token is needed"),
+            Self::MalformedRequest => (
+                S::BAD_REQUEST,
+                "malformed-request",
+                "The request cannot be read",
+            ),
+            Self::Unauthenticated => (
+                S::UNAUTHORIZED,
+                "unauthenticated",
+                "A valid token is needed",
+            ),
             Self::Forbidden => (S::FORBIDDEN, "forbidden", "The caller may not do this"),
             Self::NotFound => (S::NOT_FOUND, "not-found", "There is nothing here"),
-            Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method-not-allowed", "This method is not for this path"),
-            Self::NotAcceptable => (S::NOT_ACCEPTABLE, "not-acceptable", "No such representation"),
-            Self::RegistryPathConflict => (S::CONFLICT, "registry-path-conflict", "Two accounts claim one registry path"),
+            Self::MethodNotAllowed => (
+                S::METHOD_NOT_ALLOWED,
+                "method-not-allowed",
+                "This method is not for this path",
+            ),
+            Self::NotAcceptable => (
+                S::NOT_ACCEPTABLE,
+                "not-acceptable",
+                "No such representation",
+            ),
+            Self::RegistryPathConflict => (
+                S::CONFLICT,
+                "registry-path-conflict",
+                "Two accounts claim one registry path",
+            ),
             Self::InUse => (S::CONFLICT, "in-use", "Something still needs it"),
-            Self::Conflict => (S::CONFLICT, "conflict", "The current state does not allow this"),
-            Self::PreconditionFailed => (S::PRECONDITION_FAILED, "precondition-failed", "The state is not the one expected"),
-            Self::PayloadTooLarge => (S::PAYLOAD_TOO_LARGE, "payload-too-large", "The body is too large"),
-            Self::UnsupportedMediaType => (S::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body has another media type than expected"),
-            Self::ValidationFailed => (S::UNPROCESSABLE_ENTITY, "validation-failed", "The request has mistakes"),
-            Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here"),
-            Self::Unavailable => (S::SERVICE_UNAVAILABLE, "unavailable", "The database or the keys cannot be reached"),
+            Self::Conflict => (
+                S::CONFLICT,
+                "conflict",
+                "The current state does not allow this",
+            ),
+            Self::PreconditionFailed => (
+                S::PRECONDITION_FAILED,
+                "precondition-failed",
+                "The state is not the one expected",
+            ),
+            Self::PayloadTooLarge => (
+                S::PAYLOAD_TOO_LARGE,
+                "payload-too-large",
+                "The body is too large",
+            ),
+            Self::UnsupportedMediaType => (
+                S::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported-media-type",
+                "The body has another media type than expected",
+            ),
+            Self::ValidationFailed => (
+                S::UNPROCESSABLE_ENTITY,
+                "validation-failed",
+                "The request has mistakes",
+            ),
+            Self::Internal => (
+                S::INTERNAL_SERVER_ERROR,
+                "internal",
+                "Something went wrong here",
+            ),
+            Self::Unavailable => (
+                S::SERVICE_UNAVAILABLE,
+                "unavailable",
+                "The database or the keys cannot be reached",
+            ),
         }
     }
 }
@@ -90,7 +138,11 @@ pub struct ProblemBody<'a> {
 impl Problem {
     /// A problem with its explanation.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), errors: Vec::new() }
+        Self {
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+        }
     }
 
     /// The mistakes of a request.
@@ -99,7 +151,11 @@ impl Problem {
             [one] => format!("{}: {}", one.pointer, one.detail),
             many => format!("{} mistakes; see errors", many.len()),
         };
-        Self { code: Code::ValidationFailed, detail, errors }
+        Self {
+            code: Code::ValidationFailed,
+            detail,
+            errors,
+        }
     }
 
     /// Status code of the answer.
@@ -131,10 +187,16 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = self.status().into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
         match self.code {
             Code::Unauthenticated => {
-                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"regcred\""));
+                headers.insert(
+                    header::WWW_AUTHENTICATE,
+                    HeaderValue::from_static("Bearer realm=\"regcred\""),
+                );
             }
             Code::Unavailable => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
@@ -151,21 +213,40 @@ impl From<broker::Error> for Problem {
         use broker::Error as E;
         let detail = error.to_string();
         match error {
-            E::Unauthenticated => Self::new(Code::Unauthenticated, "the request carries no valid token"),
+            E::Unauthenticated => {
+                Self::new(Code::Unauthenticated, "the request carries no valid token")
+            }
             E::Forbidden(_) => Self::new(Code::Forbidden, detail),
             E::NotFound => Self::new(Code::NotFound, "it does not exist, or not for this caller"),
             E::Invalid(mistakes) => Self::invalid(mistakes),
-            E::RegistryPathConflict { detail, errors } => Self { code: Code::RegistryPathConflict, detail, errors },
+            E::RegistryPathConflict { detail, errors } => Self {
+                code: Code::RegistryPathConflict,
+                detail,
+                errors,
+            },
             E::InUse(_) => Self::new(Code::InUse, detail),
             E::Conflict(_) => Self::new(Code::Conflict, detail),
             E::PreconditionFailed(_) => Self::new(Code::PreconditionFailed, detail),
             E::Unavailable(cause) => {
                 tracing::error!(cause, "database or keys cannot be reached");
-                Self::new(Code::Unavailable, "the database or the keys cannot be reached; try again")
+                Self::new(
+                    Code::Unavailable,
+                    "the database or the keys cannot be reached; try again",
+                )
+            }
+            E::DoesNotOpen(cause) => {
+                tracing::error!(cause, "a stored secret does not open");
+                Self::new(
+                    Code::Internal,
+                    "a stored secret does not open; the audit trail says more",
+                )
             }
             E::Internal(cause) => {
                 tracing::error!(cause, "internal error");
-                Self::new(Code::Internal, "this is a defect or a damaged record; the log says more under the request's id")
+                Self::new(
+                    Code::Internal,
+                    "this is a defect or a damaged record; the log says more under the request's id",
+                )
             }
         }
     }

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::App;
 use super::body::{JsonBody, MergePatch};
 use super::conditional;
-use super::gate::{Entered, known_name, new_name};
+use super::gate::{Entered, known_name, named};
 use super::page::{page, slice};
 use super::problem::{Answer, Problem};
 use super::query::Query;
@@ -78,7 +78,11 @@ pub struct TargetBody {
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/pull-secrets", tag = "pull secrets",
     params(super::openapi::TenantParam, super::openapi::PageParams),
     responses((status = 200, description = "A page of pull secrets", body = Page<PullSecretView>)))]
-pub async fn list(State(app): State<App>, Entered(scope): Entered, mut query: Query) -> Answer<Json<Page<PullSecretView>>> {
+pub async fn list(
+    State(app): State<App>,
+    Entered(scope): Entered,
+    mut query: Query,
+) -> Answer<Json<Page<PullSecretView>>> {
     let slice = slice(&mut query, |key| Some(key.to_owned()));
     query.finish()?;
     let items = app.broker.pull_secret_page(&scope, &slice).await?;
@@ -95,7 +99,10 @@ pub async fn read(
     Path((_, name)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Answer<Response> {
-    let view = app.broker.pull_secret(&scope, known_name(&name)?.as_str()).await?;
+    let view = app
+        .broker
+        .pull_secret(&scope, known_name(&name)?.as_str())
+        .await?;
     versioned(&headers, view.version, view)
 }
 
@@ -113,10 +120,12 @@ pub async fn put(
     headers: HeaderMap,
     body: JsonBody,
 ) -> Answer<Response> {
-    let name = new_name(&name)?;
-    let spec = PullSecretSpec::read(body.json).map_err(Problem::invalid)?;
+    let (name, spec) = named(&name, PullSecretSpec::read(body.json))?;
     let condition = conditional::precondition(&headers)?;
-    let written = app.broker.put_pull_secret(&scope, &name, &spec, &condition).await?;
+    let written = app
+        .broker
+        .put_pull_secret(&scope, &name, &spec, &condition)
+        .await?;
     Ok(answer_written(written, |view| view.version))
 }
 
@@ -137,16 +146,25 @@ pub async fn patch(
 ) -> Answer<Response> {
     let name = known_name(&name)?;
     let condition = conditional::precondition(&headers)?;
-    let (version, spec) = app.broker.pull_secret_document(&scope, name.as_str()).await?;
+    let (version, spec) = app
+        .broker
+        .pull_secret_document(&scope, name.as_str())
+        .await?;
     let stored = as_written(&spec).map_err(crate::broker::Error::from)?;
     let spec = PullSecretSpec::read(stored.merged_with(patch)).map_err(Problem::invalid)?;
-    let written = app.broker.put_pull_secret(&scope, &name, &spec, &merged_onto(condition, version)?).await?;
+    let written = app
+        .broker
+        .put_pull_secret(&scope, &name, &spec, &merged_onto(condition, version)?)
+        .await?;
     Ok(answer_written(written, |view| view.version))
 }
 
 /// The stored pull secret as the document that a PUT of it would be.
 fn as_written(spec: &PullSecretSpec) -> serde_json::Result<Document> {
-    let selector = spec.selector.as_ref().map(|labels| serde_json::json!({"labels": labels}));
+    let selector = spec
+        .selector
+        .as_ref()
+        .map(|labels| serde_json::json!({"labels": labels}));
     let credentials = (!spec.credentials.is_empty()).then_some(&spec.credentials);
     let document = serde_json::json!({
         "credentials": credentials,
@@ -171,6 +189,8 @@ pub async fn delete(
     headers: HeaderMap,
 ) -> Answer<StatusCode> {
     let condition = conditional::precondition(&headers)?;
-    app.broker.delete_pull_secret(&scope, known_name(&name)?.as_str(), &condition).await?;
+    app.broker
+        .delete_pull_secret(&scope, known_name(&name)?.as_str(), &condition)
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }

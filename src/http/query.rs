@@ -22,7 +22,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let pairs = pairs(parts.uri.query().unwrap_or_default());
-        let (repeated, single) = pairs.into_iter().partition(|(name, _): &(String, String)| REPEATABLE.contains(&name.as_str()));
+        let (repeated, single) = pairs
+            .into_iter()
+            .partition(|(name, _): &(String, String)| REPEATABLE.contains(&name.as_str()));
         Ok(Self::new(single, repeated))
     }
 }
@@ -36,17 +38,31 @@ fn pairs(query: &str) -> Vec<(String, String)> {
 
 impl Query {
     fn new(single: Vec<(String, String)>, repeated: Vec<(String, String)>) -> Self {
-        let members = single.into_iter().map(|(name, value)| (name, Json::text(value))).collect();
-        Self { form: Form::new(Json::Object(members), ""), repeated }
+        let members = single
+            .into_iter()
+            .map(|(name, value)| (name, Json::text(value)))
+            .collect();
+        Self {
+            form: Form::new(Json::Object(members), ""),
+            repeated,
+        }
     }
 
     /// Takes a parameter that must be there.
-    pub fn required<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, Fault>) -> Option<T> {
+    pub fn required<T>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, Fault>,
+    ) -> Option<T> {
         self.form.required(name, form::parsed(parse))
     }
 
     /// Takes a parameter.
-    pub fn optional<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, Fault>) -> Option<T> {
+    pub fn optional<T>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, Fault>,
+    ) -> Option<T> {
         self.form.optional(name, form::parsed(parse))
     }
 
@@ -62,7 +78,9 @@ impl Query {
 
     /// Takes a parameter as often as it is given.
     pub fn all<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, Fault>) -> Vec<T> {
-        let (mine, others) = std::mem::take(&mut self.repeated).into_iter().partition(|(known, _)| known == name);
+        let (mine, others) = std::mem::take(&mut self.repeated)
+            .into_iter()
+            .partition(|(known, _)| known == name);
         self.repeated = others;
         let mut values = Vec::new();
         let mine: Vec<(String, String)> = mine;
@@ -86,7 +104,10 @@ impl Query {
     /// `validation-failed` with all mistakes, among them parameters that nobody took.
     pub fn finish(mut self) -> Answer<()> {
         for (name, _) in std::mem::take(&mut self.repeated) {
-            self.form.report(&name, Fault::new("unknown-field", "there is no such parameter here"));
+            self.form.report(
+                &name,
+                Fault::new("unknown-field", "there is no such parameter here"),
+            );
         }
         self.form.finish(Some(())).map_err(Problem::invalid)
     }

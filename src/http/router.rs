@@ -8,7 +8,10 @@ use utoipa_axum::routes;
 
 use super::envelope::{envelope, no_method, no_route};
 use super::gate::gate;
-use super::{App, audit_events, credentials, docs, health, links, manifests, metrics, openapi, pull_secrets, tenants, tokens, whoami};
+use super::{
+    App, audit_events, credentials, docs, health, links, manifests, metrics, openapi, pull_secrets,
+    tenants, tokens, whoami,
+};
 
 /// Where `/metrics` is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,13 +27,28 @@ fn api() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(whoami::whoami))
         .routes(routes!(tenants::list))
-        .routes(routes!(tenants::read, tenants::put, tenants::patch, tenants::delete))
+        .routes(routes!(
+            tenants::read,
+            tenants::put,
+            tenants::patch,
+            tenants::delete
+        ))
         .routes(routes!(credentials::list))
-        .routes(routes!(credentials::read, credentials::put, credentials::patch, credentials::delete))
+        .routes(routes!(
+            credentials::read,
+            credentials::put,
+            credentials::patch,
+            credentials::delete
+        ))
         .routes(routes!(credentials::versions))
         .routes(routes!(credentials::rollback))
         .routes(routes!(pull_secrets::list))
-        .routes(routes!(pull_secrets::read, pull_secrets::put, pull_secrets::patch, pull_secrets::delete))
+        .routes(routes!(
+            pull_secrets::read,
+            pull_secrets::put,
+            pull_secrets::patch,
+            pull_secrets::delete
+        ))
         .routes(routes!(manifests::of_pull_secret))
         .routes(routes!(manifests::of_credential))
         .routes(routes!(manifests::ad_hoc))
@@ -45,7 +63,9 @@ fn api() -> OpenApiRouter<App> {
 }
 
 fn open() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(health::healthz)).routes(routes!(health::readyz))
+    OpenApiRouter::new()
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
 }
 
 /// The OpenAPI document of all routes.

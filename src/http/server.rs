@@ -47,7 +47,9 @@ impl Front {
         let connections = GracefulShutdown::new();
         let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
         loop {
-            let Ok(place) = places.clone().acquire_owned().await else { break };
+            let Ok(place) = places.clone().acquire_owned().await else {
+                break;
+            };
             let (stream, address) = tokio::select! {
                 accepted = self.listener.accept() => match accepted {
                     Ok(accepted) => accepted,
@@ -58,7 +60,11 @@ impl Front {
                 },
                 () = stopped(&mut stop) => break,
             };
-            let connection = Connection { tls: self.tls.clone(), router: self.router.clone(), address };
+            let connection = Connection {
+                tls: self.tls.clone(),
+                router: self.router.clone(),
+                address,
+            };
             let watcher = connections.watcher();
             tokio::spawn(async move {
                 connection.run(stream, watcher).await;
@@ -66,7 +72,10 @@ impl Front {
             });
         }
         drop(self.listener);
-        if tokio::time::timeout(DRAIN_TIMEOUT, connections.shutdown()).await.is_err() {
+        if tokio::time::timeout(DRAIN_TIMEOUT, connections.shutdown())
+            .await
+            .is_err()
+        {
             tracing::warn!("some requests did not end in time and are cut off");
         }
     }
@@ -81,7 +90,9 @@ pub async fn stopped(stop: &mut watch::Receiver<bool>) {
 async fn rest_after(error: &io::Error) {
     let of_the_peer = matches!(
         error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
     );
     if !of_the_peer {
         tracing::error!(%error, "cannot accept a connection");
@@ -103,7 +114,9 @@ impl Connection {
             None => self.talk(stream, watcher).await,
             Some(tls) => match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
                 Ok(Ok(stream)) => self.talk(stream, watcher).await,
-                Ok(Err(error)) => tracing::debug!(%error, address = %self.address, "TLS handshake failed"),
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, address = %self.address, "TLS handshake failed")
+                }
                 Err(_) => tracing::debug!(address = %self.address, "TLS handshake took too long"),
             },
         }
@@ -114,12 +127,17 @@ impl Connection {
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let address = self.address;
-        let service = self.router.map_request(move |mut request: Request<hyper::body::Incoming>| {
-            request.extensions_mut().insert(ConnectInfo(address));
-            request
-        });
+        let service =
+            self.router
+                .map_request(move |mut request: Request<hyper::body::Incoming>| {
+                    request.extensions_mut().insert(ConnectInfo(address));
+                    request
+                });
         let mut builder = Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT);
         builder
             .http2()
             .timer(TokioTimer::new())

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::App;
 use super::body::{MergePatch, OptionalJsonBody};
 use super::conditional::{self, etag};
-use super::gate::{Entered, new_name};
+use super::gate::{Entered, named};
 use super::page::{page, slice};
 use super::problem::Answer;
 use super::query::Query;
@@ -36,7 +36,11 @@ pub struct TenantBody {
 #[utoipa::path(get, path = "/v1/tenants", tag = "tenants",
     params(super::openapi::PageParams),
     responses((status = 200, description = "A page of tenants", body = Page<TenantView>)))]
-pub async fn list(State(app): State<App>, Entered(scope): Entered, mut query: Query) -> Answer<Json<Page<TenantView>>> {
+pub async fn list(
+    State(app): State<App>,
+    Entered(scope): Entered,
+    mut query: Query,
+) -> Answer<Json<Page<TenantView>>> {
     let slice = slice(&mut query, |key| Some(key.to_owned()));
     query.finish()?;
     let items = app.broker.tenant_page(&scope, &slice).await?;
@@ -47,7 +51,11 @@ pub async fn list(State(app): State<App>, Entered(scope): Entered, mut query: Qu
 #[utoipa::path(get, path = "/v1/tenants/{tenant}", tag = "tenants",
     params(("tenant", description = "Name of the tenant", example = "team-a"), super::openapi::ReadConditions),
     responses((status = 200, description = "The tenant", body = TenantView)))]
-pub async fn read(State(app): State<App>, Entered(scope): Entered, headers: HeaderMap) -> Answer<Response> {
+pub async fn read(
+    State(app): State<App>,
+    Entered(scope): Entered,
+    headers: HeaderMap,
+) -> Answer<Response> {
     let view = app.broker.tenant(&scope).await?;
     versioned(&headers, view.version, view)
 }
@@ -66,9 +74,11 @@ pub async fn put(
     headers: HeaderMap,
     OptionalJsonBody(body): OptionalJsonBody,
 ) -> Answer<Response> {
-    let name = new_name(&name)?;
-    let spec = TenantSpec::read(body).map_err(super::problem::Problem::invalid)?;
-    let written = app.broker.put_tenant(&scope, &name, &spec, &conditional::precondition(&headers)?).await?;
+    let (name, spec) = named(&name, TenantSpec::read(body))?;
+    let written = app
+        .broker
+        .put_tenant(&scope, &name, &spec, &conditional::precondition(&headers)?)
+        .await?;
     Ok(answer_written(written, |view| view.version))
 }
 
@@ -88,8 +98,12 @@ pub async fn patch(
     let condition = conditional::precondition(&headers)?;
     let (version, document) = app.broker.tenant_document(&scope).await?;
     let stored = Document::parse(document.as_bytes()).map_err(crate::broker::Error::from)?;
-    let spec = TenantSpec::read(stored.merged_with(patch)).map_err(super::problem::Problem::invalid)?;
-    let written = app.broker.put_tenant(&scope, &name, &spec, &merged_onto(condition, version)?).await?;
+    let spec =
+        TenantSpec::read(stored.merged_with(patch)).map_err(super::problem::Problem::invalid)?;
+    let written = app
+        .broker
+        .put_tenant(&scope, &name, &spec, &merged_onto(condition, version)?)
+        .await?;
     Ok(answer_written(written, |view| view.version))
 }
 
@@ -99,13 +113,23 @@ pub async fn patch(
 #[utoipa::path(delete, path = "/v1/tenants/{tenant}", tag = "tenants",
     params(("tenant", description = "Name of the tenant", example = "team-a"), super::openapi::WriteConditions),
     responses((status = 204, description = "Deleted")))]
-pub async fn delete(State(app): State<App>, Entered(scope): Entered, headers: HeaderMap) -> Answer<StatusCode> {
-    app.broker.delete_tenant(&scope, &conditional::precondition(&headers)?).await?;
+pub async fn delete(
+    State(app): State<App>,
+    Entered(scope): Entered,
+    headers: HeaderMap,
+) -> Answer<StatusCode> {
+    app.broker
+        .delete_tenant(&scope, &conditional::precondition(&headers)?)
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// A read resource with its entity tag, or 304 if the client has it.
-pub(super) fn versioned<T: Serialize>(headers: &HeaderMap, version: i64, view: T) -> Answer<Response> {
+pub(super) fn versioned<T: Serialize>(
+    headers: &HeaderMap,
+    version: i64,
+    view: T,
+) -> Answer<Response> {
     let tag = etag(version);
     if conditional::is_known(headers, tag.to_str().unwrap_or_default())? {
         return Ok((StatusCode::NOT_MODIFIED, [("etag", tag)]).into_response());
@@ -114,7 +138,10 @@ pub(super) fn versioned<T: Serialize>(headers: &HeaderMap, version: i64, view: T
 }
 
 /// 201 or 200 with the new state and its entity tag.
-pub(super) fn answer_written<T: Serialize>(written: Written<T>, version: impl Fn(&T) -> i64) -> Response {
+pub(super) fn answer_written<T: Serialize>(
+    written: Written<T>,
+    version: impl Fn(&T) -> i64,
+) -> Response {
     let tag = etag(version(written.value()));
     let (status, view) = match written {
         Written::Created(view) => (StatusCode::CREATED, view),
@@ -127,5 +154,8 @@ pub(super) fn answer_written<T: Serialize>(written: Written<T>, version: impl Fn
 /// is checked against it here.
 pub(super) fn merged_onto(condition: Precondition, version: i64) -> Answer<Precondition> {
     condition.check(Some(version))?;
-    Ok(Precondition { must_match: Some(VersionSet::Of(vec![version])), must_not_match: None })
+    Ok(Precondition {
+        must_match: Some(VersionSet::Of(vec![version])),
+        must_not_match: None,
+    })
 }

@@ -129,9 +129,20 @@ token_routes!(
 /// An answer that may have been given before.
 pub(super) fn answer_once(answer: &Stored) -> Response {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
-    let mut response = (status, [(header::CONTENT_TYPE, "application/json")], answer.body.clone()).into_response();
-    for (name, value) in [(header::LOCATION, &answer.location), (header::ETAG, &answer.etag)] {
-        if let Some(value) = value.as_deref().and_then(|value| HeaderValue::from_str(value).ok()) {
+    let mut response = (
+        status,
+        [(header::CONTENT_TYPE, "application/json")],
+        answer.body.clone(),
+    )
+        .into_response();
+    for (name, value) in [
+        (header::LOCATION, &answer.location),
+        (header::ETAG, &answer.etag),
+    ] {
+        if let Some(value) = value
+            .as_deref()
+            .and_then(|value| HeaderValue::from_str(value).ok())
+        {
             response.headers_mut().insert(name, value);
         }
     }

@@ -47,10 +47,17 @@ fn describe(caller: &Caller) -> WhoAmI {
         Grant::Tenant { name, .. } => Some(name.to_string()),
         Grant::Platform(_) => None,
     };
-    let pull_secrets = caller.pull_secrets.as_ref().map(|names| names.iter().map(ToString::to_string).collect());
+    let pull_secrets = caller
+        .pull_secrets
+        .as_ref()
+        .map(|names| names.iter().map(ToString::to_string).collect());
     WhoAmI {
         caller: caller.actor(),
-        roles: vec![HeldRole { role: caller.grant.role(), tenant, pull_secrets }],
+        roles: vec![HeldRole {
+            role: caller.grant.role(),
+            tenant,
+            pull_secrets,
+        }],
         expires_at: caller.expires_at,
     }
 }

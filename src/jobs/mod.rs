@@ -26,6 +26,8 @@ async fn prune(broker: &Broker) {
     match broker.prune_answers().await {
         Ok(0) => {}
         Ok(removed) => tracing::debug!(removed, "old idempotent answers removed"),
-        Err(error) => tracing::warn!(%error, "old idempotent answers could not be removed; tried again later"),
+        Err(error) => {
+            tracing::warn!(%error, "old idempotent answers could not be removed; tried again later")
+        }
     }
 }

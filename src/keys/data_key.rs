@@ -26,7 +26,10 @@ impl DataKey {
     /// # Errors
     /// `Crypto` if the system gives no random bits.
     pub fn generate(id: Uuid) -> Result<Self, KeyError> {
-        Ok(Self { id, bytes: random()? })
+        Ok(Self {
+            id,
+            bytes: random()?,
+        })
     }
 
     /// A key that was unwrapped.
@@ -56,7 +59,11 @@ impl DataKey {
     ///
     /// # Errors
     /// `Format`, `WrongKey` or `Tampered`.
-    pub fn open(&self, context: &RecordContext, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    pub fn open(
+        &self,
+        context: &RecordContext,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
         envelope::open(self, context, sealed)
     }
 
@@ -66,9 +73,11 @@ impl DataKey {
     /// # Errors
     /// `Crypto` if the library fails.
     pub fn keyed_digest(&self, purpose: &[u8], bytes: &[u8]) -> Result<[u8; 32], KeyError> {
-        let root = hkdf::Salt::new(hkdf::HKDF_SHA256, b"regcred keyed digest 1").extract(self.bytes());
+        let root =
+            hkdf::Salt::new(hkdf::HKDF_SHA256, b"regcred keyed digest 1").extract(self.bytes());
         let mut key = Zeroizing::new([0; 32]);
-        root.expand(&[purpose], hkdf::HKDF_SHA256)?.fill(key.as_mut_slice())?;
+        root.expand(&[purpose], hkdf::HKDF_SHA256)?
+            .fill(key.as_mut_slice())?;
         let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.as_slice()), bytes);
         let mut digest = [0; 32];
         digest.copy_from_slice(tag.as_ref());
@@ -94,7 +103,11 @@ mod tests {
         };
         let one = digest(1, b"a", b"x");
         assert_eq!(one, digest(1, b"a", b"x"));
-        for other in [digest(2, b"a", b"x"), digest(1, b"b", b"x"), digest(1, b"a", b"y")] {
+        for other in [
+            digest(2, b"a", b"x"),
+            digest(1, b"b", b"x"),
+            digest(1, b"a", b"y"),
+        ] {
             assert_ne!(one, other);
         }
     }

@@ -58,7 +58,12 @@ pub struct RecordContext {
 impl RecordContext {
     /// A place: the tenant (`None` for the platform), the record's id and version, the field.
     pub fn new(tenant: Option<Uuid>, record: Uuid, version: u64, field: Field) -> Self {
-        Self { tenant, record, version, field }
+        Self {
+            tenant,
+            record,
+            version,
+            field,
+        }
     }
 
     /// The tenant whose data keys seal here.
@@ -103,7 +108,8 @@ impl RecordKeys {
     fn derive(data_key: &DataKey, salt: &[u8]) -> Result<Self, KeyError> {
         let root = hkdf::Salt::new(hkdf::HKDF_SHA256, salt).extract(data_key.bytes());
         let mut key = Zeroizing::new([0; 32]);
-        root.expand(&[b"regcred record key 1"], hkdf::HKDF_SHA256)?.fill(key.as_mut_slice())?;
+        root.expand(&[b"regcred record key 1"], hkdf::HKDF_SHA256)?
+            .fill(key.as_mut_slice())?;
         let mut commitment = Zeroizing::new([0; COMMITMENT]);
         root.expand(&[b"regcred record commitment 1"], hkdf::HKDF_SHA256)?
             .fill(commitment.as_mut_slice())?;
@@ -121,12 +127,18 @@ fn nonce() -> Nonce {
 ///
 /// # Errors
 /// `Crypto` if the library or the random source fails, or for a record over 4 GiB.
-pub fn seal(data_key: &DataKey, context: &RecordContext, plain: &[u8]) -> Result<Vec<u8>, KeyError> {
+pub fn seal(
+    data_key: &DataKey,
+    context: &RecordContext,
+    plain: &[u8],
+) -> Result<Vec<u8>, KeyError> {
     let salt = random::<SALT>()?;
     let keys = RecordKeys::derive(data_key, salt.as_slice())?;
     let mut padded = pad(plain)?;
     let aad = Aad::from(context.associated_data(data_key.id()));
-    let tag = keys.aead.seal_in_place_separate_tag(nonce(), aad, padded.as_mut_slice())?;
+    let tag = keys
+        .aead
+        .seal_in_place_separate_tag(nonce(), aad, padded.as_mut_slice())?;
     let mut envelope = Vec::with_capacity(HEAD + padded.len() + TAG);
     envelope.push(FORMAT);
     envelope.extend_from_slice(data_key.id().as_bytes());
@@ -142,14 +154,19 @@ pub fn seal(data_key: &DataKey, context: &RecordContext, plain: &[u8]) -> Result
 /// # Errors
 /// `Format` for other bytes, `WrongKey` for another data key, `Tampered` for changed bytes or another
 /// place.
-pub fn open(data_key: &DataKey, context: &RecordContext, envelope: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+pub fn open(
+    data_key: &DataKey,
+    context: &RecordContext,
+    envelope: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, KeyError> {
     if data_key_of(envelope)? != data_key.id() {
         return Err(KeyError::WrongKey);
     }
     let (head, sealed) = envelope.split_at(HEAD);
     let (salt, commitment) = head[1 + ID..].split_at(SALT);
     let keys = RecordKeys::derive(data_key, salt)?;
-    verify_slices_are_equal(commitment, keys.commitment.as_slice()).map_err(|_| KeyError::WrongKey)?;
+    verify_slices_are_equal(commitment, keys.commitment.as_slice())
+        .map_err(|_| KeyError::WrongKey)?;
     let mut buffer = Zeroizing::new(sealed.to_vec());
     let aad = Aad::from(context.associated_data(data_key.id()));
     let padded = keys
@@ -170,7 +187,9 @@ fn pad(plain: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyError> {
 }
 
 fn unpad(padded: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-    let (length, rest) = padded.split_first_chunk::<LENGTH>().ok_or(KeyError::Format)?;
+    let (length, rest) = padded
+        .split_first_chunk::<LENGTH>()
+        .ok_or(KeyError::Format)?;
     let length = u32::from_be_bytes(*length) as usize;
     let plain = rest.get(..length).ok_or(KeyError::Format)?;
     Ok(Zeroizing::new(plain.to_vec()))
@@ -181,11 +200,19 @@ mod tests {
     use super::*;
 
     fn key(byte: u8) -> DataKey {
-        DataKey::from_bytes(Uuid::from_u128(u128::from(byte)), Zeroizing::new([byte; 32]))
+        DataKey::from_bytes(
+            Uuid::from_u128(u128::from(byte)),
+            Zeroizing::new([byte; 32]),
+        )
     }
 
     fn place() -> RecordContext {
-        RecordContext::new(Some(Uuid::from_u128(1)), Uuid::from_u128(2), 3, Field::Secret)
+        RecordContext::new(
+            Some(Uuid::from_u128(1)),
+            Uuid::from_u128(2),
+            3,
+            Field::Secret,
+        )
     }
 
     fn sealed() -> Vec<u8> {
@@ -215,7 +242,10 @@ mod tests {
             RecordContext::new(tenant, record, 3, Field::AuthServerSecret),
             RecordContext::new(tenant, record, 3, Field::IdempotentAnswer),
         ] {
-            assert!(matches!(open(&key(7), &other, &envelope), Err(KeyError::Tampered)), "{other:?}");
+            assert!(
+                matches!(open(&key(7), &other, &envelope), Err(KeyError::Tampered)),
+                "{other:?}"
+            );
         }
     }
 
@@ -224,7 +254,10 @@ mod tests {
         let platform = RecordContext::new(None, Uuid::from_u128(2), 3, Field::Secret);
         let nil = RecordContext::new(Some(Uuid::nil()), Uuid::from_u128(2), 3, Field::Secret);
         let envelope = seal(&key(7), &platform, b"x").expect("sealing works");
-        assert!(matches!(open(&key(7), &nil, &envelope), Err(KeyError::Tampered)));
+        assert!(matches!(
+            open(&key(7), &nil, &envelope),
+            Err(KeyError::Tampered)
+        ));
     }
 
     #[test]
@@ -241,26 +274,41 @@ mod tests {
     fn every_truncation_and_extension_fails() {
         let envelope = sealed();
         for length in 0..envelope.len() {
-            assert!(open(&key(7), &place(), &envelope[..length]).is_err(), "{length} bytes");
+            assert!(
+                open(&key(7), &place(), &envelope[..length]).is_err(),
+                "{length} bytes"
+            );
         }
         for extra in 1..80 {
             let mut longer = envelope.clone();
             longer.extend(std::iter::repeat_n(0, extra));
-            assert!(open(&key(7), &place(), &longer).is_err(), "{extra} more bytes");
+            assert!(
+                open(&key(7), &place(), &longer).is_err(),
+                "{extra} more bytes"
+            );
         }
     }
 
     #[test]
     fn a_wrong_key_is_told_from_tampering() {
         let envelope = sealed();
-        assert!(matches!(open(&key(8), &place(), &envelope), Err(KeyError::WrongKey)));
+        assert!(matches!(
+            open(&key(8), &place(), &envelope),
+            Err(KeyError::WrongKey)
+        ));
         // Another key under the same id, as after restoring the wrong backup.
         let other = DataKey::from_bytes(key(7).id(), Zeroizing::new([8; 32]));
-        assert!(matches!(open(&other, &place(), &envelope), Err(KeyError::WrongKey)));
+        assert!(matches!(
+            open(&other, &place(), &envelope),
+            Err(KeyError::WrongKey)
+        ));
         let mut changed = envelope;
         let last = changed.len() - 1;
         changed[last] ^= 1;
-        assert!(matches!(open(&key(7), &place(), &changed), Err(KeyError::Tampered)));
+        assert!(matches!(
+            open(&key(7), &place(), &changed),
+            Err(KeyError::Tampered)
+        ));
     }
 
     #[test]

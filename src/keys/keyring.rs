@@ -8,10 +8,10 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use super::KeyError;
 use super::data_key::DataKey;
 use super::envelope::{self, RecordContext};
 use super::provider::{Provider, WrapContext, Wrapped};
-use super::KeyError;
 use crate::store::data_keys::{self, DataKeyRow};
 
 /// Most data keys kept in memory; one over that, and all are forgotten and unwrapped anew.
@@ -31,15 +31,27 @@ struct Kept {
 impl Keyring {
     /// A keyring over a provider of key-encryption keys.
     pub fn new(provider: Provider) -> Self {
-        Self { provider, kept: Mutex::default() }
+        Self {
+            provider,
+            kept: Mutex::default(),
+        }
     }
 
     /// Makes the first data key of a new tenant, or of the platform.
     ///
     /// # Errors
     /// Those of the provider and of the database.
-    pub async fn create(&self, conn: &mut PgConnection, tenant: Option<Uuid>, now: OffsetDateTime) -> Result<Arc<DataKey>, KeyError> {
-        let context = WrapContext { tenant, id: Uuid::now_v7(), version: 1 };
+    pub async fn create(
+        &self,
+        conn: &mut PgConnection,
+        tenant: Option<Uuid>,
+        now: OffsetDateTime,
+    ) -> Result<Arc<DataKey>, KeyError> {
+        let context = WrapContext {
+            tenant,
+            id: Uuid::now_v7(),
+            version: 1,
+        };
         let key = Arc::new(DataKey::generate(context.id)?);
         let wrapped = self.provider.wrap(&context, &key).await?;
         let row = DataKeyRow {
@@ -65,7 +77,12 @@ impl Keyring {
     ///
     /// # Errors
     /// Those of the provider and of the database; `UnknownDataKey` for a tenant without keys.
-    pub async fn newest(&self, conn: &mut PgConnection, tenant: Option<Uuid>, now: OffsetDateTime) -> Result<Arc<DataKey>, KeyError> {
+    pub async fn newest(
+        &self,
+        conn: &mut PgConnection,
+        tenant: Option<Uuid>,
+        now: OffsetDateTime,
+    ) -> Result<Arc<DataKey>, KeyError> {
         match (data_keys::newest(conn, tenant).await?, tenant) {
             (Some(row), _) => self.unwrap(row).await,
             (None, None) => self.create(conn, None, now).await,
@@ -77,12 +94,19 @@ impl Keyring {
     ///
     /// # Errors
     /// `Format`, `WrongKey` or `Tampered` for the record, those of the provider and of the database.
-    pub async fn open(&self, conn: &mut PgConnection, context: &RecordContext, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    pub async fn open(
+        &self,
+        conn: &mut PgConnection,
+        context: &RecordContext,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
         let id = envelope::data_key_of(sealed)?;
         let key = match self.find(id, context.tenant()) {
             Some(key) => key,
             None => {
-                let row = data_keys::by_id(conn, id).await?.ok_or(KeyError::UnknownDataKey(id))?;
+                let row = data_keys::by_id(conn, id)
+                    .await?
+                    .ok_or(KeyError::UnknownDataKey(id))?;
                 if row.tenant_id != context.tenant() {
                     return Err(KeyError::Tampered);
                 }
@@ -111,7 +135,9 @@ impl Keyring {
 
     fn find(&self, id: Uuid, tenant: Option<Uuid>) -> Option<Arc<DataKey>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.get(&id).filter(|entry| entry.tenant == tenant).map(|entry| entry.key.clone())
+        kept.get(&id)
+            .filter(|entry| entry.tenant == tenant)
+            .map(|entry| entry.key.clone())
     }
 
     async fn unwrap(&self, row: DataKeyRow) -> Result<Arc<DataKey>, KeyError> {
@@ -119,14 +145,27 @@ impl Keyring {
             return Ok(key);
         }
         let version = u32::try_from(row.version).map_err(|_| KeyError::Format)?;
-        let context = WrapContext { tenant: row.tenant_id, id: row.id, version };
-        let wrapped = Wrapped { kek_id: row.kek_id, bytes: row.wrapped };
+        let context = WrapContext {
+            tenant: row.tenant_id,
+            id: row.id,
+            version,
+        };
+        let wrapped = Wrapped {
+            kek_id: row.kek_id,
+            bytes: row.wrapped,
+        };
         let key = Arc::new(self.provider.unwrap(&context, &wrapped).await?);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= MOST_KEPT {
             kept.clear();
         }
-        kept.insert(row.id, Kept { tenant: row.tenant_id, key: key.clone() });
+        kept.insert(
+            row.id,
+            Kept {
+                tenant: row.tenant_id,
+                key: key.clone(),
+            },
+        );
         Ok(key)
     }
 }

@@ -22,7 +22,9 @@ pub enum KeyError {
         why: String,
     },
     /// A key-encryption key that this program does not have.
-    #[error("the database needs the key-encryption key {0}, which is not in the key file; restore the file that has it")]
+    #[error(
+        "the database needs the key-encryption key {0}, which is not in the key file; restore the file that has it"
+    )]
     UnknownKek(String),
     /// A data key that the database does not have.
     #[error("data key {0} is not in the database")]

@@ -63,7 +63,11 @@ impl Provider {
     /// # Errors
     /// `UnknownKek` if the key-encryption key is not here, `Tampered` if the bytes are not what was
     /// wrapped for this place.
-    pub async fn unwrap(&self, context: &WrapContext, wrapped: &Wrapped) -> Result<DataKey, KeyError> {
+    pub async fn unwrap(
+        &self,
+        context: &WrapContext,
+        wrapped: &Wrapped,
+    ) -> Result<DataKey, KeyError> {
         let bytes: Zeroizing<[u8; 32]> = match self {
             Self::Local(keys) => keys.unwrap(context, wrapped)?,
         };

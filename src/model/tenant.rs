@@ -24,9 +24,15 @@ impl TenantSpec {
     pub fn read(document: Json) -> Result<Self, Vec<Mistake>> {
         let mut form = Form::new(document, "");
         let description = form
-            .optional("description", form::text_up_to(super::credential::MOST_DESCRIPTION_BYTES))
+            .optional(
+                "description",
+                form::text_up_to(super::credential::MOST_DESCRIPTION_BYTES),
+            )
             .filter(|text| !text.is_empty());
         let labels = labels::read_labels(&mut form, "labels").unwrap_or_default();
-        form.finish(Some(Self { description, labels }))
+        form.finish(Some(Self {
+            description,
+            labels,
+        }))
     }
 }

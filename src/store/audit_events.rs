@@ -49,7 +49,11 @@ pub async fn insert(conn: &mut PgConnection, row: &AuditRow) -> Result<()> {
 }
 
 /// A page, newest first, of a tenant or of the platform.
-pub async fn page(conn: &mut PgConnection, tenant: Option<Uuid>, slice: &Slice<Uuid>) -> Result<Vec<AuditRow>> {
+pub async fn page(
+    conn: &mut PgConnection,
+    tenant: Option<Uuid>,
+    slice: &Slice<Uuid>,
+) -> Result<Vec<AuditRow>> {
     sqlx::query_as(
         "SELECT * FROM audit_events
           WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid)

@@ -20,7 +20,11 @@ pub struct VersionRow {
 }
 
 /// Finds one version.
-pub async fn get(conn: &mut PgConnection, credential: Uuid, version: i64) -> Result<Option<VersionRow>> {
+pub async fn get(
+    conn: &mut PgConnection,
+    credential: Uuid,
+    version: i64,
+) -> Result<Option<VersionRow>> {
     sqlx::query_as("SELECT * FROM credential_versions WHERE credential_id = $1 AND version = $2")
         .bind(credential)
         .bind(version)
@@ -42,10 +46,12 @@ pub async fn current_of(conn: &mut PgConnection, credentials: &[Uuid]) -> Result
 
 /// All kept versions of one credential, newest first.
 pub async fn all_of(conn: &mut PgConnection, credential: Uuid) -> Result<Vec<VersionRow>> {
-    sqlx::query_as("SELECT * FROM credential_versions WHERE credential_id = $1 ORDER BY version DESC")
-        .bind(credential)
-        .fetch_all(conn)
-        .await
+    sqlx::query_as(
+        "SELECT * FROM credential_versions WHERE credential_id = $1 ORDER BY version DESC",
+    )
+    .bind(credential)
+    .fetch_all(conn)
+    .await
 }
 
 /// Adds a version.

@@ -44,7 +44,11 @@ pub struct Filter {
 }
 
 /// Finds one by name.
-pub async fn by_name(conn: &mut PgConnection, tenant: Uuid, name: &str) -> Result<Option<CredentialRow>> {
+pub async fn by_name(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    name: &str,
+) -> Result<Option<CredentialRow>> {
     sqlx::query_as(
         "SELECT c.*, v.document, v.auth_secret IS NOT NULL AS has_auth_secret
            FROM credentials c JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
@@ -57,7 +61,11 @@ pub async fn by_name(conn: &mut PgConnection, tenant: Uuid, name: &str) -> Resul
 }
 
 /// Finds those with one of these names, in order of name.
-pub async fn by_names(conn: &mut PgConnection, tenant: Uuid, names: &[String]) -> Result<Vec<CredentialRow>> {
+pub async fn by_names(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    names: &[String],
+) -> Result<Vec<CredentialRow>> {
     sqlx::query_as(
         "SELECT c.*, v.document, v.auth_secret IS NOT NULL AS has_auth_secret
            FROM credentials c JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
@@ -70,7 +78,11 @@ pub async fn by_names(conn: &mut PgConnection, tenant: Uuid, names: &[String]) -
 }
 
 /// Finds those that carry all the labels (a JSON object), in order of name.
-pub async fn by_labels(conn: &mut PgConnection, tenant: Uuid, labels: &serde_json::Value) -> Result<Vec<CredentialRow>> {
+pub async fn by_labels(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    labels: &serde_json::Value,
+) -> Result<Vec<CredentialRow>> {
     sqlx::query_as(
         "SELECT c.*, v.document, v.auth_secret IS NOT NULL AS has_auth_secret
            FROM credentials c JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
@@ -83,7 +95,12 @@ pub async fn by_labels(conn: &mut PgConnection, tenant: Uuid, labels: &serde_jso
 }
 
 /// A page in order of name.
-pub async fn page(conn: &mut PgConnection, tenant: Uuid, filter: &Filter, slice: &Slice<String>) -> Result<Vec<CredentialRow>> {
+pub async fn page(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    filter: &Filter,
+    slice: &Slice<String>,
+) -> Result<Vec<CredentialRow>> {
     sqlx::query_as(
         "SELECT c.*, v.document, v.auth_secret IS NOT NULL AS has_auth_secret
            FROM credentials c JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version

@@ -16,7 +16,9 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
     /// The URL is not one of PostgreSQL. The text says nothing of it: it may hold a password.
-    #[error("DATABASE_URL is not a valid PostgreSQL URL; expected postgres://user@host:port/database")]
+    #[error(
+        "DATABASE_URL is not a valid PostgreSQL URL; expected postgres://user@host:port/database"
+    )]
     Url,
     /// No connection.
     #[error("cannot connect to the database: {0}; check DATABASE_URL and that PostgreSQL runs")]
@@ -25,10 +27,14 @@ pub enum DatabaseError {
     #[error("the database is {0} migration(s) behind this program; run `regcred migrate`")]
     Behind(usize),
     /// Ahead of this program.
-    #[error("the database was migrated by a newer regcred (migration {0}); run that version or newer")]
+    #[error(
+        "the database was migrated by a newer regcred (migration {0}); run that version or newer"
+    )]
     Ahead(i64),
     /// A migration that this program knows otherwise.
-    #[error("migration {0} in the database differs from this program's; this is not the regcred that migrated it")]
+    #[error(
+        "migration {0} in the database differs from this program's; this is not the regcred that migrated it"
+    )]
     Differs(i64),
     /// A migration failed.
     #[error("migration failed: {0}")]
@@ -84,7 +90,10 @@ async fn state(pool: &PgPool) -> Result<usize, DatabaseError> {
     }
     let applied = conn.list_applied_migrations(&MIGRATIONS.table_name).await?;
     for migration in &applied {
-        match MIGRATIONS.iter().find(|known| known.version == migration.version) {
+        match MIGRATIONS
+            .iter()
+            .find(|known| known.version == migration.version)
+        {
             None => return Err(DatabaseError::Ahead(migration.version)),
             Some(known) if known.checksum != migration.checksum => {
                 return Err(DatabaseError::Differs(migration.version));

@@ -58,13 +58,20 @@ pub async fn fill(conn: &mut PgConnection, id: Uuid, status: i16, answer: &[u8])
 }
 
 /// Forgets a caller's key if it is older than `before`.
-pub async fn forget(conn: &mut PgConnection, caller: Uuid, key: &str, before: OffsetDateTime) -> Result<()> {
-    sqlx::query("DELETE FROM idempotent_answers WHERE caller_id = $1 AND key = $2 AND created_at < $3")
-        .bind(caller)
-        .bind(key)
-        .bind(before)
-        .execute(conn)
-        .await?;
+pub async fn forget(
+    conn: &mut PgConnection,
+    caller: Uuid,
+    key: &str,
+    before: OffsetDateTime,
+) -> Result<()> {
+    sqlx::query(
+        "DELETE FROM idempotent_answers WHERE caller_id = $1 AND key = $2 AND created_at < $3",
+    )
+    .bind(caller)
+    .bind(key)
+    .bind(before)
+    .execute(conn)
+    .await?;
     Ok(())
 }
 

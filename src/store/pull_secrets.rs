@@ -22,7 +22,11 @@ pub struct PullSecretRow {
 }
 
 /// Finds one by name.
-pub async fn by_name(conn: &mut PgConnection, tenant: Uuid, name: &str) -> Result<Option<PullSecretRow>> {
+pub async fn by_name(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    name: &str,
+) -> Result<Option<PullSecretRow>> {
     sqlx::query_as(
         "SELECT p.*, ARRAY(SELECT c.name FROM pull_secret_credentials l JOIN credentials c ON c.id = l.credential_id
                             WHERE l.pull_secret_id = p.id ORDER BY l.position) AS credentials
@@ -89,18 +93,24 @@ pub async fn insert(conn: &mut PgConnection, row: &PullSecretRow) -> Result<()> 
 
 /// Replaces what may change of one, but not its credentials.
 pub async fn update(conn: &mut PgConnection, row: &PullSecretRow) -> Result<()> {
-    sqlx::query("UPDATE pull_secrets SET version = $2, document = $3, updated_at = $4 WHERE id = $1")
-        .bind(row.id)
-        .bind(row.version)
-        .bind(&row.document)
-        .bind(row.updated_at)
-        .execute(conn)
-        .await?;
+    sqlx::query(
+        "UPDATE pull_secrets SET version = $2, document = $3, updated_at = $4 WHERE id = $1",
+    )
+    .bind(row.id)
+    .bind(row.version)
+    .bind(&row.document)
+    .bind(row.updated_at)
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
 /// Makes a pull secret list these credentials, in this order.
-pub async fn set_credentials(conn: &mut PgConnection, pull_secret: Uuid, credentials: &[Uuid]) -> Result<()> {
+pub async fn set_credentials(
+    conn: &mut PgConnection,
+    pull_secret: Uuid,
+    credentials: &[Uuid],
+) -> Result<()> {
     sqlx::query("DELETE FROM pull_secret_credentials WHERE pull_secret_id = $1")
         .bind(pull_secret)
         .execute(&mut *conn)

@@ -37,15 +37,20 @@ pub async fn lock_by_name(conn: &mut PgConnection, name: &str) -> Result<Option<
 /// Lets one writer at a time into a tenant, so that rules over several rows (no path twice, a
 /// selector's credentials) hold. Readers are not kept waiting. False if the tenant is gone.
 pub async fn lock_writers(conn: &mut PgConnection, id: Uuid) -> Result<bool> {
-    let found: Option<Uuid> = sqlx::query_scalar("SELECT id FROM tenants WHERE id = $1 FOR NO KEY UPDATE")
-        .bind(id)
-        .fetch_optional(conn)
-        .await?;
+    let found: Option<Uuid> =
+        sqlx::query_scalar("SELECT id FROM tenants WHERE id = $1 FOR NO KEY UPDATE")
+            .bind(id)
+            .fetch_optional(conn)
+            .await?;
     Ok(found.is_some())
 }
 
 /// Tenants by name; only the one with id `only`, if given.
-pub async fn page(conn: &mut PgConnection, only: Option<Uuid>, slice: &Slice<String>) -> Result<Vec<TenantRow>> {
+pub async fn page(
+    conn: &mut PgConnection,
+    only: Option<Uuid>,
+    slice: &Slice<String>,
+) -> Result<Vec<TenantRow>> {
     sqlx::query_as(
         "SELECT * FROM tenants
           WHERE ($1::text IS NULL OR name > $1) AND ($2::uuid IS NULL OR id = $2)

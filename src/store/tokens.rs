@@ -36,7 +36,11 @@ pub async fn by_hash(conn: &mut PgConnection, hash: &[u8]) -> Result<Option<Toke
 }
 
 /// Finds a token of a tenant (or of the platform) by id.
-pub async fn by_id(conn: &mut PgConnection, tenant: Option<Uuid>, id: Uuid) -> Result<Option<TokenRow>> {
+pub async fn by_id(
+    conn: &mut PgConnection,
+    tenant: Option<Uuid>,
+    id: Uuid,
+) -> Result<Option<TokenRow>> {
     sqlx::query_as("SELECT * FROM tokens WHERE id = $1 AND tenant_id IS NOT DISTINCT FROM $2")
         .bind(id)
         .bind(tenant)
@@ -45,7 +49,11 @@ pub async fn by_id(conn: &mut PgConnection, tenant: Option<Uuid>, id: Uuid) -> R
 }
 
 /// Finds a token of a tenant (or of the platform) by name: the live one, else the last revoked.
-pub async fn by_name(conn: &mut PgConnection, tenant: Option<Uuid>, name: &str) -> Result<Option<TokenRow>> {
+pub async fn by_name(
+    conn: &mut PgConnection,
+    tenant: Option<Uuid>,
+    name: &str,
+) -> Result<Option<TokenRow>> {
     sqlx::query_as(
         "SELECT * FROM tokens WHERE name = $1 AND tenant_id IS NOT DISTINCT FROM $2
           ORDER BY revoked_at DESC NULLS FIRST LIMIT 1",
@@ -57,7 +65,11 @@ pub async fn by_name(conn: &mut PgConnection, tenant: Option<Uuid>, name: &str) 
 }
 
 /// A page in order of creation, of a tenant or of the platform.
-pub async fn page(conn: &mut PgConnection, tenant: Option<Uuid>, slice: &Slice<Uuid>) -> Result<Vec<TokenRow>> {
+pub async fn page(
+    conn: &mut PgConnection,
+    tenant: Option<Uuid>,
+    slice: &Slice<Uuid>,
+) -> Result<Vec<TokenRow>> {
     sqlx::query_as(
         "SELECT * FROM tokens
           WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid)
@@ -114,7 +126,11 @@ pub async fn touch(conn: &mut PgConnection, id: Uuid, now: OffsetDateTime) -> Re
 }
 
 /// Whether the platform has any token that still works, of this role.
-pub async fn any_live_platform(conn: &mut PgConnection, role: &str, now: OffsetDateTime) -> Result<bool> {
+pub async fn any_live_platform(
+    conn: &mut PgConnection,
+    role: &str,
+    now: OffsetDateTime,
+) -> Result<bool> {
     sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM tokens WHERE tenant_id IS NULL AND role = $1 AND revoked_at IS NULL
                           AND (expires_at IS NULL OR expires_at > $2))",

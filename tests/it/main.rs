@@ -1,1 +1,11 @@
-fn main() {}
+//! Black-box tests: real HTTP, real PostgreSQL.
+
+mod support;
+
+mod at_rest;
+mod conventions;
+mod credentials;
+mod permissions;
+mod pull_secrets;
+mod tenants;
+mod tokens;

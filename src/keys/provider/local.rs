@@ -40,15 +40,27 @@ pub struct LocalKeys {
 
 impl std::fmt::Debug for LocalKeys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.versions.iter().map(Version::id)).finish()
+        f.debug_list()
+            .entries(self.versions.iter().map(Version::id))
+            .finish()
     }
 }
 
 impl Version {
     fn new(number: u32, key: Zeroizing<[u8; 32]>) -> Self {
-        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.as_slice()), b"regcred key fingerprint 1");
-        let fingerprint = tag.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { number, key, fingerprint }
+        let tag = hmac::sign(
+            &hmac::Key::new(hmac::HMAC_SHA256, key.as_slice()),
+            b"regcred key fingerprint 1",
+        );
+        let fingerprint = tag.as_ref()[..8]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        Self {
+            number,
+            key,
+            fingerprint,
+        }
     }
 
     fn id(&self) -> String {
@@ -56,7 +68,10 @@ impl Version {
     }
 
     fn aead(&self) -> Result<LessSafeKey, KeyError> {
-        Ok(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, self.key.as_slice())?))
+        Ok(LessSafeKey::new(UnboundKey::new(
+            &AES_256_GCM,
+            self.key.as_slice(),
+        )?))
     }
 }
 
@@ -66,11 +81,16 @@ impl LocalKeys {
     /// # Errors
     /// `File` that says what is wrong with it and what to do.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
-        let trouble = |why: &str| KeyError::File { file: path.display().to_string(), why: why.into() };
-        let mut file = File::open(path).map_err(|error| trouble(&format!("{error}; `regcred keys create FILE` makes one")))?;
+        let trouble = |why: &str| KeyError::File {
+            file: path.display().to_string(),
+            why: why.into(),
+        };
+        let mut file = File::open(path)
+            .map_err(|error| trouble(&format!("{error}; `regcred keys create FILE` makes one")))?;
         check_private(&file).map_err(|why| trouble(&why))?;
         let mut text = Zeroizing::new(String::new());
-        file.read_to_string(&mut text).map_err(|_| trouble("it is not text; restore it from its copy"))?;
+        file.read_to_string(&mut text)
+            .map_err(|_| trouble("it is not text; restore it from its copy"))?;
         parse(&text).map_err(|why| trouble(&format!("{why}; restore it from its copy")))
     }
 
@@ -79,7 +99,10 @@ impl LocalKeys {
     /// # Errors
     /// `File`, also if there is a file already.
     pub fn create(path: &Path) -> Result<Self, KeyError> {
-        let trouble = |why: String| KeyError::File { file: path.display().to_string(), why };
+        let trouble = |why: String| KeyError::File {
+            file: path.display().to_string(),
+            why,
+        };
         let version = Version::new(1, random()?);
         let mut text = Zeroizing::new(String::with_capacity(128));
         let key = Zeroizing::new(BASE64_STANDARD.encode(version.key.as_slice()));
@@ -88,10 +111,14 @@ impl LocalKeys {
             text.push_str(part);
         }
         write_new(path, text.as_bytes()).map_err(|error| match error.kind() {
-            std::io::ErrorKind::AlreadyExists => trouble("it is there already and is never replaced".into()),
+            std::io::ErrorKind::AlreadyExists => {
+                trouble("it is there already and is never replaced".into())
+            }
             _ => trouble(error.to_string()),
         })?;
-        Ok(Self { versions: vec![version] })
+        Ok(Self {
+            versions: vec![version],
+        })
     }
 
     /// Reads a key file, or makes it if there is none.
@@ -115,29 +142,48 @@ impl LocalKeys {
         let nonce = random::<NONCE>()?;
         let mut buffer = Zeroizing::new(key.bytes().to_vec());
         let aad = Aad::from(associated_data(context, &version.id()));
-        let tag = version
-            .aead()?
-            .seal_in_place_separate_tag(Nonce::assume_unique_for_key(*nonce), aad, buffer.as_mut_slice())?;
+        let tag = version.aead()?.seal_in_place_separate_tag(
+            Nonce::assume_unique_for_key(*nonce),
+            aad,
+            buffer.as_mut_slice(),
+        )?;
         let mut bytes = Vec::with_capacity(NONCE + buffer.len() + 16);
         bytes.extend_from_slice(nonce.as_slice());
         bytes.extend_from_slice(&buffer);
         bytes.extend_from_slice(tag.as_ref());
-        Ok(Wrapped { kek_id: version.id(), bytes })
+        Ok(Wrapped {
+            kek_id: version.id(),
+            bytes,
+        })
     }
 
     /// Unwraps a data key.
     ///
     /// # Errors
     /// `UnknownKek` or `Tampered`.
-    pub fn unwrap(&self, context: &WrapContext, wrapped: &Wrapped) -> Result<Zeroizing<[u8; 32]>, KeyError> {
-        let known = self.versions.iter().find(|version| version.id() == wrapped.kek_id);
+    pub fn unwrap(
+        &self,
+        context: &WrapContext,
+        wrapped: &Wrapped,
+    ) -> Result<Zeroizing<[u8; 32]>, KeyError> {
+        let known = self
+            .versions
+            .iter()
+            .find(|version| version.id() == wrapped.kek_id);
         let version = known.ok_or_else(|| KeyError::UnknownKek(wrapped.kek_id.clone()))?;
-        let (nonce, sealed) = wrapped.bytes.split_first_chunk::<NONCE>().ok_or(KeyError::Tampered)?;
+        let (nonce, sealed) = wrapped
+            .bytes
+            .split_first_chunk::<NONCE>()
+            .ok_or(KeyError::Tampered)?;
         let mut buffer = Zeroizing::new(sealed.to_vec());
         let aad = Aad::from(associated_data(context, &wrapped.kek_id));
         let plain = version
             .aead()?
-            .open_in_place(Nonce::assume_unique_for_key(*nonce), aad, buffer.as_mut_slice())
+            .open_in_place(
+                Nonce::assume_unique_for_key(*nonce),
+                aad,
+                buffer.as_mut_slice(),
+            )
             .map_err(|_| KeyError::Tampered)?;
         let plain: &[u8; 32] = (&*plain).try_into().map_err(|_| KeyError::Tampered)?;
         Ok(Zeroizing::new(*plain))
@@ -164,7 +210,10 @@ fn check_private(file: &File) -> Result<(), String> {
         return Err("it is no regular file".into());
     }
     if facts.mode() & 0o077 != 0 {
-        return Err(format!("its mode is {:04o}, so others may read it; run chmod 600 on it", facts.mode() & 0o7777));
+        return Err(format!(
+            "its mode is {:04o}, so others may read it; run chmod 600 on it",
+            facts.mode() & 0o7777
+        ));
     }
     let me = rustix::process::geteuid().as_raw();
     if facts.uid() != me && facts.uid() != 0 {
@@ -187,12 +236,19 @@ fn parse(text: &str) -> Result<LocalKeys, &'static str> {
     let mut versions: Vec<Version> = Vec::new();
     for line in lines {
         let version = parse_version(line).ok_or("a line is not whole")?;
-        if versions.last().is_some_and(|last| last.number >= version.number) {
+        if versions
+            .last()
+            .is_some_and(|last| last.number >= version.number)
+        {
             return Err("its versions are not in order");
         }
         versions.push(version);
     }
-    if versions.is_empty() { Err("it holds no key") } else { Ok(LocalKeys { versions }) }
+    if versions.is_empty() {
+        Err("it holds no key")
+    } else {
+        Ok(LocalKeys { versions })
+    }
 }
 
 fn parse_version(line: &str) -> Option<Version> {
@@ -201,15 +257,25 @@ fn parse_version(line: &str) -> Option<Version> {
     crate::model::time::parse(parts.next()?).ok()?;
     let decoded = Zeroizing::new(BASE64_STANDARD.decode(parts.next()?).ok()?);
     let key: &[u8; 32] = decoded.as_slice().try_into().ok()?;
-    parts.next().is_none().then(|| Version::new(number, Zeroizing::new(*key)))
+    parts
+        .next()
+        .is_none()
+        .then(|| Version::new(number, Zeroizing::new(*key)))
 }
 
 /// Writes a file that is either whole or not there: a temporary file of mode 0600 beside it, flushed,
 /// then linked to the name, which fails where there is one (`rename` would replace it).
 fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let temporary = temporary_beside(path);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&temporary)?;
     let written = file
         .write_all(bytes)
         .and_then(|()| file.sync_all())
@@ -257,7 +323,11 @@ mod tests {
     }
 
     fn place() -> WrapContext {
-        WrapContext { tenant: Some(Uuid::from_u128(1)), id: Uuid::from_u128(2), version: 1 }
+        WrapContext {
+            tenant: Some(Uuid::from_u128(1)),
+            id: Uuid::from_u128(2),
+            version: 1,
+        }
     }
 
     fn key() -> DataKey {
@@ -278,15 +348,24 @@ mod tests {
         assert_eq!(fs::metadata(&path).expect("there").mode() & 0o777, 0o600);
         let wrapped = made.wrap(&place(), &key()).expect("wraps");
         let read = LocalKeys::load(&path).expect("reads back");
-        assert_eq!(*read.unwrap(&place(), &wrapped).expect("the same key"), [7; 32]);
-        assert_eq!(fs::read_dir(&directory.0).expect("there").count(), 1, "no temporary file stays");
+        assert_eq!(
+            *read.unwrap(&place(), &wrapped).expect("the same key"),
+            [7; 32]
+        );
+        assert_eq!(
+            fs::read_dir(&directory.0).expect("there").count(),
+            1,
+            "no temporary file stays"
+        );
     }
 
     #[test]
     fn a_file_is_never_replaced() {
         let directory = Directory::new();
         let path = directory.file("precious", 0o600);
-        let error = LocalKeys::create(&path).expect_err("it is there").to_string();
+        let error = LocalKeys::create(&path)
+            .expect_err("it is there")
+            .to_string();
         assert!(error.contains("never replaced"), "{error}");
         assert_eq!(fs::read_to_string(&path).expect("there"), "precious");
     }
@@ -296,7 +375,9 @@ mod tests {
         let directory = Directory::new();
         let path = directory.0.join("key");
         let ids: Vec<String> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| LocalKeys::load_or_create(&path))).collect();
+            let threads: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| LocalKeys::load_or_create(&path)))
+                .collect();
             threads
                 .into_iter()
                 .map(|thread| format!("{:?}", thread.join().expect("no panic").expect("a key")))
@@ -310,7 +391,9 @@ mod tests {
         let directory = Directory::new();
         let good = text(&[FIRST_LINE, &format!("1 2026-01-01T00:00:00Z {KEY}")]);
         for mode in [0o640, 0o604, 0o644, 0o660, 0o610] {
-            let error = LocalKeys::load(&directory.file(&good, mode)).expect_err("not private").to_string();
+            let error = LocalKeys::load(&directory.file(&good, mode))
+                .expect_err("not private")
+                .to_string();
             assert!(error.contains("chmod 600"), "{error}");
         }
         assert!(LocalKeys::load(&directory.file(&good, 0o600)).is_ok());
@@ -337,7 +420,9 @@ mod tests {
             text(&[FIRST_LINE, &line, ""]),
         ];
         for text in bad {
-            let error = LocalKeys::load(&directory.file(&text, 0o600)).expect_err(&text).to_string();
+            let error = LocalKeys::load(&directory.file(&text, 0o600))
+                .expect_err(&text)
+                .to_string();
             assert!(!error.contains(KEY) && !error.contains('\n'), "{error}");
         }
         assert!(LocalKeys::load(&directory.0).is_err(), "a directory");
@@ -348,12 +433,19 @@ mod tests {
     fn the_newest_version_wraps_and_all_unwrap() {
         let directory = Directory::new();
         let first = format!("1 2026-01-01T00:00:00Z {KEY}");
-        let old = LocalKeys::load(&directory.file(&text(&[FIRST_LINE, &first]), 0o600)).expect("valid");
+        let old =
+            LocalKeys::load(&directory.file(&text(&[FIRST_LINE, &first]), 0o600)).expect("valid");
         let wrapped = old.wrap(&place(), &key()).expect("wraps");
         let second = format!("2 2026-02-01T00:00:00Z {}", KEY.replace("AAEC", "BBEC"));
-        let both = LocalKeys::load(&directory.file(&text(&[FIRST_LINE, &first, &second]), 0o600)).expect("valid");
+        let both = LocalKeys::load(&directory.file(&text(&[FIRST_LINE, &first, &second]), 0o600))
+            .expect("valid");
         assert!(both.unwrap(&place(), &wrapped).is_ok());
-        assert!(both.wrap(&place(), &key()).expect("wraps").kek_id.starts_with("local:2:"));
+        assert!(
+            both.wrap(&place(), &key())
+                .expect("wraps")
+                .kek_id
+                .starts_with("local:2:")
+        );
     }
 
     #[test]
@@ -362,7 +454,10 @@ mod tests {
         let one = LocalKeys::create(&directory.0.join("one")).expect("new");
         let other = LocalKeys::create(&directory.0.join("other")).expect("new");
         let wrapped = one.wrap(&place(), &key()).expect("wraps");
-        assert!(matches!(other.unwrap(&place(), &wrapped), Err(KeyError::UnknownKek(_))));
+        assert!(matches!(
+            other.unwrap(&place(), &wrapped),
+            Err(KeyError::UnknownKek(_))
+        ));
     }
 
     #[test]
@@ -371,28 +466,58 @@ mod tests {
         let keys = LocalKeys::create(&directory.0.join("key")).expect("new");
         let wrapped = keys.wrap(&place(), &key()).expect("wraps");
         for other in [
-            WrapContext { tenant: None, ..place() },
-            WrapContext { tenant: Some(Uuid::from_u128(9)), ..place() },
-            WrapContext { id: Uuid::from_u128(9), ..place() },
-            WrapContext { version: 2, ..place() },
+            WrapContext {
+                tenant: None,
+                ..place()
+            },
+            WrapContext {
+                tenant: Some(Uuid::from_u128(9)),
+                ..place()
+            },
+            WrapContext {
+                id: Uuid::from_u128(9),
+                ..place()
+            },
+            WrapContext {
+                version: 2,
+                ..place()
+            },
         ] {
-            assert!(matches!(keys.unwrap(&other, &wrapped), Err(KeyError::Tampered)), "{other:?}");
+            assert!(
+                matches!(keys.unwrap(&other, &wrapped), Err(KeyError::Tampered)),
+                "{other:?}"
+            );
         }
         for bit in 0..wrapped.bytes.len() * 8 {
             let mut changed = wrapped.clone();
             changed.bytes[bit / 8] ^= 1 << (bit % 8);
-            assert!(matches!(keys.unwrap(&place(), &changed), Err(KeyError::Tampered)), "bit {bit}");
+            assert!(
+                matches!(keys.unwrap(&place(), &changed), Err(KeyError::Tampered)),
+                "bit {bit}"
+            );
         }
-        let short = Wrapped { bytes: wrapped.bytes[..5].to_vec(), ..wrapped };
-        assert!(matches!(keys.unwrap(&place(), &short), Err(KeyError::Tampered)));
+        let short = Wrapped {
+            bytes: wrapped.bytes[..5].to_vec(),
+            ..wrapped
+        };
+        assert!(matches!(
+            keys.unwrap(&place(), &short),
+            Err(KeyError::Tampered)
+        ));
     }
 
     #[test]
     fn debug_shows_ids_only() {
         let directory = Directory::new();
-        let keys = LocalKeys::load(&directory.file(&text(&[FIRST_LINE, &format!("1 2026-01-01T00:00:00Z {KEY}")]), 0o600))
-            .expect("valid");
+        let keys = LocalKeys::load(&directory.file(
+            &text(&[FIRST_LINE, &format!("1 2026-01-01T00:00:00Z {KEY}")]),
+            0o600,
+        ))
+        .expect("valid");
         let shown = format!("{keys:?}");
-        assert!(shown.starts_with("[\"local:1:") && !shown.contains(KEY), "{shown}");
+        assert!(
+            shown.starts_with("[\"local:1:") && !shown.contains(KEY),
+            "{shown}"
+        );
     }
 }

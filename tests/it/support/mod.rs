@@ -1,0 +1,167 @@
+//! A server of its own for each test: its own database, its own keys, its own port, its own clock.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
+
+use regcred::auth::role::Role;
+use regcred::broker::Broker;
+use regcred::broker::tokens::{Ends, TokenWrite, bootstrap_token};
+use regcred::http::metrics::Metrics;
+use regcred::http::router::{self, MetricsPlace};
+use regcred::http::server::Front;
+use regcred::http::App;
+use regcred::keys::keyring::Keyring;
+use regcred::keys::provider::Provider;
+use regcred::model::name::Name;
+use regcred::store::database;
+use serde_json::Value;
+use sqlx::PgPool;
+use tokio::sync::{OnceCell, watch};
+
+pub mod client;
+pub mod files;
+pub mod postgres;
+
+pub use client::{Client, Reply};
+
+/// A running regcred.
+pub struct Regcred {
+    /// Where it listens.
+    pub base: String,
+    /// Its database, for looking behind the API.
+    pub pool: PgPool,
+    /// URL of that database.
+    pub database_url: String,
+    /// A platform admin.
+    pub admin: Client,
+    offset: Arc<AtomicI64>,
+    _stop: watch::Sender<bool>,
+    _directory: files::Directory,
+}
+
+static TEMPLATE: OnceCell<()> = OnceCell::const_new();
+
+/// A database like a freshly migrated one; migrating once and copying is faster than migrating each.
+async fn fresh_database() -> String {
+    let server = postgres::shared();
+    TEMPLATE
+        .get_or_init(|| async {
+            server.create_database("migrated", None).await;
+            let pool = database::pool(&server.url("migrated"), 1).expect("a valid URL");
+            database::migrate(&pool).await.expect("the migrations apply");
+            pool.close().await;
+        })
+        .await;
+    let name = format!("test_{}", uuid::Uuid::now_v7().simple());
+    server.create_database(&name, Some("migrated")).await;
+    server.url(&name)
+}
+
+impl Regcred {
+    /// Starts one.
+    pub async fn start() -> Self {
+        let database_url = fresh_database().await;
+        let directory = files::Directory::new();
+        let key = directory.path().join("key");
+        regcred::keys::provider::local::LocalKeys::create(&key).expect("a new key file");
+        Self::start_on(database_url, directory).await
+    }
+
+    /// Starts one on a database, with the key in the directory.
+    pub async fn start_on(database_url: String, directory: files::Directory) -> Self {
+        let pool = database::pool(&database_url, 8).expect("a valid URL");
+        let provider = Provider::local(&directory.path().join("key")).expect("a valid key file");
+        let offset = Arc::new(AtomicI64::new(0));
+        let clock = {
+            let offset = offset.clone();
+            Arc::new(move || {
+                time::OffsetDateTime::from(SystemTime::now()) + time::Duration::seconds(offset.load(Ordering::SeqCst))
+            })
+        };
+        let broker = Broker::new(pool.clone(), Arc::new(Keyring::new(provider)), clock);
+        let app = App { broker, metrics: Arc::new(Metrics::default()) };
+        let admin = admin_token(&pool).await;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address: SocketAddr = listener.local_addr().expect("a bound address");
+        let (stop, stopped) = watch::channel(false);
+        let front = Front { listener, tls: None, router: router::public(app, MetricsPlace::Elsewhere) };
+        tokio::spawn(front.serve(stopped));
+        let base = format!("http://{address}");
+        Self {
+            admin: Client::new(&base, Some(&admin)),
+            base,
+            pool,
+            database_url,
+            offset,
+            _stop: stop,
+            _directory: directory,
+        }
+    }
+
+    /// Moves the server's clock on.
+    pub fn pass(&self, seconds: i64) {
+        self.offset.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    /// A caller without a token.
+    pub fn nobody(&self) -> Client {
+        Client::new(&self.base, None)
+    }
+
+    /// A caller with this token.
+    pub fn caller(&self, token: &str) -> Client {
+        Client::new(&self.base, Some(token))
+    }
+
+    /// A caller with a new token of a tenant.
+    pub async fn with_role(&self, tenant: &str, role: &str) -> Client {
+        let name = format!("{role}-{}", uuid::Uuid::now_v7().simple());
+        let body = serde_json::json!({"name": name, "role": role});
+        let reply = self.admin.post(&format!("/v1/tenants/{tenant}/tokens"), &body).await;
+        self.caller(reply.expect(201).text("/token"))
+    }
+
+    /// A tenant and its owner.
+    pub async fn tenant(&self, name: &str) -> Client {
+        self.admin.put(&format!("/v1/tenants/{name}"), &serde_json::json!({})).await.expect(201);
+        self.with_role(name, "owner").await
+    }
+}
+
+async fn admin_token(pool: &PgPool) -> String {
+    let write = TokenWrite {
+        name: Name::parse(&format!("root-{}", uuid::Uuid::now_v7().simple())).expect("a valid name"),
+        role: Role::Admin,
+        ends: Ends::Never,
+        pull_secrets: None,
+        networks: None,
+    };
+    let now = SystemTime::now().into();
+    let token = bootstrap_token(pool, now, &write, "test").await.expect("a token");
+    token.secret().expose().to_owned()
+}
+
+/// A password credential.
+pub fn password(registry: &str, username: &str, secret: &str) -> Value {
+    serde_json::json!({"registry": registry, "username": username, "secret": secret})
+}
+
+/// The delegated-auth pair of the documentation.
+pub fn pair() -> Value {
+    serde_json::json!({
+        "registry": "privateregistry.example.com",
+        "username": "developer@example.com",
+        "secret": "s3cret",
+        "email": "unused",
+        "auth_server": {"registry": "sso.redhat.com", "secret_name": "redhat-connect-sso"},
+        "secret_name": "private-registry",
+    })
+}
+
+/// The program itself.
+pub fn program() -> &'static str {
+    static PROGRAM: OnceLock<&'static str> = OnceLock::new();
+    PROGRAM.get_or_init(|| env!("CARGO_BIN_EXE_regcred"))
+}
