@@ -1,10 +1,6 @@
 # syntax=docker/dockerfile:1
 
-# The C part of the crypto library needs a C compiler and CMake.
 FROM rust:1.95-bookworm AS build
-RUN apt-get update \
- && apt-get install --yes --no-install-recommends cmake \
- && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY migrations migrations
