@@ -93,12 +93,12 @@ fn is_passing(error: &sqlx::Error) -> bool {
 
 /// Classes and codes of PostgreSQL's appendix A: connection exceptions (08), insufficient resources
 /// (53), operator intervention (57), system errors (58), lost transactions (40), no login (28) and
-/// a read-only server after a fail-over (25006).
+/// a server or database that takes no connections or writes for now (25006, 3D000, 55000).
 fn is_passing_state(code: &str) -> bool {
     ["08", "53", "57", "58", "40", "28"]
         .iter()
         .any(|class| code.starts_with(class))
-        || matches!(code, "25006" | "3D000")
+        || matches!(code, "25006" | "3D000" | "55000")
 }
 
 impl From<KeyError> for Error {

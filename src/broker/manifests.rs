@@ -9,8 +9,9 @@ use crate::model::mistake::Fault;
 use crate::model::name::{Name, Namespace, ObjectName};
 use crate::model::pull_secret::{Layout, OnConflict, PullSecretSpec, SecretType, Target};
 use crate::render::bundle::Bundle;
+use crate::render::link::{Link, ServiceAccountObject};
 use crate::render::plan::{self, Item, RenderError, Request};
-use crate::render::{Format, Output, Rendered, render};
+use crate::render::{Format, Output, Rendered, fingerprint, render};
 use crate::store::{credentials, pull_secrets};
 
 /// What to render.
@@ -129,8 +130,12 @@ impl Broker {
         } = material;
         let bundle = self.bundle(spec, default_name, items, options)?;
         let manifest = Manifest {
-            fingerprint: crate::render::fingerprint(&bundle, options.format, options.output),
-            warnings: bundle.warnings.iter().map(ToString::to_string).collect(),
+            fingerprint: fingerprint(&bundle, options.format, options.output)?,
+            warnings: bundle
+                .warnings_for(options.format)
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
             rendered: render(&bundle, options.format, options.output)?,
         };
         let detail = serde_json::json!({"format": options.format.as_str(), "credentials": used});
@@ -145,6 +150,42 @@ impl Broker {
             .await
             .map_err(|error| Error::Unavailable(error.to_string()))?;
         Ok(manifest)
+    }
+
+    /// What to change to link a pull secret's Secrets to a ServiceAccount. Their names need no secret
+    /// to be told, so none leaves.
+    pub async fn link(
+        &self,
+        scope: &Scope,
+        name: &Name,
+        current: ServiceAccountObject,
+    ) -> Result<Link> {
+        let mut tx = self.begin_snapshot().await?;
+        let material = self
+            .material(&mut tx, scope, &Source::PullSecret(name.clone()))
+            .await?;
+        let options = Options {
+            format: Format::ServiceAccount,
+            output: Output::Json,
+            layout: None,
+            namespace: None,
+            secret_name: None,
+            secret_type: None,
+            expired: Expired::Warns,
+        };
+        let bundle = self.bundle(
+            material.spec,
+            material.default_name,
+            material.items,
+            &options,
+        )?;
+        let names: Vec<ObjectName> = bundle
+            .secrets
+            .iter()
+            .map(|secret| secret.name.clone())
+            .collect();
+        let link = current.link(&names, bundle.target.namespace.as_ref());
+        link.map_err(Error::invalid)
     }
 
     async fn material(
@@ -281,19 +322,7 @@ impl From<RenderError> for Error {
                     })
                     .collect(),
             },
-            other => Self::Invalid(other.into_mistakes()),
+            RenderError::Mistake(mistake) => Self::invalid(mistake),
         }
-    }
-}
-
-impl Broker {
-    /// What to change to link a pull secret's Secrets to a ServiceAccount.
-    pub async fn link(
-        &self,
-        _scope: &Scope,
-        _name: &Name,
-        _current: crate::render::link::ServiceAccountObject,
-    ) -> Result<crate::render::link::Link> {
-        Err(Error::NotFound)
     }
 }

@@ -7,7 +7,8 @@ use super::{Broker, Error, Result, Scope};
 use crate::model::mistake::Fault;
 use crate::model::name::{Name, ObjectName};
 use crate::model::pull_secret::{OnConflict, PullSecretSpec, Target};
-use crate::render::plan::{self, Item, Opened, RenderError, Request, Revision};
+use crate::render::bundle::{Half, Revision};
+use crate::render::plan::{self, Item, Opened, RenderError, Request};
 use crate::store::credentials::CredentialRow;
 use crate::store::{credential_versions, credentials, pull_secrets};
 use uuid::Uuid;
@@ -88,8 +89,10 @@ impl Broker {
             items.push(Item {
                 credential: super::view::stored_name(&row.name)?,
                 spec: serde_json::from_str(&version.document)?,
-                registry: opened(row.id, secrets.registry),
-                auth_server: secrets.auth.map(|secret| opened(row.id, secret)),
+                registry: opened(row.id, secrets.registry, Half::Registry),
+                auth_server: secrets
+                    .auth
+                    .map(|secret| opened(row.id, secret, Half::AuthServer)),
                 rejected: row.verification_state == "rejected",
             });
         }
@@ -145,13 +148,14 @@ impl Broker {
     }
 }
 
-fn opened(credential: Uuid, secret: KnownSecret) -> Opened {
+fn opened(credential: Uuid, secret: KnownSecret, half: Half) -> Opened {
     let version = u64::try_from(secret.revision).unwrap_or_default();
     Opened {
         secret: secret.text,
         revision: Revision {
             credential_id: credential,
             version,
+            half,
         },
     }
 }

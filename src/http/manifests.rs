@@ -185,22 +185,22 @@ pub(super) fn output(format: Format, asked: Option<Output>, headers: &HeaderMap)
     if let Some(output) = asked {
         return Ok(output);
     }
-    let outputs = [format.default_output(), Output::Json, Output::Yaml];
+    let outputs = [format.default_output(), Output::Json];
     let accept = accepted(headers);
     let acceptable =
-        |output: &Output| format.has_output(*output) && accept.takes(format.media_type(*output));
+        |output: &Output| format.has_output(*output) && accept.takes(output.media_type());
     let best = outputs.into_iter().filter(acceptable).max_by(|one, other| {
-        let quality = |output: &Output| accept.quality(format.media_type(*output));
+        let quality = |output: &Output| accept.quality(output.media_type());
         // The first of equals: `max_by` gives the last, so equals count as smaller.
         quality(one)
             .total_cmp(&quality(other))
             .then(std::cmp::Ordering::Greater)
     });
     best.ok_or_else(|| {
-        let offered: Vec<&str> = [Output::Yaml, Output::Json]
+        let offered: Vec<&str> = [Output::Yaml, Output::Json, Output::Script]
             .into_iter()
             .filter(|output| format.has_output(*output))
-            .map(|output| format.media_type(output))
+            .map(Output::media_type)
             .collect();
         Problem::new(
             Code::NotAcceptable,

@@ -120,7 +120,8 @@ impl Form {
         }
     }
 
-    /// Takes a list; each item is read on its own, so that every bad one is reported.
+    /// Takes a list; each item is read on its own, so that every bad one is reported. A list with a bad
+    /// item gives nothing, so that what is said of the rest speaks of the items as sent.
     pub fn list<T>(
         &mut self,
         name: &str,
@@ -134,14 +135,15 @@ impl Form {
                 return None;
             }
         };
-        let mut values = Vec::with_capacity(items.len());
+        let count = items.len();
+        let mut values = Vec::with_capacity(count);
         for (index, item) in items.into_iter().enumerate() {
             match read(item) {
                 Ok(value) => values.push(value),
                 Err(fault) => self.report_item(name, index, fault),
             }
         }
-        Some(values)
+        Some(values).filter(|values| values.len() == count)
     }
 
     /// Takes an object whose names are data; each member is read on its own.

@@ -10,9 +10,19 @@ const CREDENTIAL: &str = "/v1/tenants/team-a/credentials/connect";
 #[tokio::test]
 async fn every_answer_has_the_common_headers() {
     let regcred = Regcred::start().await;
-    for path in ["/healthz", "/readyz", "/v1/whoami", "/v1/none", "/openapi.json", "/v1/tenants/x"] {
+    for path in [
+        "/healthz",
+        "/readyz",
+        "/v1/whoami",
+        "/v1/none",
+        "/openapi.json",
+        "/v1/tenants/x",
+    ] {
         let reply = regcred.admin.get(path).await;
-        assert!(uuid::Uuid::parse_str(reply.header("x-request-id")).is_ok(), "{path}");
+        assert!(
+            uuid::Uuid::parse_str(reply.header("x-request-id")).is_ok(),
+            "{path}"
+        );
         assert_eq!(reply.header("cache-control"), "no-store", "{path}");
         assert_eq!(reply.header("x-content-type-options"), "nosniff", "{path}");
     }
@@ -21,8 +31,16 @@ async fn every_answer_has_the_common_headers() {
 #[tokio::test]
 async fn unknown_paths_and_methods_are_problems() {
     let regcred = Regcred::start().await;
-    regcred.admin.get("/none").await.expect_problem(404, "not-found");
-    let reply = regcred.admin.delete("/v1/whoami").await.expect_problem(405, "method-not-allowed");
+    regcred
+        .admin
+        .get("/none")
+        .await
+        .expect_problem(404, "not-found");
+    let reply = regcred
+        .admin
+        .delete("/v1/whoami")
+        .await
+        .expect_problem(405, "method-not-allowed");
     assert_eq!(reply.header("allow"), "GET,HEAD");
 }
 
@@ -30,10 +48,24 @@ async fn unknown_paths_and_methods_are_problems() {
 async fn a_request_without_a_valid_token_is_told_how_to_authenticate() {
     let regcred = Regcred::start().await;
     let whoami = "/v1/whoami";
-    let reply = regcred.nobody().get(whoami).await.expect_problem(401, "unauthenticated");
+    let reply = regcred
+        .nobody()
+        .get(whoami)
+        .await
+        .expect_problem(401, "unauthenticated");
     assert!(reply.header("www-authenticate").starts_with("Bearer"));
-    for header in ["", "Bearer", "Bearer ", "Bearer x", "Basic cm9vdDp4", "bearer rgc_"] {
-        let reply = regcred.nobody().get_with(whoami, ("authorization", header)).await;
+    for header in [
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer x",
+        "Basic cm9vdDp4",
+        "bearer rgc_",
+    ] {
+        let reply = regcred
+            .nobody()
+            .get_with(whoami, ("authorization", header))
+            .await;
         reply.expect_problem(401, "unauthenticated");
     }
 }
@@ -42,14 +74,34 @@ async fn a_request_without_a_valid_token_is_told_how_to_authenticate() {
 async fn a_body_that_is_no_json_is_malformed() {
     let regcred = Regcred::start().await;
     let owner = regcred.tenant("team-a").await;
-    for body in ["", "{", "{\"registry\": \"quay.io\"", "nope", "{} {}", "\u{feff}{}", "{'a': 1}", "[1,]"] {
-        let reply = owner.raw(Method::PUT, CREDENTIAL, "application/json", body).await;
+    for body in [
+        "",
+        "{",
+        "{\"registry\": \"quay.io\"",
+        "nope",
+        "{} {}",
+        "\u{feff}{}",
+        "{'a': 1}",
+        "[1,]",
+    ] {
+        let reply = owner
+            .raw(Method::PUT, CREDENTIAL, "application/json", body)
+            .await;
         reply.expect_problem(400, "malformed-request");
     }
-    let reply = owner.raw(Method::PUT, CREDENTIAL, "application/json", vec![b'"', 0xff, b'"']).await;
+    let reply = owner
+        .raw(
+            Method::PUT,
+            CREDENTIAL,
+            "application/json",
+            vec![b'"', 0xff, b'"'],
+        )
+        .await;
     reply.expect_problem(400, "malformed-request");
     let deep = "[".repeat(10_000);
-    let reply = owner.raw(Method::PUT, CREDENTIAL, "application/json", deep).await;
+    let reply = owner
+        .raw(Method::PUT, CREDENTIAL, "application/json", deep)
+        .await;
     reply.expect_problem(400, "malformed-request");
 }
 
@@ -65,7 +117,9 @@ async fn a_problem_never_shows_the_secret_that_was_sent() {
         r#"{"registry":"quay.io","username":"u:hunter2","secret":"hunter2"}"#,
         r#"{"registry":"quay.io","kind":"hunter2","secret":"hunter2"}"#,
     ] {
-        let reply = owner.raw(Method::PUT, CREDENTIAL, "application/json", body).await;
+        let reply = owner
+            .raw(Method::PUT, CREDENTIAL, "application/json", body)
+            .await;
         assert!(reply.status.is_client_error());
         assert!(!reply.body().contains("hunter2"), "{}", reply.body());
     }
@@ -75,15 +129,25 @@ async fn a_problem_never_shows_the_secret_that_was_sent() {
 async fn a_body_of_another_media_type_is_refused() {
     let regcred = Regcred::start().await;
     let owner = regcred.tenant("team-a").await;
-    for media_type in ["text/plain", "application/yaml", "application/merge-patch+json", "application/jsonx"] {
+    for media_type in [
+        "text/plain",
+        "application/yaml",
+        "application/merge-patch+json",
+        "application/jsonx",
+    ] {
         let reply = owner.raw(Method::PUT, CREDENTIAL, media_type, "{}").await;
         reply.expect_problem(415, "unsupported-media-type");
     }
     owner.put(CREDENTIAL, &pair()).await.expect(201);
-    let reply = owner.raw(Method::PATCH, CREDENTIAL, "application/json", "{}").await;
+    let reply = owner
+        .raw(Method::PATCH, CREDENTIAL, "application/json", "{}")
+        .await;
     reply.expect_problem(415, "unsupported-media-type");
     let charset = "application/json; charset=utf-8";
-    owner.raw(Method::PUT, CREDENTIAL, charset, pair().to_string()).await.expect(200);
+    owner
+        .raw(Method::PUT, CREDENTIAL, charset, pair().to_string())
+        .await
+        .expect(200);
 }
 
 #[tokio::test]
@@ -91,12 +155,16 @@ async fn a_body_over_one_mebibyte_is_refused() {
     let regcred = Regcred::start().await;
     let owner = regcred.tenant("team-a").await;
     let body = " ".repeat(1024 * 1024 + 1);
-    let reply = owner.raw(Method::PUT, CREDENTIAL, "application/json", body).await;
+    let reply = owner
+        .raw(Method::PUT, CREDENTIAL, "application/json", body)
+        .await;
     reply.expect_problem(413, "payload-too-large");
     // Without a declared length the limit is met while reading.
     let chunks = (0..20).map(|_| Ok::<_, std::io::Error>(vec![b' '; 100_000]));
     let stream = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
-    let reply = owner.raw(Method::PUT, CREDENTIAL, "application/json", stream).await;
+    let reply = owner
+        .raw(Method::PUT, CREDENTIAL, "application/json", stream)
+        .await;
     reply.expect_problem(413, "payload-too-large");
 }
 
@@ -110,8 +178,19 @@ async fn all_mistakes_are_reported_at_once() {
     });
     let reply = owner.put("/v1/tenants/team-a/credentials/Bad", &body).await;
     reply.expect_mistakes(&[
-        "/name", "/registry", "/kind", "/username", "/secret", "/labels/-", "/labels/ok", "/expires_at",
-        "/auth_server/registry", "/auth_server/username", "/auth_server/extra", "/secret_name", "/nope",
+        "/name",
+        "/registry",
+        "/kind",
+        "/username",
+        "/secret",
+        "/labels/-",
+        "/labels/ok",
+        "/expires_at",
+        "/auth_server/registry",
+        "/auth_server/username",
+        "/auth_server/extra",
+        "/secret_name",
+        "/nope",
     ]);
 }
 
@@ -120,7 +199,9 @@ async fn a_field_given_twice_is_a_mistake() {
     let regcred = Regcred::start().await;
     let owner = regcred.tenant("team-a").await;
     let body = r#"{"registry":"quay.io","registry":"ghcr.io","username":"u","secret":"s"}"#;
-    let reply = owner.raw(Method::PUT, CREDENTIAL, "application/json", body).await;
+    let reply = owner
+        .raw(Method::PUT, CREDENTIAL, "application/json", body)
+        .await;
     reply.expect_mistakes(&["/registry"]);
 }
 
@@ -131,11 +212,19 @@ async fn unknown_query_parameters_are_mistakes() {
     for (query, pointers) in [
         ("limit=0", vec!["/limit"]),
         ("limit=501", vec!["/limit"]),
-        ("limit=x&page_token=%00&nope=1", vec!["/limit", "/page_token", "/nope"]),
+        (
+            "limit=x&page_token=%00&nope=1",
+            vec!["/limit", "/page_token", "/nope"],
+        ),
         ("limit=1&limit=2", vec!["/limit"]),
-        ("label=x&verification=maybe&registry=a%20b&expires_before=soon", vec!["/label", "/verification", "/registry", "/expires_before"]),
+        (
+            "label=x&verification=maybe&registry=a%20b&expires_before=soon",
+            vec!["/label", "/verification", "/registry", "/expires_before"],
+        ),
     ] {
-        let reply = owner.get(&format!("/v1/tenants/team-a/credentials?{query}")).await;
+        let reply = owner
+            .get(&format!("/v1/tenants/team-a/credentials?{query}"))
+            .await;
         reply.expect_mistakes(&pointers);
     }
 }
@@ -147,12 +236,18 @@ async fn a_list_is_read_page_by_page() {
     let names: Vec<String> = (0..7).map(|at| format!("c{at}")).collect();
     for name in &names {
         let path = format!("/v1/tenants/team-a/credentials/{name}");
-        owner.put(&path, &password("quay.io", "u", "s")).await.expect(201);
+        owner
+            .put(&path, &password("quay.io", "u", "s"))
+            .await
+            .expect(201);
     }
     let mut found = Vec::new();
     let mut next = String::new();
     loop {
-        let page = owner.get(&format!("/v1/tenants/team-a/credentials?limit=3{next}")).await.expect(200);
+        let page = owner
+            .get(&format!("/v1/tenants/team-a/credentials?limit=3{next}"))
+            .await
+            .expect(200);
         let items = page.items("name");
         assert!(items.len() <= 3);
         found.extend(items);
@@ -172,13 +267,20 @@ async fn if_match_writes_only_over_the_version_it_names() {
     missing.expect_problem(412, "precondition-failed");
     owner.put(CREDENTIAL, &pair()).await.expect(201);
     let body = password("quay.io", "u", "s");
-    let stale = owner.put_with(CREDENTIAL, &body, ("if-match", "\"7\"")).await;
+    let stale = owner
+        .put_with(CREDENTIAL, &body, ("if-match", "\"7\""))
+        .await;
     stale.expect_problem(412, "precondition-failed");
-    let weak = owner.put_with(CREDENTIAL, &body, ("if-match", "W/\"1\"")).await;
+    let weak = owner
+        .put_with(CREDENTIAL, &body, ("if-match", "W/\"1\""))
+        .await;
     weak.expect_problem(412, "precondition-failed");
     let malformed = owner.put_with(CREDENTIAL, &body, ("if-match", "1")).await;
     malformed.expect_problem(400, "malformed-request");
-    let written = owner.put_with(CREDENTIAL, &body, ("if-match", "\"1\"")).await.expect(200);
+    let written = owner
+        .put_with(CREDENTIAL, &body, ("if-match", "\"1\""))
+        .await
+        .expect(200);
     assert_eq!(written.header("etag"), "\"2\"");
 }
 
@@ -187,8 +289,14 @@ async fn if_none_match_star_creates_only() {
     let regcred = Regcred::start().await;
     let owner = regcred.tenant("team-a").await;
     let create = ("if-none-match", "*");
-    owner.put_with(CREDENTIAL, &pair(), create).await.expect(201);
-    owner.put_with(CREDENTIAL, &pair(), create).await.expect_problem(412, "precondition-failed");
+    owner
+        .put_with(CREDENTIAL, &pair(), create)
+        .await
+        .expect(201);
+    owner
+        .put_with(CREDENTIAL, &pair(), create)
+        .await
+        .expect_problem(412, "precondition-failed");
 }
 
 #[tokio::test]
@@ -196,9 +304,18 @@ async fn a_read_is_not_repeated_for_who_has_the_current_state() {
     let regcred = Regcred::start().await;
     let owner = regcred.tenant("team-a").await;
     owner.put(CREDENTIAL, &pair()).await.expect(201);
-    let unchanged = owner.get_with(CREDENTIAL, ("if-none-match", "\"1\"")).await.expect(304);
-    assert_eq!((unchanged.header("etag"), unchanged.bytes.len()), ("\"1\"", 0));
-    owner.get_with(CREDENTIAL, ("if-none-match", "\"2\"")).await.expect(200);
+    let unchanged = owner
+        .get_with(CREDENTIAL, ("if-none-match", "\"1\""))
+        .await
+        .expect(304);
+    assert_eq!(
+        (unchanged.header("etag"), unchanged.bytes.len()),
+        ("\"1\"", 0)
+    );
+    owner
+        .get_with(CREDENTIAL, ("if-none-match", "\"2\""))
+        .await
+        .expect(200);
 }
 
 #[tokio::test]
@@ -206,13 +323,25 @@ async fn a_write_that_changes_nothing_keeps_the_version() {
     let regcred = Regcred::start().await;
     let owner = regcred.tenant("team-a").await;
     owner.put(CREDENTIAL, &pair()).await.expect(201);
-    assert_eq!(owner.put(CREDENTIAL, &pair()).await.expect(200).json()["version"], 1);
-    assert_eq!(owner.patch(CREDENTIAL, &json!({})).await.expect(200).json()["version"], 1);
+    assert_eq!(
+        owner.put(CREDENTIAL, &pair()).await.expect(200).json()["version"],
+        1
+    );
+    assert_eq!(
+        owner.patch(CREDENTIAL, &json!({})).await.expect(200).json()["version"],
+        1
+    );
     let pull = "/v1/tenants/team-a/pull-secrets/p";
     let body = json!({"credentials": ["connect"]});
     owner.put(pull, &body).await.expect(201);
-    assert_eq!(owner.put(pull, &body).await.expect(200).json()["version"], 1);
-    assert_eq!(owner.patch(pull, &json!({})).await.expect(200).json()["version"], 1);
+    assert_eq!(
+        owner.put(pull, &body).await.expect(200).json()["version"],
+        1
+    );
+    assert_eq!(
+        owner.patch(pull, &json!({})).await.expect(200).json()["version"],
+        1
+    );
 }
 
 #[tokio::test]
@@ -226,14 +355,32 @@ async fn the_same_idempotency_key_gives_the_first_answer() {
     let again = owner.post_with(path, &body, key).await.expect(201);
     assert_eq!(first.json(), again.json());
     assert_eq!(first.header("location"), again.header("location"));
-    owner.post_with(path, &json!({"name": "ci", "role": "editor"}), key).await.expect_mistakes(&["/idempotency-key"]);
-    assert_eq!(owner.get(path).await.items("name").iter().filter(|name| **name == "ci").count(), 1);
+    owner
+        .post_with(path, &json!({"name": "ci", "role": "editor"}), key)
+        .await
+        .expect_mistakes(&["/idempotency-key"]);
+    assert_eq!(
+        owner
+            .get(path)
+            .await
+            .items("name")
+            .iter()
+            .filter(|name| **name == "ci")
+            .count(),
+        1
+    );
     // Another caller's key is another key.
     let other = regcred.with_role("team-a", "owner").await;
-    other.post_with(path, &body, key).await.expect_problem(409, "conflict");
+    other
+        .post_with(path, &body, key)
+        .await
+        .expect_problem(409, "conflict");
     // A day later it is forgotten.
     regcred.pass(24 * 60 * 60 + 1);
-    owner.post_with(path, &json!({"name": "ci-2", "role": "viewer"}), key).await.expect(201);
+    owner
+        .post_with(path, &json!({"name": "ci-2", "role": "viewer"}), key)
+        .await
+        .expect(201);
 }
 
 #[tokio::test]
@@ -241,10 +388,15 @@ async fn of_many_requests_with_one_idempotency_key_one_takes_effect() {
     let regcred = Regcred::start().await;
     let owner = regcred.tenant("team-a").await;
     let body = json!({"name": "ci", "role": "viewer"});
-    let posts = (0..12).map(|_| owner.post_with("/v1/tenants/team-a/tokens", &body, ("idempotency-key", "k")));
+    let posts = (0..12)
+        .map(|_| owner.post_with("/v1/tenants/team-a/tokens", &body, ("idempotency-key", "k")));
     let replies = futures_util::future::join_all(posts).await;
     let first = replies[0].json();
-    assert!(replies.iter().all(|reply| reply.status == 201 && reply.json() == first));
+    assert!(
+        replies
+            .iter()
+            .all(|reply| reply.status == 201 && reply.json() == first)
+    );
 }
 
 #[tokio::test]
@@ -253,8 +405,14 @@ async fn a_request_that_failed_leaves_its_idempotency_key_free() {
     let owner = regcred.tenant("team-a").await;
     let path = "/v1/tenants/team-a/tokens";
     let key = ("idempotency-key", "k");
-    owner.post_with(path, &json!({"name": "ci", "role": "admin"}), key).await.expect_mistakes(&["/role"]);
-    owner.post_with(path, &json!({"name": "ci", "role": "viewer"}), key).await.expect(201);
+    owner
+        .post_with(path, &json!({"name": "ci", "role": "admin"}), key)
+        .await
+        .expect_mistakes(&["/role"]);
+    owner
+        .post_with(path, &json!({"name": "ci", "role": "viewer"}), key)
+        .await
+        .expect(201);
 }
 
 #[tokio::test]
@@ -267,7 +425,11 @@ async fn a_client_that_goes_away_leaves_no_write_behind_that_was_acknowledged_an
         let body = password("quay.io", "u", "s");
         let request = owner.put(&path, &body);
         // Every second request is dropped somewhere on its way.
-        let patience = std::time::Duration::from_micros(if round % 2 == 0 { round * 60 } else { 10_000_000 });
+        let patience = std::time::Duration::from_micros(if round % 2 == 0 {
+            round * 60
+        } else {
+            10_000_000
+        });
         if let Ok(reply) = tokio::time::timeout(patience, request).await {
             acknowledged.push((path, reply.status));
         }
@@ -283,12 +445,25 @@ async fn a_client_that_goes_away_leaves_no_write_behind_that_was_acknowledged_an
 async fn without_its_database_the_answer_is_unavailable_and_then_not() {
     let regcred = Regcred::start().await;
     regcred.admin.get("/readyz").await.expect(200);
-    let database = regcred.database_url.split('?').next().and_then(|url| url.rsplit('/').next()).expect("a name");
+    let database = regcred
+        .database_url
+        .split('?')
+        .next()
+        .and_then(|url| url.rsplit('/').next())
+        .expect("a name");
     let server = crate::support::postgres::shared();
     server.block(database).await;
-    let reply = regcred.admin.get("/v1/whoami").await.expect_problem(503, "unavailable");
+    let reply = regcred
+        .admin
+        .get("/v1/whoami")
+        .await
+        .expect_problem(503, "unavailable");
     assert!(!reply.header("retry-after").is_empty());
-    regcred.admin.get("/readyz").await.expect_problem(503, "unavailable");
+    regcred
+        .admin
+        .get("/readyz")
+        .await
+        .expect_problem(503, "unavailable");
     regcred.admin.get("/healthz").await.expect(200);
     server.unblock(database).await;
     regcred.admin.get("/v1/whoami").await.expect(200);

@@ -50,13 +50,30 @@ async fn what_is_no_registry_is_refused() {
     let owner = regcred.tenant("team-a").await;
     let long = "a".repeat(300);
     for registry in [
-        "", " ", "quay io", "http://", "u:p@quay.io", "quay.io?x=1", "quay.io:99999", "quay.io/../x", "quаy.io",
-        "quay.io/*", "quay.io:*", "*", "**.example.com", long.as_str(),
+        "",
+        " ",
+        "quay io",
+        "http://",
+        "u:p@quay.io",
+        "quay.io?x=1",
+        "quay.io:99999",
+        "quay.io/../x",
+        "quаy.io",
+        "quay.io/*",
+        "quay.io:*",
+        "*",
+        "**.example.com",
+        long.as_str(),
     ] {
         let reply = owner.put(PATH, &password(registry, "u", "s")).await;
         reply.expect_mistakes(&["/registry"]);
     }
-    let reply = owner.put(PATH, &json!({"registry": 7, "username": "u", "secret": "s"})).await;
+    let reply = owner
+        .put(
+            PATH,
+            &json!({"registry": 7, "username": "u", "secret": "s"}),
+        )
+        .await;
     reply.expect_mistakes(&["/registry"]);
 }
 
@@ -68,15 +85,30 @@ async fn each_kind_asks_for_what_it_needs() {
         let owner = owner.clone();
         async move { owner.put(PATH, &body).await }
     };
-    put(json!({"registry": "quay.io", "secret": "s"})).await.expect_mistakes(&["/username"]);
-    put(json!({"registry": "quay.io", "username": "a:b", "secret": "s"})).await.expect_mistakes(&["/username"]);
-    put(json!({"registry": "quay.io", "username": "", "secret": "s"})).await.expect_mistakes(&["/username"]);
-    put(json!({"registry": "quay.io", "username": "u", "secret": ""})).await.expect_mistakes(&["/secret"]);
-    put(json!({"registry": "quay.io", "username": "u"})).await.expect_mistakes(&["/secret"]);
-    let token = json!({"registry": "quay.io", "kind": "registry_token", "username": "u", "secret": "s"});
+    put(json!({"registry": "quay.io", "secret": "s"}))
+        .await
+        .expect_mistakes(&["/username"]);
+    put(json!({"registry": "quay.io", "username": "a:b", "secret": "s"}))
+        .await
+        .expect_mistakes(&["/username"]);
+    put(json!({"registry": "quay.io", "username": "", "secret": "s"}))
+        .await
+        .expect_mistakes(&["/username"]);
+    put(json!({"registry": "quay.io", "username": "u", "secret": ""}))
+        .await
+        .expect_mistakes(&["/secret"]);
+    put(json!({"registry": "quay.io", "username": "u"}))
+        .await
+        .expect_mistakes(&["/secret"]);
+    let token =
+        json!({"registry": "quay.io", "kind": "registry_token", "username": "u", "secret": "s"});
     put(token).await.expect_mistakes(&["/username"]);
-    put(json!({"registry": "quay.io", "kind": "identity_token", "secret": "s"})).await.expect(201);
-    put(json!({"registry": "quay.io", "kind": "registry_token", "secret": "s"})).await.expect(200);
+    put(json!({"registry": "quay.io", "kind": "identity_token", "secret": "s"}))
+        .await
+        .expect(201);
+    put(json!({"registry": "quay.io", "kind": "registry_token", "secret": "s"}))
+        .await
+        .expect(200);
     let same = json!({"registry": "quay.io", "username": "u", "secret": "s", "auth_server": {"registry": "https://quay.io"}});
     put(same).await.expect_mistakes(&["/auth_server/registry"]);
 }
@@ -85,8 +117,13 @@ async fn each_kind_asks_for_what_it_needs() {
 async fn a_secret_may_have_sixty_four_kibibytes_and_no_more() {
     let regcred = Regcred::start().await;
     let owner = regcred.tenant("team-a").await;
-    owner.put(PATH, &password("quay.io", "u", &"x".repeat(64 * 1024))).await.expect(201);
-    let reply = owner.put(PATH, &password("quay.io", "u", &"x".repeat(64 * 1024 + 1))).await;
+    owner
+        .put(PATH, &password("quay.io", "u", &"x".repeat(64 * 1024)))
+        .await
+        .expect(201);
+    let reply = owner
+        .put(PATH, &password("quay.io", "u", &"x".repeat(64 * 1024 + 1)))
+        .await;
     reply.expect_mistakes(&["/secret"]);
 }
 
@@ -94,15 +131,34 @@ async fn a_secret_may_have_sixty_four_kibibytes_and_no_more() {
 async fn a_write_without_the_secret_keeps_the_stored_one() {
     let regcred = Regcred::start().await;
     let owner = regcred.tenant("team-a").await;
-    let first = owner.put(PATH, &password("quay.io", "u", "s")).await.expect(201).json();
-    let kept = owner.put(PATH, &json!({"registry": "quay.io", "username": "v"})).await.expect(200).json();
+    let first = owner
+        .put(PATH, &password("quay.io", "u", "s"))
+        .await
+        .expect(201)
+        .json();
+    let kept = owner
+        .put(PATH, &json!({"registry": "quay.io", "username": "v"}))
+        .await
+        .expect(200)
+        .json();
     assert_eq!(kept["version"], 2);
     assert_eq!(kept["secret_changed_at"], first["secret_changed_at"]);
-    let patched = owner.patch(PATH, &json!({"description": "x"})).await.expect(200).json();
+    let patched = owner
+        .patch(PATH, &json!({"description": "x"}))
+        .await
+        .expect(200)
+        .json();
     assert_eq!(patched["secret_changed_at"], first["secret_changed_at"]);
-    let changed = owner.patch(PATH, &json!({"secret": "t"})).await.expect(200).json();
+    let changed = owner
+        .patch(PATH, &json!({"secret": "t"}))
+        .await
+        .expect(200)
+        .json();
     assert_ne!(changed["secret_changed_at"], first["secret_changed_at"]);
-    owner.patch(PATH, &json!({"secret": null})).await.expect_mistakes(&["/secret"]);
+    owner
+        .patch(PATH, &json!({"secret": null}))
+        .await
+        .expect_mistakes(&["/secret"]);
 }
 
 #[tokio::test]
@@ -111,9 +167,15 @@ async fn who_may_write_but_not_read_cannot_point_a_secret_elsewhere() {
     regcred.tenant("team-a").await;
     let editor = regcred.with_role("team-a", "editor").await;
     editor.put(PATH, &pair()).await.expect(201);
-    editor.patch(PATH, &json!({"registry": "evil.example.net"})).await.expect_mistakes(&["/secret"]);
+    editor
+        .patch(PATH, &json!({"registry": "evil.example.net"}))
+        .await
+        .expect_mistakes(&["/secret"]);
     let moved = json!({"auth_server": {"registry": "evil.example.net"}});
-    editor.patch(PATH, &moved).await.expect_mistakes(&["/secret"]);
+    editor
+        .patch(PATH, &moved)
+        .await
+        .expect_mistakes(&["/secret"]);
     let mut put = pair();
     put.as_object_mut().expect("an object").remove("secret");
     put["registry"] = json!("evil.example.net");
@@ -121,9 +183,18 @@ async fn who_may_write_but_not_read_cannot_point_a_secret_elsewhere() {
     // In two steps: a secret of its own for another server, then none of its own.
     let own = json!({"auth_server": {"registry": "evil.example.net", "secret": "mine"}});
     editor.patch(PATH, &own).await.expect(200);
-    editor.patch(PATH, &json!({"auth_server": {"secret": null}})).await.expect_mistakes(&["/secret"]);
+    editor
+        .patch(PATH, &json!({"auth_server": {"secret": null}}))
+        .await
+        .expect_mistakes(&["/secret"]);
     // Spelt otherwise it is the same registry.
-    editor.patch(PATH, &json!({"registry": "https://PrivateRegistry.example.com/v2/"})).await.expect(200);
+    editor
+        .patch(
+            PATH,
+            &json!({"registry": "https://PrivateRegistry.example.com/v2/"}),
+        )
+        .await
+        .expect(200);
 }
 
 #[tokio::test]
@@ -131,16 +202,24 @@ async fn the_last_ten_versions_are_listed_newest_first() {
     let regcred = Regcred::start().await;
     let owner = regcred.tenant("team-a").await;
     for at in 1..=12 {
-        owner.put(PATH, &password("quay.io", &format!("u{at}"), "s")).await;
+        owner
+            .put(PATH, &password("quay.io", &format!("u{at}"), "s"))
+            .await;
     }
     let list = owner.get(&format!("{PATH}/versions")).await.expect(200);
     let expected: Vec<Value> = (3..=12).rev().map(Value::from).collect();
     assert_eq!(list.items("version"), expected);
     assert_eq!(list.items("current")[..2], [json!(true), json!(false)]);
     assert!(!list.body().contains("\"secret\""));
-    let page = owner.get(&format!("{PATH}/versions?limit=4")).await.expect(200);
+    let page = owner
+        .get(&format!("{PATH}/versions?limit=4"))
+        .await
+        .expect(200);
     let token = page.text("/next_page_token");
-    let rest = owner.get(&format!("{PATH}/versions?limit=4&page_token={token}")).await.expect(200);
+    let rest = owner
+        .get(&format!("{PATH}/versions?limit=4&page_token={token}"))
+        .await
+        .expect(200);
     assert_eq!(rest.items("version"), expected[4..8]);
 }
 
@@ -148,30 +227,72 @@ async fn the_last_ten_versions_are_listed_newest_first() {
 async fn a_rollback_makes_a_former_version_current_as_a_new_one() {
     let regcred = Regcred::start().await;
     let owner = regcred.tenant("team-a").await;
-    owner.put(PATH, &password("quay.io", "old", "s1")).await.expect(201);
-    owner.put(PATH, &password("ghcr.io", "new", "s2")).await.expect(200);
+    owner
+        .put(PATH, &password("quay.io", "old", "s1"))
+        .await
+        .expect(201);
+    owner
+        .put(PATH, &password("ghcr.io", "new", "s2"))
+        .await
+        .expect(200);
     let rollback = format!("{PATH}/rollback");
-    let back = owner.post(&rollback, &json!({"version": 1})).await.expect(200);
-    assert_eq!((back.json()["version"].clone(), back.json()["username"].clone()), (json!(3), json!("old")));
+    let back = owner
+        .post(&rollback, &json!({"version": 1}))
+        .await
+        .expect(200);
+    assert_eq!(
+        (
+            back.json()["version"].clone(),
+            back.json()["username"].clone()
+        ),
+        (json!(3), json!("old"))
+    );
     assert_eq!(back.header("etag"), "\"3\"");
     // To the current version there is nothing to do.
-    assert_eq!(owner.post(&rollback, &json!({"version": 3})).await.expect(200).json()["version"], 3);
-    owner.post(&rollback, &json!({"version": 9})).await.expect_mistakes(&["/version"]);
-    owner.post(&rollback, &json!({"version": 0})).await.expect_mistakes(&["/version"]);
-    owner.post(&rollback, &json!({"versions": 1})).await.expect_mistakes(&["/version", "/versions"]);
+    assert_eq!(
+        owner
+            .post(&rollback, &json!({"version": 3}))
+            .await
+            .expect(200)
+            .json()["version"],
+        3
+    );
+    owner
+        .post(&rollback, &json!({"version": 9}))
+        .await
+        .expect_mistakes(&["/version"]);
+    owner
+        .post(&rollback, &json!({"version": 0}))
+        .await
+        .expect_mistakes(&["/version"]);
+    owner
+        .post(&rollback, &json!({"versions": 1}))
+        .await
+        .expect_mistakes(&["/version", "/versions"]);
     let none = "/v1/tenants/team-a/credentials/none/rollback";
-    owner.post(none, &json!({"version": 1})).await.expect_problem(404, "not-found");
+    owner
+        .post(none, &json!({"version": 1}))
+        .await
+        .expect_problem(404, "not-found");
 }
 
 #[tokio::test]
 async fn a_repeated_rollback_with_one_key_makes_one_version() {
     let regcred = Regcred::start().await;
     let owner = regcred.tenant("team-a").await;
-    owner.put(PATH, &password("quay.io", "old", "s1")).await.expect(201);
-    owner.put(PATH, &password("quay.io", "new", "s2")).await.expect(200);
+    owner
+        .put(PATH, &password("quay.io", "old", "s1"))
+        .await
+        .expect(201);
+    owner
+        .put(PATH, &password("quay.io", "new", "s2"))
+        .await
+        .expect(200);
     let rollback = format!("{PATH}/rollback");
     for _ in 0..3 {
-        let reply = owner.post_with(&rollback, &json!({"version": 1}), ("idempotency-key", "k")).await;
+        let reply = owner
+            .post_with(&rollback, &json!({"version": 1}), ("idempotency-key", "k"))
+            .await;
         assert_eq!(reply.expect(200).json()["version"], 3);
     }
 }
@@ -187,12 +308,30 @@ async fn lists_are_filtered() {
             for (field, value) in more.as_object().expect("an object") {
                 body[field] = value.clone();
             }
-            owner.put(&format!("/v1/tenants/team-a/credentials/{name}"), &body).await.expect(201);
+            owner
+                .put(&format!("/v1/tenants/team-a/credentials/{name}"), &body)
+                .await
+                .expect(201);
         }
     };
-    put("a", "quay.io", json!({"labels": {"team": "x", "env": "prod"}})).await;
-    put("b", "quay.io/team", json!({"labels": {"team": "x"}, "expires_at": "2027-01-01T00:00:00Z"})).await;
-    put("c", "ghcr.io", json!({"expires_at": "2028-01-01T00:00:00Z"})).await;
+    put(
+        "a",
+        "quay.io",
+        json!({"labels": {"team": "x", "env": "prod"}}),
+    )
+    .await;
+    put(
+        "b",
+        "quay.io/team",
+        json!({"labels": {"team": "x"}, "expires_at": "2027-01-01T00:00:00Z"}),
+    )
+    .await;
+    put(
+        "c",
+        "ghcr.io",
+        json!({"expires_at": "2028-01-01T00:00:00Z"}),
+    )
+    .await;
     for (query, names) in [
         ("registry=https://quay.io/", vec!["a"]),
         ("label=team%3Dx", vec!["a", "b"]),
@@ -201,9 +340,15 @@ async fn lists_are_filtered() {
         ("verification=unverified", vec!["a", "b", "c"]),
         ("verification=rejected", vec![]),
         ("expires_before=2027-06-01T00:00:00Z", vec!["b"]),
-        ("label=team%3Dx&expires_before=2030-01-01T00:00:00Z", vec!["b"]),
+        (
+            "label=team%3Dx&expires_before=2030-01-01T00:00:00Z",
+            vec!["b"],
+        ),
     ] {
-        let list = owner.get(&format!("/v1/tenants/team-a/credentials?{query}")).await.expect(200);
+        let list = owner
+            .get(&format!("/v1/tenants/team-a/credentials?{query}"))
+            .await
+            .expect(200);
         assert_eq!(list.items("name"), names, "{query}");
     }
 }
@@ -213,17 +358,39 @@ async fn a_listed_credential_is_in_use_unless_it_is_detached() {
     let regcred = Regcred::start().await;
     let owner = regcred.tenant("team-a").await;
     owner.put(PATH, &pair()).await.expect(201);
-    owner.put("/v1/tenants/team-a/credentials/other", &password("quay.io", "u", "s")).await.expect(201);
+    owner
+        .put(
+            "/v1/tenants/team-a/credentials/other",
+            &password("quay.io", "u", "s"),
+        )
+        .await
+        .expect(201);
     for name in ["p1", "p2"] {
         let body = json!({"credentials": ["connect", "other"]});
-        owner.put(&format!("/v1/tenants/team-a/pull-secrets/{name}"), &body).await.expect(201);
+        owner
+            .put(&format!("/v1/tenants/team-a/pull-secrets/{name}"), &body)
+            .await
+            .expect(201);
     }
     let refused = owner.delete(PATH).await.expect_problem(409, "in-use");
     assert!(refused.text("/detail").contains("p1, p2"));
-    owner.delete(&format!("{PATH}?detach=maybe")).await.expect_mistakes(&["/detach"]);
-    owner.delete(&format!("{PATH}?detach=true")).await.expect(204);
-    let pull = owner.get("/v1/tenants/team-a/pull-secrets/p1").await.expect(200).json();
-    assert_eq!((pull["credentials"].clone(), pull["version"].clone()), (json!(["other"]), json!(2)));
+    owner
+        .delete(&format!("{PATH}?detach=maybe"))
+        .await
+        .expect_mistakes(&["/detach"]);
+    owner
+        .delete(&format!("{PATH}?detach=true"))
+        .await
+        .expect(204);
+    let pull = owner
+        .get("/v1/tenants/team-a/pull-secrets/p1")
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(
+        (pull["credentials"].clone(), pull["version"].clone()),
+        (json!(["other"]), json!(2))
+    );
     owner.get(PATH).await.expect_problem(404, "not-found");
     owner.delete(PATH).await.expect_problem(404, "not-found");
 }
@@ -243,10 +410,19 @@ async fn a_deleted_credential_leaves_nothing_to_a_new_one_of_its_name() {
 async fn concurrent_writes_are_all_versions() {
     let regcred = Regcred::start().await;
     let owner = regcred.tenant("team-a").await;
-    owner.put(PATH, &password("quay.io", "u", "s")).await.expect(201);
-    let bodies: Vec<Value> = (0..8).map(|at| password("quay.io", &format!("u{at}"), "s")).collect();
-    let replies = futures_util::future::join_all(bodies.iter().map(|body| owner.put(PATH, body))).await;
-    let mut versions: Vec<i64> = replies.iter().filter_map(|reply| reply.json()["version"].as_i64()).collect();
+    owner
+        .put(PATH, &password("quay.io", "u", "s"))
+        .await
+        .expect(201);
+    let bodies: Vec<Value> = (0..8)
+        .map(|at| password("quay.io", &format!("u{at}"), "s"))
+        .collect();
+    let replies =
+        futures_util::future::join_all(bodies.iter().map(|body| owner.put(PATH, body))).await;
+    let mut versions: Vec<i64> = replies
+        .iter()
+        .filter_map(|reply| reply.json()["version"].as_i64())
+        .collect();
     versions.sort_unstable();
     assert_eq!(versions, (2..=9).collect::<Vec<_>>());
 }
@@ -257,8 +433,14 @@ async fn the_two_secrets_of_a_pair_need_two_names() {
     let owner = regcred.tenant("team-a").await;
     let mut body = pair();
     body["auth_server"]["secret_name"] = json!("private-registry");
-    owner.put(PATH, &body).await.expect_mistakes(&["/auth_server/secret_name"]);
+    owner
+        .put(PATH, &body)
+        .await
+        .expect_mistakes(&["/auth_server/secret_name"]);
     body["auth_server"] = json!({"registry": "sso.redhat.com"});
     body["secret_name"] = json!("a".repeat(250));
-    owner.put(PATH, &body).await.expect_mistakes(&["/auth_server/secret_name"]);
+    owner
+        .put(PATH, &body)
+        .await
+        .expect_mistakes(&["/auth_server/secret_name"]);
 }

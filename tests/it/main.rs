@@ -2,7 +2,6 @@
 
 mod support;
 
-mod at_rest;
 mod conventions;
 mod credentials;
 mod permissions;

@@ -25,13 +25,20 @@ fn outcome(status: u16) -> May {
 
 /// Every operation of the OpenAPI document below `/v1`, with the names filled in.
 fn operations() -> Vec<(Method, String, String)> {
-    let document = regcred::http::router::document().to_json().expect("the document is JSON");
+    let document = regcred::http::router::document()
+        .to_json()
+        .expect("the document is JSON");
     let document: Value = serde_json::from_str(&document).expect("the document is JSON");
     let paths = document["paths"].as_object().expect("paths").clone();
     let mut operations = Vec::new();
-    for (template, item) in paths.iter().filter(|(template, _)| template.starts_with("/v1/")) {
+    for (template, item) in paths
+        .iter()
+        .filter(|(template, _)| template.starts_with("/v1/"))
+    {
         for method in item.as_object().expect("an item").keys() {
-            let Ok(method) = Method::from_bytes(method.to_uppercase().as_bytes()) else { continue };
+            let Ok(method) = Method::from_bytes(method.to_uppercase().as_bytes()) else {
+                continue;
+            };
             let path = template
                 .replace("{tenant}", "team-a")
                 .replace("{credential}", "connect")
@@ -67,23 +74,39 @@ fn expected(role: &str, method: &Method, template: &str) -> May {
 
 async fn try_out(client: &Client, method: &Method, path: &str) -> u16 {
     // A body that is valid nowhere: who may pass is told what is wrong with it, and nothing changes.
-    let media_type = if method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
-    let request = client.request(method.clone(), path).header("content-type", media_type);
+    let media_type = if method == Method::PATCH {
+        "application/merge-patch+json"
+    } else {
+        "application/json"
+    };
+    let request = client
+        .request(method.clone(), path)
+        .header("content-type", media_type);
     let request = if method == Method::DELETE {
         // A condition that does not hold keeps what is deleted.
         request.header("if-match", "\"0\"")
     } else {
         request.body(r#"{"no-such-field": 1}"#)
     };
-    let request = if method == Method::GET { client.request(Method::GET, path) } else { request };
+    let request = if method == Method::GET {
+        client.request(Method::GET, path)
+    } else {
+        request
+    };
     crate::support::client::send(request).await.status.as_u16()
 }
 
 async fn prepare(regcred: &Regcred) -> Client {
     let owner = regcred.tenant("team-a").await;
-    owner.put("/v1/tenants/team-a/credentials/connect", &pair()).await.expect(201);
+    owner
+        .put("/v1/tenants/team-a/credentials/connect", &pair())
+        .await
+        .expect(201);
     let pull = json!({"credentials": ["connect"], "target": {"namespace": "x", "service_accounts": ["default"]}});
-    owner.put("/v1/tenants/team-a/pull-secrets/team-pull", &pull).await.expect(201);
+    owner
+        .put("/v1/tenants/team-a/pull-secrets/team-pull", &pull)
+        .await
+        .expect(201);
     owner
 }
 
@@ -95,7 +118,10 @@ async fn spare_token(regcred: &Regcred, template: &str) {
         _ => return,
     };
     // 409 if the one before is still there.
-    regcred.admin.post(path, &json!({"name": "spare", "role": role})).await;
+    regcred
+        .admin
+        .post(path, &json!({"name": "spare", "role": role}))
+        .await;
 }
 
 #[tokio::test]
@@ -106,13 +132,21 @@ async fn every_role_may_do_what_the_table_says_and_nothing_else() {
     for role in ["viewer", "puller", "editor", "owner"] {
         clients.push((role, regcred.with_role("team-a", role).await));
     }
-    let operator = regcred.admin.post("/v1/tokens", &json!({"name": "op", "role": "operator"})).await.expect(201);
+    let operator = regcred
+        .admin
+        .post("/v1/tokens", &json!({"name": "op", "role": "operator"}))
+        .await
+        .expect(201);
     clients.push(("operator", regcred.caller(operator.text("/token"))));
     for (method, template, path) in operations() {
         for (role, client) in &clients {
             spare_token(&regcred, &template).await;
             let found = outcome(try_out(client, &method, &path).await);
-            assert_eq!(found, expected(role, &method, &template), "{role}: {method} {template}");
+            assert_eq!(
+                found,
+                expected(role, &method, &template),
+                "{role}: {method} {template}"
+            );
         }
     }
 }
@@ -147,18 +181,36 @@ async fn nobody_is_let_in_without_a_token() {
 async fn every_write_is_in_the_audit_trail() {
     let regcred = Regcred::start().await;
     let owner = prepare(&regcred).await;
-    owner.delete("/v1/tenants/team-a/pull-secrets/team-pull").await.expect(204);
-    let events = owner.get("/v1/tenants/team-a/audit-events").await.expect(200);
+    owner
+        .delete("/v1/tenants/team-a/pull-secrets/team-pull")
+        .await
+        .expect(204);
+    let events = owner
+        .get("/v1/tenants/team-a/audit-events")
+        .await
+        .expect(200);
     assert_eq!(
         events.items("action"),
-        ["pull-secret.delete", "pull-secret.write", "credential.write", "token.create", "tenant.write"]
+        [
+            "pull-secret.delete",
+            "pull-secret.write",
+            "credential.write",
+            "token.create",
+            "tenant.write"
+        ]
     );
     let first = &events.json()["items"][0];
     assert_eq!(first["target"], "pull-secrets/team-pull");
     assert_eq!(first["source"], "127.0.0.1");
-    let page = owner.get("/v1/tenants/team-a/audit-events?limit=2").await.expect(200);
+    let page = owner
+        .get("/v1/tenants/team-a/audit-events?limit=2")
+        .await
+        .expect(200);
     let next = owner
-        .get(&format!("/v1/tenants/team-a/audit-events?limit=2&page_token={}", page.text("/next_page_token")))
+        .get(&format!(
+            "/v1/tenants/team-a/audit-events?limit=2&page_token={}",
+            page.text("/next_page_token")
+        ))
         .await
         .expect(200);
     assert_eq!(next.items("action"), ["credential.write", "token.create"]);

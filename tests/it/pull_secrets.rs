@@ -7,7 +7,10 @@ use crate::support::{Client, Regcred, pair, password};
 const PATH: &str = "/v1/tenants/team-a/pull-secrets/team-pull";
 
 async fn credential(owner: &Client, name: &str, body: &Value) {
-    owner.put(&format!("/v1/tenants/team-a/credentials/{name}"), body).await.expect(201);
+    owner
+        .put(&format!("/v1/tenants/team-a/credentials/{name}"), body)
+        .await
+        .expect(201);
 }
 
 #[tokio::test]
@@ -31,7 +34,14 @@ async fn a_pull_secret_reads_back_as_written() {
         assert_eq!(read[field], *value, "{field}");
     }
     // What was read and named otherwise only by PATCH is one state.
-    let patched = owner.patch(PATH, &json!({"target": {"namespace": "other", "immutable": null}})).await.expect(200).json();
+    let patched = owner
+        .patch(
+            PATH,
+            &json!({"target": {"namespace": "other", "immutable": null}}),
+        )
+        .await
+        .expect(200)
+        .json();
     assert_eq!(patched["target"]["namespace"], "other");
     assert_eq!(patched["target"]["immutable"], false);
     assert_eq!(patched["credentials"], body["credentials"]);
@@ -42,7 +52,11 @@ async fn defaults_are_filled_in() {
     let regcred = Regcred::start().await;
     let owner = regcred.tenant("team-a").await;
     credential(&owner, "connect", &pair()).await;
-    let read = owner.put(PATH, &json!({"credentials": ["connect"]})).await.expect(201).json();
+    let read = owner
+        .put(PATH, &json!({"credentials": ["connect"]}))
+        .await
+        .expect(201)
+        .json();
     assert_eq!(read["on_conflict"], "reject");
     assert_eq!(read["layout"], "merged");
     assert_eq!(read["target"]["type"], "kubernetes.io/dockerconfigjson");
@@ -63,14 +77,37 @@ async fn every_mistake_is_pointed_at() {
         }
     });
     owner.put(PATH, &body).await.expect_mistakes(&[
-        "/credentials/1", "/credentials/2", "/selector/labels", "/on_conflict", "/layout", "/target/namespace",
-        "/target/secret_name", "/target/type", "/target/service_accounts", "/target/pull_from/0", "/target/labels",
-        "/target/annotations/a", "/target/immutable", "/target/extra", "/credentials/1",
+        "/credentials/1",
+        "/credentials/2",
+        "/selector/labels",
+        "/on_conflict",
+        "/layout",
+        "/target/namespace",
+        "/target/secret_name",
+        "/target/type",
+        "/target/service_accounts",
+        "/target/pull_from/0",
+        "/target/labels",
+        "/target/annotations/a",
+        "/target/immutable",
+        "/target/extra",
     ]);
-    owner.put(PATH, &json!({})).await.expect_mistakes(&["/credentials"]);
-    owner.put(PATH, &json!({"credentials": []})).await.expect_mistakes(&["/credentials"]);
-    owner.put(PATH, &json!({"selector": {}})).await.expect_mistakes(&["/selector/labels"]);
-    owner.put(PATH, &json!({"credentials": ["a", "b"]})).await.expect_mistakes(&["/credentials/0", "/credentials/1"]);
+    owner
+        .put(PATH, &json!({}))
+        .await
+        .expect_mistakes(&["/credentials"]);
+    owner
+        .put(PATH, &json!({"credentials": []}))
+        .await
+        .expect_mistakes(&["/credentials"]);
+    owner
+        .put(PATH, &json!({"selector": {}}))
+        .await
+        .expect_mistakes(&["/selector/labels"]);
+    owner
+        .put(PATH, &json!({"credentials": ["a", "b"]}))
+        .await
+        .expect_mistakes(&["/credentials/0", "/credentials/1"]);
 }
 
 #[tokio::test]
@@ -80,7 +117,10 @@ async fn annotations_have_at_most_256_kibibytes() {
     credential(&owner, "connect", &pair()).await;
     let body = |bytes: usize| json!({"credentials": ["connect"], "target": {"annotations": {"a": "x".repeat(bytes - 1)}}});
     owner.put(PATH, &body(256 * 1024)).await.expect(201);
-    owner.put(PATH, &body(256 * 1024 + 1)).await.expect_mistakes(&["/target/annotations"]);
+    owner
+        .put(PATH, &body(256 * 1024 + 1))
+        .await
+        .expect_mistakes(&["/target/annotations"]);
 }
 
 #[tokio::test]
@@ -90,11 +130,29 @@ async fn two_accounts_for_one_path_are_refused_naming_both() {
     credential(&owner, "one", &password("quay.io", "u", "s")).await;
     credential(&owner, "two", &password("https://quay.io/", "v", "s")).await;
     credential(&owner, "same", &password("quay.io", "u", "s")).await;
-    let conflict = owner.put(PATH, &json!({"credentials": ["one", "two"]})).await;
-    let detail = conflict.expect_problem(409, "registry-path-conflict").text("/detail");
-    assert!(["one", "two", "quay.io"].iter().all(|word| detail.contains(word)), "{detail}");
-    owner.put(PATH, &json!({"credentials": ["one", "same"]})).await.expect(201);
-    owner.put(PATH, &json!({"credentials": ["one", "two"], "on_conflict": "first"})).await.expect(200);
+    let conflict = owner
+        .put(PATH, &json!({"credentials": ["one", "two"]}))
+        .await;
+    let detail = conflict
+        .expect_problem(409, "registry-path-conflict")
+        .text("/detail");
+    assert!(
+        ["one", "two", "quay.io"]
+            .iter()
+            .all(|word| detail.contains(word)),
+        "{detail}"
+    );
+    owner
+        .put(PATH, &json!({"credentials": ["one", "same"]}))
+        .await
+        .expect(201);
+    owner
+        .put(
+            PATH,
+            &json!({"credentials": ["one", "two"], "on_conflict": "first"}),
+        )
+        .await
+        .expect(200);
 }
 
 #[tokio::test]
@@ -103,14 +161,23 @@ async fn a_credential_is_not_changed_into_a_conflict() {
     let owner = regcred.tenant("team-a").await;
     credential(&owner, "one", &password("quay.io", "u", "s")).await;
     credential(&owner, "two", &password("ghcr.io", "u", "s")).await;
-    owner.put(PATH, &json!({"credentials": ["one", "two"]})).await.expect(201);
+    owner
+        .put(PATH, &json!({"credentials": ["one", "two"]}))
+        .await
+        .expect(201);
     let two = "/v1/tenants/team-a/credentials/two";
     let reply = owner.put(two, &password("quay.io", "v", "s")).await;
     reply.expect_problem(409, "registry-path-conflict");
     assert_eq!(owner.get(two).await.json()["version"], 1);
     // Equal accounts are no conflict, until one changes.
-    owner.put(two, &password("quay.io", "u", "s")).await.expect(200);
-    owner.patch(two, &json!({"secret": "t"})).await.expect_problem(409, "registry-path-conflict");
+    owner
+        .put(two, &password("quay.io", "u", "s"))
+        .await
+        .expect(200);
+    owner
+        .patch(two, &json!({"secret": "t"}))
+        .await
+        .expect_problem(409, "registry-path-conflict");
 }
 
 #[tokio::test]
@@ -122,10 +189,20 @@ async fn an_auth_server_shared_by_two_registries_is_one_account() {
     other["registry"] = json!("registry.connect.example.com");
     other["secret_name"] = json!("connect-registry");
     credential(&owner, "two", &other).await;
-    owner.put(PATH, &json!({"credentials": ["one", "two"]})).await.expect(201);
+    owner
+        .put(PATH, &json!({"credentials": ["one", "two"]}))
+        .await
+        .expect(201);
     other["secret"] = json!("different");
-    let reply = owner.put("/v1/tenants/team-a/credentials/two", &other).await;
-    assert!(reply.expect_problem(409, "registry-path-conflict").text("/detail").contains("sso.redhat.com"));
+    let reply = owner
+        .put("/v1/tenants/team-a/credentials/two", &other)
+        .await;
+    assert!(
+        reply
+            .expect_problem(409, "registry-path-conflict")
+            .text("/detail")
+            .contains("sso.redhat.com")
+    );
 }
 
 #[tokio::test]
@@ -133,9 +210,18 @@ async fn a_pull_secret_is_deleted_and_its_credentials_stay() {
     let regcred = Regcred::start().await;
     let owner = regcred.tenant("team-a").await;
     credential(&owner, "connect", &pair()).await;
-    owner.put(PATH, &json!({"credentials": ["connect"]})).await.expect(201);
+    owner
+        .put(PATH, &json!({"credentials": ["connect"]}))
+        .await
+        .expect(201);
     owner.delete(PATH).await.expect(204);
     owner.get(PATH).await.expect_problem(404, "not-found");
-    owner.get("/v1/tenants/team-a/credentials/connect").await.expect(200);
-    owner.delete("/v1/tenants/team-a/credentials/connect").await.expect(204);
+    owner
+        .get("/v1/tenants/team-a/credentials/connect")
+        .await
+        .expect(200);
+    owner
+        .delete("/v1/tenants/team-a/credentials/connect")
+        .await
+        .expect(204);
 }

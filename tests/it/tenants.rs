@@ -8,10 +8,18 @@ use crate::support::Regcred;
 async fn a_tenant_is_created_then_replaced() {
     let regcred = Regcred::start().await;
     let path = "/v1/tenants/team-a";
-    let created = regcred.admin.put(path, &json!({"description": "one"})).await.expect(201);
+    let created = regcred
+        .admin
+        .put(path, &json!({"description": "one"}))
+        .await
+        .expect(201);
     assert_eq!(created.header("etag"), "\"1\"");
     assert_eq!(created.json()["description"], "one");
-    let replaced = regcred.admin.put(path, &json!({"labels": {"a": "b"}})).await.expect(200);
+    let replaced = regcred
+        .admin
+        .put(path, &json!({"labels": {"a": "b"}}))
+        .await
+        .expect(200);
     assert_eq!(replaced.json()["version"], 2);
     assert_eq!(replaced.json()["description"], json!(null));
     let read = regcred.admin.get(path).await.expect(200);
@@ -21,7 +29,9 @@ async fn a_tenant_is_created_then_replaced() {
 #[tokio::test]
 async fn a_tenant_may_be_created_without_a_body() {
     let regcred = Regcred::start().await;
-    let request = regcred.admin.request(reqwest::Method::PUT, "/v1/tenants/team-a");
+    let request = regcred
+        .admin
+        .request(reqwest::Method::PUT, "/v1/tenants/team-a");
     crate::support::client::send(request).await.expect(201);
 }
 
@@ -31,18 +41,40 @@ async fn a_patch_changes_what_it_names() {
     let path = "/v1/tenants/team-a";
     let body = json!({"description": "one", "labels": {"a": "b", "c": "d"}});
     regcred.admin.put(path, &body).await.expect(201);
-    let patched = regcred.admin.patch(path, &json!({"labels": {"a": null}})).await.expect(200);
+    let patched = regcred
+        .admin
+        .patch(path, &json!({"labels": {"a": null}}))
+        .await
+        .expect(200);
     assert_eq!(patched.json()["labels"], json!({"c": "d"}));
     assert_eq!(patched.json()["description"], "one");
-    regcred.admin.patch("/v1/tenants/none", &json!({})).await.expect_problem(404, "not-found");
+    regcred
+        .admin
+        .patch("/v1/tenants/none", &json!({}))
+        .await
+        .expect_problem(404, "not-found");
 }
 
 #[tokio::test]
 async fn invalid_names_are_refused() {
     let regcred = Regcred::start().await;
     let long = "a".repeat(64);
-    for name in ["Team", "-a", "a-", "a_b", "a.b", "%20", "%00", "%D0%B0", "..%2Fx", long.as_str()] {
-        let reply = regcred.admin.put(&format!("/v1/tenants/{name}"), &json!({})).await;
+    for name in [
+        "Team",
+        "-a",
+        "a-",
+        "a_b",
+        "a.b",
+        "%20",
+        "%00",
+        "%D0%B0",
+        "..%2Fx",
+        long.as_str(),
+    ] {
+        let reply = regcred
+            .admin
+            .put(&format!("/v1/tenants/{name}"), &json!({}))
+            .await;
         reply.expect_mistakes(&["/name"]);
     }
 }
@@ -52,14 +84,34 @@ async fn a_tenant_is_deleted_with_all_it_holds() {
     let regcred = Regcred::start().await;
     let owner = regcred.tenant("team-a").await;
     let credential = "/v1/tenants/team-a/credentials/connect";
-    owner.put(credential, &crate::support::pair()).await.expect(201);
+    owner
+        .put(credential, &crate::support::pair())
+        .await
+        .expect(201);
     let pull = json!({"credentials": ["connect"]});
-    owner.put("/v1/tenants/team-a/pull-secrets/p", &pull).await.expect(201);
+    owner
+        .put("/v1/tenants/team-a/pull-secrets/p", &pull)
+        .await
+        .expect(201);
     let token = json!({"name": "x", "role": "viewer"});
-    owner.post_with("/v1/tenants/team-a/tokens", &token, ("idempotency-key", "1")).await.expect(201);
+    owner
+        .post_with(
+            "/v1/tenants/team-a/tokens",
+            &token,
+            ("idempotency-key", "1"),
+        )
+        .await
+        .expect(201);
     regcred.admin.delete("/v1/tenants/team-a").await.expect(204);
-    regcred.admin.get(credential).await.expect_problem(404, "not-found");
-    owner.get("/v1/whoami").await.expect_problem(401, "unauthenticated");
+    regcred
+        .admin
+        .get(credential)
+        .await
+        .expect_problem(404, "not-found");
+    owner
+        .get("/v1/whoami")
+        .await
+        .expect_problem(401, "unauthenticated");
     let left: i64 = sqlx::query_scalar(
         "SELECT (SELECT count(*) FROM data_keys WHERE tenant_id IS NOT NULL) + (SELECT count(*) FROM credential_versions)
               + (SELECT count(*) FROM tokens WHERE tenant_id IS NOT NULL) + (SELECT count(*) FROM idempotent_answers)",
@@ -68,8 +120,16 @@ async fn a_tenant_is_deleted_with_all_it_holds() {
     .await
     .expect("the tables are there");
     assert_eq!(left, 0);
-    regcred.admin.put("/v1/tenants/team-a", &json!({})).await.expect(201);
-    regcred.admin.get(credential).await.expect_problem(404, "not-found");
+    regcred
+        .admin
+        .put("/v1/tenants/team-a", &json!({}))
+        .await
+        .expect(201);
+    regcred
+        .admin
+        .get(credential)
+        .await
+        .expect_problem(404, "not-found");
 }
 
 #[tokio::test]
@@ -77,8 +137,14 @@ async fn a_caller_lists_the_tenants_it_has_a_role_in() {
     let regcred = Regcred::start().await;
     let owner = regcred.tenant("team-a").await;
     regcred.tenant("team-b").await;
-    assert_eq!(owner.get("/v1/tenants").await.items("name"), [json!("team-a")]);
-    assert_eq!(regcred.admin.get("/v1/tenants").await.items("name"), [json!("team-a"), json!("team-b")]);
+    assert_eq!(
+        owner.get("/v1/tenants").await.items("name"),
+        [json!("team-a")]
+    );
+    assert_eq!(
+        regcred.admin.get("/v1/tenants").await.items("name"),
+        [json!("team-a"), json!("team-b")]
+    );
 }
 
 #[tokio::test]
@@ -89,10 +155,15 @@ async fn of_many_that_create_a_tenant_at_once_all_see_one() {
     let replies = futures_util::future::join_all(puts).await;
     let created = replies.iter().filter(|reply| reply.status == 201).count();
     assert_eq!(created, 1);
-    assert!(replies.iter().all(|reply| [201, 200, 409].contains(&reply.status.as_u16())));
-    let keys: i64 = sqlx::query_scalar("SELECT count(*) FROM data_keys WHERE tenant_id IS NOT NULL")
-        .fetch_one(&regcred.pool)
-        .await
-        .expect("the table is there");
+    assert!(
+        replies
+            .iter()
+            .all(|reply| [201, 200, 409].contains(&reply.status.as_u16()))
+    );
+    let keys: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM data_keys WHERE tenant_id IS NOT NULL")
+            .fetch_one(&regcred.pool)
+            .await
+            .expect("the table is there");
     assert_eq!(keys, 1);
 }

@@ -22,7 +22,10 @@ pub struct Reply {
 impl Client {
     pub fn new(base: &str, token: Option<&str>) -> Self {
         Self {
-            http: reqwest::Client::builder().no_proxy().build().expect("a client"),
+            http: reqwest::Client::builder()
+                .no_proxy()
+                .build()
+                .expect("a client"),
             base: base.to_owned(),
             token: token.map(str::to_owned),
         }
@@ -50,7 +53,12 @@ impl Client {
     }
 
     pub async fn put_with(&self, path: &str, body: &Value, header: (&str, &str)) -> Reply {
-        send(self.request(Method::PUT, path).json(body).header(header.0, header.1)).await
+        send(
+            self.request(Method::PUT, path)
+                .json(body)
+                .header(header.0, header.1),
+        )
+        .await
     }
 
     pub async fn patch(&self, path: &str, body: &Value) -> Reply {
@@ -63,7 +71,12 @@ impl Client {
     }
 
     pub async fn post_with(&self, path: &str, body: &Value, header: (&str, &str)) -> Reply {
-        send(self.request(Method::POST, path).json(body).header(header.0, header.1)).await
+        send(
+            self.request(Method::POST, path)
+                .json(body)
+                .header(header.0, header.1),
+        )
+        .await
     }
 
     pub async fn delete(&self, path: &str) -> Reply {
@@ -71,8 +84,19 @@ impl Client {
     }
 
     /// A body as it stands, of a media type.
-    pub async fn raw(&self, method: Method, path: &str, media_type: &str, body: impl Into<reqwest::Body>) -> Reply {
-        send(self.request(method, path).header("content-type", media_type).body(body)).await
+    pub async fn raw(
+        &self,
+        method: Method,
+        path: &str,
+        media_type: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> Reply {
+        send(
+            self.request(method, path)
+                .header("content-type", media_type)
+                .body(body),
+        )
+        .await
     }
 }
 
@@ -109,7 +133,10 @@ impl Reply {
     pub fn expect_mistakes(self, pointers: &[&str]) -> Self {
         let reply = self.expect_problem(422, "validation-failed");
         let mut found = reply.pointers();
-        let mut expected: Vec<String> = pointers.iter().map(|pointer| (*pointer).to_owned()).collect();
+        let mut expected: Vec<String> = pointers
+            .iter()
+            .map(|pointer| (*pointer).to_owned())
+            .collect();
         found.sort();
         expected.sort();
         assert_eq!(found, expected, "{}", reply.body());
@@ -117,8 +144,14 @@ impl Reply {
     }
 
     pub fn pointers(&self) -> Vec<String> {
-        let errors = self.json()["errors"].as_array().cloned().unwrap_or_default();
-        errors.iter().filter_map(|error| error["pointer"].as_str().map(str::to_owned)).collect()
+        let errors = self.json()["errors"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        errors
+            .iter()
+            .filter_map(|error| error["pointer"].as_str().map(str::to_owned))
+            .collect()
     }
 
     #[track_caller]
@@ -132,7 +165,10 @@ impl Reply {
 
     /// A header, empty if it is not there.
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 
     /// A string in the body.

@@ -7,7 +7,8 @@ pub struct Directory(PathBuf);
 
 impl Directory {
     pub fn new() -> Self {
-        let path = std::env::temp_dir().join(format!("regcred-it-{}", uuid::Uuid::now_v7().simple()));
+        let path =
+            std::env::temp_dir().join(format!("regcred-it-{}", uuid::Uuid::now_v7().simple()));
         std::fs::create_dir(&path).expect("the temporary directory is writable");
         Self(path)
     }

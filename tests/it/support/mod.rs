@@ -8,10 +8,10 @@ use std::time::SystemTime;
 use regcred::auth::role::Role;
 use regcred::broker::Broker;
 use regcred::broker::tokens::{Ends, TokenWrite, bootstrap_token};
+use regcred::http::App;
 use regcred::http::metrics::Metrics;
 use regcred::http::router::{self, MetricsPlace};
 use regcred::http::server::Front;
-use regcred::http::App;
 use regcred::keys::keyring::Keyring;
 use regcred::keys::provider::Provider;
 use regcred::model::name::Name;
@@ -50,7 +50,9 @@ async fn fresh_database() -> String {
         .get_or_init(|| async {
             server.create_database("migrated", None).await;
             let pool = database::pool(&server.url("migrated"), 1).expect("a valid URL");
-            database::migrate(&pool).await.expect("the migrations apply");
+            database::migrate(&pool)
+                .await
+                .expect("the migrations apply");
             pool.close().await;
         })
         .await;
@@ -77,16 +79,26 @@ impl Regcred {
         let clock = {
             let offset = offset.clone();
             Arc::new(move || {
-                time::OffsetDateTime::from(SystemTime::now()) + time::Duration::seconds(offset.load(Ordering::SeqCst))
+                time::OffsetDateTime::from(SystemTime::now())
+                    + time::Duration::seconds(offset.load(Ordering::SeqCst))
             })
         };
         let broker = Broker::new(pool.clone(), Arc::new(Keyring::new(provider)), clock);
-        let app = App { broker, metrics: Arc::new(Metrics::default()) };
+        let app = App {
+            broker,
+            metrics: Arc::new(Metrics::default()),
+        };
         let admin = admin_token(&pool).await;
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a free port");
         let address: SocketAddr = listener.local_addr().expect("a bound address");
         let (stop, stopped) = watch::channel(false);
-        let front = Front { listener, tls: None, router: router::public(app, MetricsPlace::Elsewhere) };
+        let front = Front {
+            listener,
+            tls: None,
+            router: router::public(app, MetricsPlace::Elsewhere),
+        };
         tokio::spawn(front.serve(stopped));
         let base = format!("http://{address}");
         Self {
@@ -119,27 +131,36 @@ impl Regcred {
     pub async fn with_role(&self, tenant: &str, role: &str) -> Client {
         let name = format!("{role}-{}", uuid::Uuid::now_v7().simple());
         let body = serde_json::json!({"name": name, "role": role});
-        let reply = self.admin.post(&format!("/v1/tenants/{tenant}/tokens"), &body).await;
+        let reply = self
+            .admin
+            .post(&format!("/v1/tenants/{tenant}/tokens"), &body)
+            .await;
         self.caller(reply.expect(201).text("/token"))
     }
 
     /// A tenant and its owner.
     pub async fn tenant(&self, name: &str) -> Client {
-        self.admin.put(&format!("/v1/tenants/{name}"), &serde_json::json!({})).await.expect(201);
+        self.admin
+            .put(&format!("/v1/tenants/{name}"), &serde_json::json!({}))
+            .await
+            .expect(201);
         self.with_role(name, "owner").await
     }
 }
 
 async fn admin_token(pool: &PgPool) -> String {
     let write = TokenWrite {
-        name: Name::parse(&format!("root-{}", uuid::Uuid::now_v7().simple())).expect("a valid name"),
+        name: Name::parse(&format!("root-{}", uuid::Uuid::now_v7().simple()))
+            .expect("a valid name"),
         role: Role::Admin,
         ends: Ends::Never,
         pull_secrets: None,
         networks: None,
     };
     let now = SystemTime::now().into();
-    let token = bootstrap_token(pool, now, &write, "test").await.expect("a token");
+    let token = bootstrap_token(pool, now, &write, "test")
+        .await
+        .expect("a token");
     token.secret().expose().to_owned()
 }
 

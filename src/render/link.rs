@@ -1,0 +1,195 @@
+//! `service-account-link`: what to change of a ServiceAccount that exists.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use crate::model::mistake::{Fault, Mistake};
+use crate::model::name::{Namespace, ObjectName};
+
+/// A ServiceAccount as the API server gave it, with all its fields.
+#[derive(Debug, Clone)]
+pub struct ServiceAccountObject {
+    object: serde_json::Map<String, Value>,
+    name: ObjectName,
+    namespace: Option<Namespace>,
+    /// Names in its `imagePullSecrets`; `None` if it has no such list.
+    linked: Option<Vec<String>>,
+}
+
+/// What to change.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Link {
+    /// The object with the full merged `imagePullSecrets`; everything else as it was sent.
+    #[schema(value_type = Object)]
+    pub service_account: Value,
+    /// The same as a JSON patch (RFC 6902) that fails if the account was changed meanwhile.
+    #[schema(value_type = Vec<Object>)]
+    pub json_patch: Vec<Value>,
+    /// The same as commands.
+    #[schema(example = json!(["oc secrets link default team-pull --for=pull --namespace=default"]))]
+    pub commands: Vec<String>,
+    /// Whether anything is missing.
+    pub changed: bool,
+}
+
+impl ServiceAccountObject {
+    /// Reads the object.
+    ///
+    /// # Errors
+    /// All that is wrong with it, by pointer.
+    pub fn read(value: Value) -> Result<Self, Vec<Mistake>> {
+        let Value::Object(object) = value else {
+            return Err(vec![
+                Fault::new("wrong-type", "expected a ServiceAccount").at(""),
+            ]);
+        };
+        let mut mistakes = Vec::new();
+        for (field, expected) in [("apiVersion", "v1"), ("kind", "ServiceAccount")] {
+            if object.get(field).and_then(Value::as_str) != Some(expected) {
+                mistakes.push(
+                    Fault::new("invalid-value", format!("expected {expected}"))
+                        .at(format!("/{field}")),
+                );
+            }
+        }
+        let metadata = object.get("metadata").cloned().unwrap_or_default();
+        let name = read_name(&metadata, &mut mistakes);
+        let namespace = read_namespace(&metadata, &mut mistakes);
+        let linked = read_linked(object.get("imagePullSecrets"), &mut mistakes);
+        match name {
+            Some(name) if mistakes.is_empty() => Ok(Self {
+                object,
+                name,
+                namespace,
+                linked,
+            }),
+            _ => Err(mistakes),
+        }
+    }
+
+    /// What to change so that these Secrets are linked. `namespace` is that of the Secrets.
+    ///
+    /// # Errors
+    /// A mistake if the account is in another namespace: it cannot use them.
+    pub fn link(
+        self,
+        secrets: &[ObjectName],
+        namespace: Option<&Namespace>,
+    ) -> Result<Link, Mistake> {
+        if let (Some(mine), Some(theirs)) = (&self.namespace, namespace)
+            && mine != theirs
+        {
+            let detail = format!("the account is in {mine}, the Secrets are in {theirs}");
+            return Err(Fault::new("other-namespace", detail).at("/metadata/namespace"));
+        }
+        let linked = self.linked.as_deref().unwrap_or_default();
+        let missing: Vec<&ObjectName> = secrets
+            .iter()
+            .filter(|name| !linked.iter().any(|known| known == name.as_str()))
+            .collect();
+        Ok(Link {
+            json_patch: self.patch(&missing),
+            commands: self.commands(&missing, namespace),
+            changed: !missing.is_empty(),
+            service_account: self.merged(&missing),
+        })
+    }
+
+    fn patch(&self, missing: &[&ObjectName]) -> Vec<Value> {
+        let version = self
+            .object
+            .get("metadata")
+            .and_then(|metadata| metadata.get("resourceVersion"));
+        // What is not there cannot be tested for (RFC 6902, section 4.6).
+        let test = match (version, &self.linked) {
+            (Some(version), _) => {
+                json!({"op": "test", "path": "/metadata/resourceVersion", "value": version})
+            }
+            (None, Some(_)) => {
+                json!({"op": "test", "path": "/imagePullSecrets", "value": self.object.get("imagePullSecrets")})
+            }
+            (None, None) => json!({"op": "test", "path": "/metadata/name", "value": self.name}),
+        };
+        let mut patch = vec![test];
+        if missing.is_empty() {
+            return patch;
+        }
+        if self.linked.as_ref().is_none_or(Vec::is_empty) {
+            let all: Vec<Value> = missing.iter().map(|name| json!({"name": name})).collect();
+            patch.push(json!({"op": "add", "path": "/imagePullSecrets", "value": all}));
+        } else {
+            patch.extend(missing.iter().map(
+                |name| json!({"op": "add", "path": "/imagePullSecrets/-", "value": {"name": name}}),
+            ));
+        }
+        patch
+    }
+
+    /// Every name here is a lower-case label or subdomain, which no shell reads otherwise.
+    fn commands(&self, missing: &[&ObjectName], namespace: Option<&Namespace>) -> Vec<String> {
+        let namespace = self.namespace.as_ref().or(namespace);
+        let place = namespace
+            .map(|namespace| format!(" --namespace={namespace}"))
+            .unwrap_or_default();
+        missing
+            .iter()
+            .map(|secret| format!("oc secrets link {} {secret} --for=pull{place}", self.name))
+            .collect()
+    }
+
+    fn merged(mut self, missing: &[&ObjectName]) -> Value {
+        if !missing.is_empty() {
+            let entry = self
+                .object
+                .entry("imagePullSecrets")
+                .or_insert_with(|| json!([]));
+            if entry.is_null() {
+                *entry = json!([]);
+            }
+            if let Value::Array(list) = entry {
+                list.extend(missing.iter().map(|name| json!({"name": name})));
+            }
+        }
+        Value::Object(self.object)
+    }
+}
+
+fn read_name(metadata: &Value, mistakes: &mut Vec<Mistake>) -> Option<ObjectName> {
+    let name = metadata
+        .get("name")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    ObjectName::parse(name)
+        .map_err(|fault| mistakes.push(fault.at("/metadata/name")))
+        .ok()
+}
+
+fn read_namespace(metadata: &Value, mistakes: &mut Vec<Mistake>) -> Option<Namespace> {
+    let namespace = metadata.get("namespace").filter(|value| !value.is_null())?;
+    Namespace::parse(namespace.as_str().unwrap_or_default())
+        .map_err(|fault| mistakes.push(fault.at("/metadata/namespace")))
+        .ok()
+}
+
+fn read_linked(list: Option<&Value>, mistakes: &mut Vec<Mistake>) -> Option<Vec<String>> {
+    let items = match list {
+        None | Some(Value::Null) => return None,
+        Some(Value::Array(items)) => items,
+        Some(_) => {
+            mistakes.push(Fault::new("wrong-type", "expected an array").at("/imagePullSecrets"));
+            return None;
+        }
+    };
+    let mut names = Vec::with_capacity(items.len());
+    for (index, item) in items.iter().enumerate() {
+        match item.get("name").and_then(Value::as_str) {
+            Some(name) => names.push(name.to_owned()),
+            None => mistakes.push(
+                Fault::new("wrong-type", "expected an object with a name")
+                    .at(format!("/imagePullSecrets/{index}")),
+            ),
+        }
+    }
+    Some(names)
+}

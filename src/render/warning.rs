@@ -1,0 +1,164 @@
+//! What a user should know about a rendering.
+
+use std::fmt;
+
+use super::Format;
+use super::bundle::Endpoint;
+use crate::model::credential::Kind;
+use crate::model::pull_secret::SecretType;
+
+/// A word for programs and a sentence for people, in ASCII, without secrets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// Stable word.
+    pub code: &'static str,
+    /// The sentence.
+    pub detail: String,
+    audience: Audience,
+}
+
+/// Whose reading a warning is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Audience {
+    Everybody,
+    Kubelet,
+    Docker,
+    Podman,
+}
+
+impl Warning {
+    fn new(code: &'static str, audience: Audience, detail: String) -> Self {
+        Self {
+            code,
+            detail,
+            audience,
+        }
+    }
+
+    /// A warning for every format.
+    pub fn for_everybody(code: &'static str, detail: String) -> Self {
+        Self::new(code, Audience::Everybody, detail)
+    }
+
+    /// Whether it concerns those who read a format.
+    pub fn concerns(&self, format: Format) -> bool {
+        use Format as F;
+        match self.audience {
+            Audience::Everybody => !matches!(format, F::ImagePuller | F::ServiceAccount),
+            Audience::Kubelet => matches!(
+                format,
+                F::Secret | F::Oc | F::Kubectl | F::Data | F::HelmValues
+            ),
+            Audience::Docker => matches!(format, F::DockerConfig),
+            Audience::Podman => matches!(format, F::PodmanAuth | F::DockerCfg),
+        }
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.detail)
+    }
+}
+
+/// What there is to say about a Secret type.
+pub(super) fn of_type(secret_type: SecretType) -> Option<Warning> {
+    (!secret_type.read_by_kubelet()).then(|| {
+        let detail = format!("kubelet ignores Secrets of type {}", secret_type.as_str());
+        Warning::new("kubelet-ignores-type", Audience::Kubelet, detail)
+    })
+}
+
+/// What there is to say about endpoints and the clients that read them.
+pub(super) fn of_endpoints(endpoints: &[Endpoint]) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    for endpoint in endpoints {
+        of_kind(endpoint, &mut warnings);
+        of_key(endpoint, &mut warnings);
+        of_password(endpoint, &mut warnings);
+    }
+    warnings
+}
+
+/// kubelet reads user name and password only; containers/image no registry token.
+fn of_kind(endpoint: &Endpoint, warnings: &mut Vec<Warning>) {
+    let path = &endpoint.path;
+    match endpoint.account.kind {
+        Kind::Password => {}
+        Kind::IdentityToken => warnings.push(Warning::new(
+            "kubelet-ignores-token",
+            Audience::Kubelet,
+            format!("kubelet ignores the identity token for {path}"),
+        )),
+        Kind::RegistryToken => {
+            for (code, audience, who) in [
+                (
+                    "kubelet-ignores-token",
+                    Audience::Kubelet,
+                    "kubelet ignores",
+                ),
+                (
+                    "podman-ignores-token",
+                    Audience::Podman,
+                    "Podman and CRI-O ignore",
+                ),
+            ] {
+                warnings.push(Warning::new(
+                    code,
+                    audience,
+                    format!("{who} the registry token for {path}"),
+                ));
+            }
+        }
+    }
+}
+
+/// Docker looks registries up by host only; wildcards are kubelet's own.
+fn of_key(endpoint: &Endpoint, warnings: &mut Vec<Warning>) {
+    let path = &endpoint.path;
+    if path.has_wildcard() {
+        for (code, audience, who) in [
+            (
+                "docker-ignores-wildcard",
+                Audience::Docker,
+                "Docker never matches",
+            ),
+            (
+                "podman-ignores-wildcard",
+                Audience::Podman,
+                "Podman and CRI-O never match",
+            ),
+        ] {
+            warnings.push(Warning::new(
+                code,
+                audience,
+                format!("{who} the wildcard in {path}"),
+            ));
+        }
+    }
+    if !path.path().is_empty() {
+        let detail = format!(
+            "Docker ignores the path of {path} and uses one account for all of {}",
+            path.host()
+        );
+        warnings.push(Warning::new(
+            "docker-ignores-path",
+            Audience::Docker,
+            detail,
+        ));
+    }
+}
+
+fn of_password(endpoint: &Endpoint, warnings: &mut Vec<Warning>) {
+    let secret = endpoint.account.secret.expose();
+    let trimmed = secret.starts_with('\0') || secret.ends_with('\0');
+    if endpoint.account.kind == Kind::Password && trimmed {
+        for audience in [Audience::Docker, Audience::Podman] {
+            let detail = format!(
+                "Docker, Podman and CRI-O drop NULs at the ends of the password for {}",
+                endpoint.path
+            );
+            warnings.push(Warning::new("nul-is-trimmed", audience, detail));
+        }
+    }
+}
