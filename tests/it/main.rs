@@ -2,9 +2,14 @@
 
 mod support;
 
+mod at_rest;
 mod conventions;
 mod credentials;
+mod fidelity;
+mod manifests;
 mod permissions;
+mod platform_docs;
 mod pull_secrets;
+mod scripts;
 mod tenants;
 mod tokens;

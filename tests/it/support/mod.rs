@@ -22,6 +22,7 @@ use tokio::sync::{OnceCell, watch};
 
 pub mod client;
 pub mod files;
+pub mod kubectl;
 pub mod postgres;
 
 pub use client::{Client, Reply};
