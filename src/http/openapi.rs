@@ -1,7 +1,7 @@
 //! The OpenAPI document: what is the same for all operations is added here, once.
 
 use axum::http::Method;
-use utoipa::openapi::path::Operation;
+use utoipa::openapi::path::{Operation, ParameterIn};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
     Components, Content, ContentBuilder, Info, License, OpenApi, PathItem, Ref, RefOr, Response,
@@ -170,10 +170,22 @@ pub fn complete(mut document: OpenApi) -> OpenApi {
     );
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
+            operation.operation_id = Some(operation_id(path, &method));
             add_problems(path, &method, operation);
         }
     }
     document
+}
+
+/// A name for generated clients: the method and the path's words.
+fn operation_id(path: &str, method: &Method) -> String {
+    let words = path.trim_start_matches("/v1").split(['/', '-', '{', '}']).filter(|word| !word.is_empty());
+    let mut id = method.as_str().to_ascii_lowercase();
+    for word in words {
+        id.push('_');
+        id.push_str(word);
+    }
+    id
 }
 
 fn info() -> Info {
@@ -248,11 +260,8 @@ fn add_problems(path: &str, method: &Method, operation: &mut Operation) {
             "`not-found`, also where the caller has no role in the tenant",
         );
     }
-    let render = path.ends_with("/manifest") || path.ends_with("/image-puller");
-    let queried = *method == Method::GET
-        || path.ends_with("/manifest")
-        || path.ends_with("/credentials/{credential}");
-    if operation.request_body.is_some() || queried {
+    let render = path.ends_with("/manifest");
+    if operation.request_body.is_some() || is_queried(operation) {
         add(
             operation,
             "422",
@@ -264,8 +273,10 @@ fn add_problems(path: &str, method: &Method, operation: &mut Operation) {
         add(operation, "413", "`payload-too-large`: over 1 MiB");
         add(operation, "415", "`unsupported-media-type`");
     }
-    if render {
+    if render || path.ends_with("/image-puller") {
         add(operation, "406", "`not-acceptable`");
+    }
+    if render {
         add(
             operation,
             "409",
@@ -291,6 +302,11 @@ fn add_problems(path: &str, method: &Method, operation: &mut Operation) {
             .responses
             .insert("304".into(), RefOr::T(unchanged));
     }
+}
+
+fn is_queried(operation: &Operation) -> bool {
+    let mut parameters = operation.parameters.iter().flatten();
+    parameters.any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Query))
 }
 
 fn conflicts_of(path: &str, method: &Method) -> Option<&'static str> {

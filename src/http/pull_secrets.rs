@@ -135,7 +135,7 @@ pub async fn put(
 #[utoipa::path(patch, path = "/v1/tenants/{tenant}/pull-secrets/{pull_secret}", tag = "pull secrets",
     params(super::openapi::PullSecretParam, super::openapi::WriteConditions),
     request_body(content = PullSecretBody, content_type = "application/merge-patch+json",
-        example = json!({"target": {"namespace": "staging"}})),
+        example = json!({"layout": "split"})),
     responses((status = 200, description = "Changed", body = PullSecretView)))]
 pub async fn patch(
     State(app): State<App>,

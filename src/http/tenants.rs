@@ -49,7 +49,7 @@ pub async fn list(
 
 /// Reads a tenant
 #[utoipa::path(get, path = "/v1/tenants/{tenant}", tag = "tenants",
-    params(("tenant", description = "Name of the tenant", example = "team-a"), super::openapi::ReadConditions),
+    params(super::openapi::TenantParam, super::openapi::ReadConditions),
     responses((status = 200, description = "The tenant", body = TenantView)))]
 pub async fn read(
     State(app): State<App>,
@@ -64,7 +64,7 @@ pub async fn read(
 ///
 /// A new tenant gets a data key of its own. The body may be left out.
 #[utoipa::path(put, path = "/v1/tenants/{tenant}", tag = "tenants",
-    params(("tenant", description = "Name of the tenant", example = "team-a"), super::openapi::WriteConditions),
+    params(super::openapi::TenantParam, super::openapi::WriteConditions),
     request_body = TenantBody,
     responses((status = 201, description = "Created", body = TenantView), (status = 200, description = "Replaced", body = TenantView)))]
 pub async fn put(
@@ -84,7 +84,7 @@ pub async fn put(
 
 /// Changes a tenant
 #[utoipa::path(patch, path = "/v1/tenants/{tenant}", tag = "tenants",
-    params(("tenant", description = "Name of the tenant", example = "team-a"), super::openapi::WriteConditions),
+    params(super::openapi::TenantParam, super::openapi::WriteConditions),
     request_body(content = TenantBody, content_type = "application/merge-patch+json"),
     responses((status = 200, description = "Changed", body = TenantView)))]
 pub async fn patch(
@@ -111,7 +111,7 @@ pub async fn patch(
 ///
 /// With all that it holds; its keys go first, so that not even a backup without them opens its secrets.
 #[utoipa::path(delete, path = "/v1/tenants/{tenant}", tag = "tenants",
-    params(("tenant", description = "Name of the tenant", example = "team-a"), super::openapi::WriteConditions),
+    params(super::openapi::TenantParam, super::openapi::WriteConditions),
     responses((status = 204, description = "Deleted")))]
 pub async fn delete(
     State(app): State<App>,

@@ -323,7 +323,7 @@ mod tests {
         assert_ne!(sealed(), sealed());
     }
 
-    /// Made once by this code and checked against an implementation in Python (`cryptography`).
+    /// Made by another implementation (Python) from `docs/keys.md` alone.
     #[test]
     fn a_stored_envelope_still_opens() {
         let stored = include_str!("known_envelope.hex").trim();

@@ -7,6 +7,7 @@ mod conventions;
 mod credentials;
 mod fidelity;
 mod manifests;
+mod openapi;
 mod permissions;
 mod platform_docs;
 mod pull_secrets;
