@@ -8,6 +8,7 @@ pub mod auth;
 pub mod broker;
 pub mod cli;
 pub mod config;
+pub mod dev;
 pub mod http;
 pub mod jobs;
 pub mod keys;

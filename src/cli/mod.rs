@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Texts};
 
+mod dev;
 mod keys;
 mod logging;
 mod migrate;
@@ -37,6 +38,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run everything here, with a private PostgreSQL below the data directory.
+    Dev(dev::DevArgs),
     /// Run everything here, with a private PostgreSQL below the data directory.
 
     /// Serve the API in production.
@@ -162,6 +165,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         )
     };
     match command {
+        Command::Dev(args) => dev::run(args, load),
         Command::Serve(args) => serve::run(load(args.texts())?),
         Command::Migrate => migrate::run(&load(Texts::new())?),
         Command::Token(command) => token::run(&command, &load(Texts::new())?),

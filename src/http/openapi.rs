@@ -179,7 +179,10 @@ pub fn complete(mut document: OpenApi) -> OpenApi {
 
 /// A name for generated clients: the method and the path's words.
 fn operation_id(path: &str, method: &Method) -> String {
-    let words = path.trim_start_matches("/v1").split(['/', '-', '{', '}']).filter(|word| !word.is_empty());
+    let words = path
+        .trim_start_matches("/v1")
+        .split(['/', '-', '{', '}'])
+        .filter(|word| !word.is_empty());
     let mut id = method.as_str().to_ascii_lowercase();
     for word in words {
         id.push('_');

@@ -38,7 +38,8 @@ impl Sample {
             body["username"] = json!(self.username);
         }
         if let Some((registry, username, secret)) = &self.auth {
-            body["auth_server"] = json!({"registry": registry, "username": username, "secret": secret});
+            body["auth_server"] =
+                json!({"registry": registry, "username": username, "secret": secret});
         }
         body
     }
@@ -47,11 +48,21 @@ impl Sample {
     fn accounts(&self) -> Accounts {
         let user = (self.kind == "password").then(|| self.username.clone());
         let mut accounts = Accounts::new();
-        let own = (self.kind.to_owned(), user.clone(), self.secret.clone(), self.email.clone());
+        let own = (
+            self.kind.to_owned(),
+            user.clone(),
+            self.secret.clone(),
+            self.email.clone(),
+        );
         accounts.insert(self.registry.clone(), own);
         if let Some((registry, username, secret)) = &self.auth {
             let secret = secret.clone().unwrap_or_else(|| self.secret.clone());
-            let account = (self.kind.to_owned(), username.clone().or(user), secret, self.email.clone());
+            let account = (
+                self.kind.to_owned(),
+                username.clone().or(user),
+                secret,
+                self.email.clone(),
+            );
             accounts.insert(registry.clone(), account);
         }
         accounts
@@ -59,11 +70,16 @@ impl Sample {
 
     fn item(&self) -> Item {
         let body = Json::parse(self.body().to_string().as_bytes()).expect("JSON");
-        let write = CredentialWrite::read(body, Unnamed::Drops).unwrap_or_else(|mistakes| panic!("{self:?}: {mistakes:?}"));
+        let write = CredentialWrite::read(body, Unnamed::Drops)
+            .unwrap_or_else(|mistakes| panic!("{self:?}: {mistakes:?}"));
         let opened = |change, half| match change {
             SecretChange::Set(secret) => Some(Opened {
                 secret,
-                revision: Revision { credential_id: uuid::Uuid::nil(), version: 1, half },
+                revision: Revision {
+                    credential_id: uuid::Uuid::nil(),
+                    version: 1,
+                    half,
+                },
             }),
             SecretChange::Keep | SecretChange::Drop => None,
         };
@@ -91,7 +107,11 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 fn secret() -> impl Strategy<Value = String> {
-    prop_oneof![text(), "\\PC{1,60}", any::<String>().prop_filter("not empty", |text| !text.is_empty())]
+    prop_oneof![
+        text(),
+        "\\PC{1,60}",
+        any::<String>().prop_filter("not empty", |text| !text.is_empty())
+    ]
 }
 
 fn registry() -> impl Strategy<Value = String> {
@@ -113,15 +133,32 @@ fn registry() -> impl Strategy<Value = String> {
 
 fn sample() -> impl Strategy<Value = Sample> {
     let auth = (prop::option::of(text()), prop::option::of(secret()));
-    (registry(), 0..4_usize, text(), secret(), prop::option::of(text()), prop::option::of(auth)).prop_map(
-        |(registry, kind, username, secret, email, auth)| {
+    (
+        registry(),
+        0..4_usize,
+        text(),
+        secret(),
+        prop::option::of(text()),
+        prop::option::of(auth),
+    )
+        .prop_map(|(registry, kind, username, secret, email, auth)| {
             let kind = ["password", "password", "identity_token", "registry_token"][kind];
             let auth = auth.map(|(user, secret)| {
-                ("sso.registry.example".to_owned(), user.filter(|_| kind != "registry_token"), secret)
+                (
+                    "sso.registry.example".to_owned(),
+                    user.filter(|_| kind != "registry_token"),
+                    secret,
+                )
             });
-            Sample { registry, kind, username, secret, email, auth }
-        },
-    )
+            Sample {
+                registry,
+                kind,
+                username,
+                secret,
+                email,
+                auth,
+            }
+        })
 }
 
 fn request(item: Item, layout: Layout, secret_type: SecretType) -> Request {
@@ -129,21 +166,37 @@ fn request(item: Item, layout: Layout, secret_type: SecretType) -> Request {
         items: vec![item],
         on_conflict: OnConflict::Reject,
         layout,
-        target: Target { secret_type, ..Target::default() },
+        target: Target {
+            secret_type,
+            ..Target::default()
+        },
         default_name: ObjectName::parse("sample").expect("a name"),
         secret_name_override: None,
         now: time::OffsetDateTime::UNIX_EPOCH,
     }
 }
 
-fn rendered(sample: &Sample, layout: Layout, secret_type: SecretType, format: Format, output: Output) -> Vec<u8> {
+fn rendered(
+    sample: &Sample,
+    layout: Layout,
+    secret_type: SecretType,
+    format: Format,
+    output: Output,
+) -> Vec<u8> {
     let bundle = plan(request(sample.item(), layout, secret_type)).expect("it can be planned");
-    render(&bundle, format, output).expect("it can be rendered").bytes.to_vec()
+    render(&bundle, format, output)
+        .expect("it can be rendered")
+        .bytes
+        .to_vec()
 }
 
 /// The path of an auth file's key.
 fn path_of(key: &str) -> String {
-    if key == "https://index.docker.io/v1/" { "docker.io".into() } else { key.into() }
+    if key == "https://index.docker.io/v1/" {
+        "docker.io".into()
+    } else {
+        key.into()
+    }
 }
 
 /// Reads an entry as clients do: tokens first, then `auth` up to its first colon.
@@ -165,14 +218,20 @@ fn account_of(entry: &Value) -> (String, Option<String>, String, Option<String>)
         return ("identity_token".into(), user, token, email);
     }
     for (name, value) in [("username", &user), ("password", &password)] {
-        assert!(field(name).is_none_or(|given| given == *value), "{name} and auth agree");
+        assert!(
+            field(name).is_none_or(|given| given == *value),
+            "{name} and auth agree"
+        );
     }
     ("password".into(), Some(user), password, email)
 }
 
 fn accounts_of(entries: &Value) -> Accounts {
     let entries = entries.as_object().expect("an object");
-    entries.iter().map(|(key, entry)| (path_of(key), account_of(entry))).collect()
+    entries
+        .iter()
+        .map(|(key, entry)| (path_of(key), account_of(entry)))
+        .collect()
 }
 
 fn accounts_of_secrets(objects: &[Value]) -> Accounts {
@@ -197,8 +256,12 @@ fn objects_of(bytes: &[u8]) -> Vec<Value> {
     }
 }
 
-const TYPES: [SecretType; 4] =
-    [SecretType::DockerConfigJson, SecretType::DockerCfg, SecretType::Opaque, SecretType::PodmanConfigJson];
+const TYPES: [SecretType; 4] = [
+    SecretType::DockerConfigJson,
+    SecretType::DockerCfg,
+    SecretType::Opaque,
+    SecretType::PodmanConfigJson,
+];
 
 /// The manifests in a script's here-documents.
 fn here_documents(script: &[u8]) -> Vec<Value> {
@@ -213,7 +276,10 @@ fn here_documents(script: &[u8]) -> Vec<Value> {
 fn helm_accounts(bytes: &[u8]) -> Accounts {
     let values: Value = serde_json::from_slice(bytes).expect("JSON");
     let credentials = &values["imageCredentials"];
-    let list = credentials.as_array().cloned().unwrap_or_else(|| vec![credentials.clone()]);
+    let list = credentials
+        .as_array()
+        .cloned()
+        .unwrap_or_else(|| vec![credentials.clone()]);
     let field = |entry: &Value, name: &str| entry[name].as_str().map(str::to_owned);
     list.iter()
         .map(|entry| {
@@ -227,7 +293,15 @@ fn helm_accounts(bytes: &[u8]) -> Accounts {
                 other => other,
             };
             let path = path_of(entry["registry"].as_str().expect("a registry"));
-            (path, (kind.to_owned(), field(entry, "username"), secret, field(entry, "email")))
+            (
+                path,
+                (
+                    kind.to_owned(),
+                    field(entry, "username"),
+                    secret,
+                    field(entry, "email"),
+                ),
+            )
         })
         .collect()
 }
@@ -237,33 +311,67 @@ fn check(sample: &Sample) {
     for secret_type in TYPES {
         for layout in [Layout::Merged, Layout::Split] {
             let json = rendered(sample, layout, secret_type, Format::Secret, Output::Json);
-            assert_eq!(accounts_of_secrets(&objects_of(&json)), expected, "{secret_type:?} {layout:?}");
+            assert_eq!(
+                accounts_of_secrets(&objects_of(&json)),
+                expected,
+                "{secret_type:?} {layout:?}"
+            );
             for format in [Format::Oc, Format::Kubectl] {
                 let script = rendered(sample, layout, secret_type, format, Output::Script);
-                assert_eq!(accounts_of_secrets(&here_documents(&script)), expected, "{format:?}");
+                assert_eq!(
+                    accounts_of_secrets(&here_documents(&script)),
+                    expected,
+                    "{format:?}"
+                );
             }
         }
-        let data = rendered(sample, Layout::Merged, secret_type, Format::Data, Output::Json);
+        let data = rendered(
+            sample,
+            Layout::Merged,
+            secret_type,
+            Format::Data,
+            Output::Json,
+        );
         let data: Value = serde_json::from_slice(&data).expect("JSON");
         let text = data[secret_type.data_key()].as_str().expect("a text");
         let file: Value = serde_json::from_str(text).expect("JSON");
         let flat = secret_type == SecretType::DockerCfg;
-        assert_eq!(accounts_of(if flat { &file } else { &file["auths"] }), expected, "data");
+        assert_eq!(
+            accounts_of(if flat { &file } else { &file["auths"] }),
+            expected,
+            "data"
+        );
     }
     let file = |format| -> Value {
-        let bytes = rendered(sample, Layout::Merged, SecretType::DockerConfigJson, format, Output::Json);
+        let bytes = rendered(
+            sample,
+            Layout::Merged,
+            SecretType::DockerConfigJson,
+            format,
+            Output::Json,
+        );
         serde_json::from_slice(&bytes).expect("JSON")
     };
     assert_eq!(accounts_of(&file(Format::DockerConfig)["auths"]), expected);
     assert_eq!(accounts_of(&file(Format::PodmanAuth)["auths"]), expected);
     assert_eq!(accounts_of(&file(Format::DockerCfg)), expected);
-    let helm = rendered(sample, Layout::Merged, SecretType::DockerConfigJson, Format::HelmValues, Output::Json);
+    let helm = rendered(
+        sample,
+        Layout::Merged,
+        SecretType::DockerConfigJson,
+        Format::HelmValues,
+        Output::Json,
+    );
     assert_eq!(helm_accounts(&helm), expected);
 }
 
 #[test]
 fn any_accepted_credential_comes_back_through_every_format() {
-    let mut runner = TestRunner::new(Config { cases: 300, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config {
+        cases: 300,
+        failure_persistence: None,
+        ..Config::default()
+    });
     let result = runner.run(&sample(), |sample| {
         check(&sample);
         Ok(())
@@ -278,16 +386,38 @@ fn can_be_an_argument(text: &str) -> bool {
 
 #[test]
 fn what_kubectl_makes_of_the_same_values_is_equal() {
-    let mut runner = TestRunner::new(Config { cases: 220, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config {
+        cases: 220,
+        failure_persistence: None,
+        ..Config::default()
+    });
     let fitting = sample().prop_filter("kubectl takes passwords as arguments", |sample| {
-        let texts = [Some(&sample.username), Some(&sample.secret), sample.email.as_ref()];
-        sample.kind == "password" && texts.into_iter().flatten().all(|text| can_be_an_argument(text))
+        let texts = [
+            Some(&sample.username),
+            Some(&sample.secret),
+            sample.email.as_ref(),
+        ];
+        sample.kind == "password"
+            && texts
+                .into_iter()
+                .flatten()
+                .all(|text| can_be_an_argument(text))
     });
     let result = runner.run(&fitting, |mut sample| {
         sample.auth = None;
-        let yaml = rendered(&sample, Layout::Merged, SecretType::DockerConfigJson, Format::Secret, Output::Yaml);
+        let yaml = rendered(
+            &sample,
+            Layout::Merged,
+            SecretType::DockerConfigJson,
+            Format::Secret,
+            Output::Yaml,
+        );
         let ours = kubectl::objects(&yaml);
-        let server = if sample.registry == "docker.io" { "https://index.docker.io/v1/" } else { &sample.registry };
+        let server = if sample.registry == "docker.io" {
+            "https://index.docker.io/v1/"
+        } else {
+            &sample.registry
+        };
         let email = sample.email.as_deref().filter(|email| !email.is_empty());
         let theirs = kubectl::docker_registry(server, &sample.username, &sample.secret, email);
         prop_assert_eq!(kubectl::decoded(&ours[0], ".dockerconfigjson"), theirs);
@@ -299,14 +429,88 @@ fn what_kubectl_makes_of_the_same_values_is_equal() {
 #[test]
 fn kubectl_reads_our_yaml_as_it_was_meant() {
     let odd = [
-        "yes", "no", "on", "off", "y", "n", "true", "null", "~", "", "0123", "0o17", "0x1F", "0b11", "1e3", "1_000", ".5", "1:30",
-        "190:20:30", "=", "<<", "2001-01-01", "- a", "? a", "a: b", "a #b", "---", "...", "a ", "\ta", "a\nb", "a\r\nb", "\n", "a\n\n",
-        "\0", "\u{7}", "\u{1b}", "\u{7f}", "\u{85}", "\u{ad}", "\u{2028}", "\u{feff}x", "\u{fffe}", "🎉", "!x", "&x", "*x", "@x", "`x",
-        "%x", "'q'", "\"d\"", "a\\b", "{a", "[a", "|", "> x", "-", "+1", ".inf", ".NaN", "12e03",
+        "yes",
+        "no",
+        "on",
+        "off",
+        "y",
+        "n",
+        "true",
+        "null",
+        "~",
+        "",
+        "0123",
+        "0o17",
+        "0x1F",
+        "0b11",
+        "1e3",
+        "1_000",
+        ".5",
+        "1:30",
+        "190:20:30",
+        "=",
+        "<<",
+        "2001-01-01",
+        "- a",
+        "? a",
+        "a: b",
+        "a #b",
+        "---",
+        "...",
+        "a ",
+        "\ta",
+        "a\nb",
+        "a\r\nb",
+        "\n",
+        "a\n\n",
+        "\0",
+        "\u{7}",
+        "\u{1b}",
+        "\u{7f}",
+        "\u{85}",
+        "\u{ad}",
+        "\u{2028}",
+        "\u{feff}x",
+        "\u{fffe}",
+        "🎉",
+        "!x",
+        "&x",
+        "*x",
+        "@x",
+        "`x",
+        "%x",
+        "'q'",
+        "\"d\"",
+        "a\\b",
+        "{a",
+        "[a",
+        "|",
+        "> x",
+        "-",
+        "+1",
+        ".inf",
+        ".NaN",
+        "12e03",
     ];
-    let keys = ["on", "y", "n", "no", "null", "1", "1e3", "0x1F", "true", "12.5", "2001-01-01", "0o7"];
-    let mut annotations: BTreeMap<String, String> =
-        odd.iter().enumerate().map(|(at, value)| (format!("k{at}"), (*value).to_owned())).collect();
+    let keys = [
+        "on",
+        "y",
+        "n",
+        "no",
+        "null",
+        "1",
+        "1e3",
+        "0x1F",
+        "true",
+        "12.5",
+        "2001-01-01",
+        "0o7",
+    ];
+    let mut annotations: BTreeMap<String, String> = odd
+        .iter()
+        .enumerate()
+        .map(|(at, value)| (format!("k{at}"), (*value).to_owned()))
+        .collect();
     annotations.extend(keys.iter().map(|key| ((*key).to_owned(), "key".to_owned())));
     let spec = json!({"credentials": ["sample"], "target": {
         "annotations": annotations, "labels": {"on": "y", "1": "2"}, "immutable": true, "namespace": "0123"
@@ -321,12 +525,22 @@ fn kubectl_reads_our_yaml_as_it_was_meant() {
         auth: None,
     }
     .item();
-    let bundle = plan(Request { target: spec.target, ..request(item, Layout::Merged, SecretType::DockerConfigJson) });
+    let bundle = plan(Request {
+        target: spec.target,
+        ..request(item, Layout::Merged, SecretType::DockerConfigJson)
+    });
     let bundle = bundle.expect("it can be planned");
-    let yaml = render(&bundle, Format::Secret, Output::Yaml).expect("rendered").bytes;
-    let json = render(&bundle, Format::Secret, Output::Json).expect("rendered").bytes;
+    let yaml = render(&bundle, Format::Secret, Output::Yaml)
+        .expect("rendered")
+        .bytes;
+    let json = render(&bundle, Format::Secret, Output::Json)
+        .expect("rendered")
+        .bytes;
     assert_eq!(kubectl::objects(&yaml), objects_of(&json));
-    assert_eq!(kubectl::objects(&yaml)[0]["metadata"]["annotations"], json!(annotations));
+    assert_eq!(
+        kubectl::objects(&yaml)[0]["metadata"]["annotations"],
+        json!(annotations)
+    );
 }
 
 #[test]
@@ -340,8 +554,17 @@ fn a_password_of_sixty_four_kibibytes_comes_back() {
         auth: None,
     };
     check(&sample);
-    let yaml = rendered(&sample, Layout::Merged, SecretType::DockerConfigJson, Format::Secret, Output::Yaml);
-    assert_eq!(accounts_of_secrets(&kubectl::objects(&yaml)), sample.accounts());
+    let yaml = rendered(
+        &sample,
+        Layout::Merged,
+        SecretType::DockerConfigJson,
+        Format::Secret,
+        Output::Yaml,
+    );
+    assert_eq!(
+        accounts_of_secrets(&kubectl::objects(&yaml)),
+        sample.accounts()
+    );
 }
 
 #[test]
@@ -358,7 +581,8 @@ fn a_fingerprint_says_nothing_of_the_secret() {
         .item();
         item.registry.secret = SecretText::new(secret.into());
         item.registry.revision.version = version;
-        let bundle = plan(request(item, Layout::Merged, SecretType::DockerConfigJson)).expect("planned");
+        let bundle =
+            plan(request(item, Layout::Merged, SecretType::DockerConfigJson)).expect("planned");
         regcred::render::fingerprint(&bundle, Format::Secret, Output::Yaml).expect("rendered")
     };
     assert_eq!(fingerprint("one", 1), fingerprint("other", 1));

@@ -3,8 +3,10 @@
 mod support;
 
 mod at_rest;
+mod cli;
 mod conventions;
 mod credentials;
+mod dev;
 mod fidelity;
 mod manifests;
 mod openapi;

@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use crate::support::Regcred;
 
 fn document() -> Value {
-    let text = regcred::http::router::document().to_json().expect("the document is JSON");
+    let text = regcred::http::router::document()
+        .to_json()
+        .expect("the document is JSON");
     serde_json::from_str(&text).expect("the document is JSON")
 }
 
@@ -18,14 +20,18 @@ fn operations() -> Vec<(String, String, Value)> {
         .iter()
         .flat_map(|(path, item)| {
             let methods = item.as_object().expect("an item");
-            methods.iter().map(move |(method, operation)| (path.clone(), method.clone(), operation.clone()))
+            methods
+                .iter()
+                .map(move |(method, operation)| (path.clone(), method.clone(), operation.clone()))
         })
         .collect()
 }
 
 #[test]
 fn the_checked_in_document_is_the_one_of_the_code() {
-    let generated = regcred::http::router::document().to_yaml().expect("the document is YAML");
+    let generated = regcred::http::router::document()
+        .to_yaml()
+        .expect("the document is YAML");
     let checked_in = include_str!("../../openapi/regcred.yaml");
     assert!(
         generated.trim_end() == checked_in.trim_end(),
@@ -37,11 +43,22 @@ fn the_checked_in_document_is_the_one_of_the_code() {
 fn every_operation_is_described() {
     for (path, method, operation) in operations() {
         let what = format!("{method} {path}");
-        assert!(operation["summary"].as_str().is_some_and(|summary| !summary.is_empty()), "{what}");
+        assert!(
+            operation["summary"]
+                .as_str()
+                .is_some_and(|summary| !summary.is_empty()),
+            "{what}"
+        );
         assert!(operation["security"].is_array(), "{what}");
-        assert!(operation["operationId"].is_string() && operation["tags"].is_array(), "{what}");
+        assert!(
+            operation["operationId"].is_string() && operation["tags"].is_array(),
+            "{what}"
+        );
         let responses = operation["responses"].as_object().expect("responses");
-        assert!(responses.keys().any(|status| status.starts_with('2')), "{what}");
+        assert!(
+            responses.keys().any(|status| status.starts_with('2')),
+            "{what}"
+        );
         if path.starts_with("/v1/") {
             for status in ["401", "403", "503"] {
                 let content = &responses[status]["content"]["application/problem+json"];
@@ -49,14 +66,21 @@ fn every_operation_is_described() {
             }
         }
         for parameter in operation["parameters"].as_array().into_iter().flatten() {
-            assert!(parameter["description"].is_string(), "{what} {}", parameter["name"]);
+            assert!(
+                parameter["description"].is_string(),
+                "{what} {}",
+                parameter["name"]
+            );
         }
     }
 }
 
 #[test]
 fn operation_ids_are_unique() {
-    let mut ids: Vec<String> = operations().iter().map(|(_, _, operation)| operation["operationId"].to_string()).collect();
+    let mut ids: Vec<String> = operations()
+        .iter()
+        .map(|(_, _, operation)| operation["operationId"].to_string())
+        .collect();
     let all = ids.len();
     ids.sort();
     ids.dedup();
@@ -71,7 +95,10 @@ fn example_of(operation: &Value) -> Option<(String, Value)> {
     }
     let document = document();
     let name = body["schema"]["$ref"].as_str()?.rsplit('/').next()?;
-    Some((media_type.clone(), document["components"]["schemas"][name]["example"].clone()))
+    Some((
+        media_type.clone(),
+        document["components"]["schemas"][name]["example"].clone(),
+    ))
 }
 
 fn filled_in(path: &str, operation: &Value) -> String {
@@ -93,12 +120,20 @@ fn filled_in(path: &str, operation: &Value) -> String {
             _ => {}
         }
     }
-    if query.is_empty() { filled } else { format!("{filled}?{}", query.join("&")) }
+    if query.is_empty() {
+        filled
+    } else {
+        format!("{filled}?{}", query.join("&"))
+    }
 }
 
 /// Makes come before what needs them, deletes last.
 fn rank(path: &str, method: &str) -> usize {
-    let made = ["/v1/tenants/{tenant}", "/v1/tenants/{tenant}/credentials/{credential}", "/v1/tenants/{tenant}/pull-secrets/{pull_secret}"];
+    let made = [
+        "/v1/tenants/{tenant}",
+        "/v1/tenants/{tenant}/credentials/{credential}",
+        "/v1/tenants/{tenant}/pull-secrets/{pull_secret}",
+    ];
     match (method, made.iter().position(|known| *known == path)) {
         ("put", Some(at)) => at,
         ("post", _) if path.ends_with("/tokens") => 3,
@@ -114,7 +149,11 @@ async fn every_example_works() {
     let mut operations = operations();
     operations.sort_by_key(|(path, method, _)| rank(path, method));
     // The platform's token has another name in its example than the path's.
-    regcred.admin.post("/v1/tokens", &json!({"name": "ci", "role": "operator"})).await.expect(201);
+    regcred
+        .admin
+        .post("/v1/tokens", &json!({"name": "ci", "role": "operator"}))
+        .await
+        .expect(201);
     for (path, method, operation) in operations {
         let verb = Method::from_bytes(method.to_uppercase().as_bytes()).expect("a method");
         let url = filled_in(&path, &operation);
@@ -122,12 +161,19 @@ async fn every_example_works() {
         let request = match example_of(&operation) {
             Some((media_type, body)) => {
                 assert!(body.is_object(), "{method} {path} has an example");
-                request.header("content-type", media_type).body(body.to_string())
+                request
+                    .header("content-type", media_type)
+                    .body(body.to_string())
             }
             None => request,
         };
         let reply = crate::support::client::send(request).await;
-        assert!(reply.status.is_success(), "{method} {url}: {} {}", reply.status, reply.body());
+        assert!(
+            reply.status.is_success(),
+            "{method} {url}: {} {}",
+            reply.status,
+            reply.body()
+        );
     }
 }
 
@@ -143,11 +189,18 @@ async fn the_document_is_served() {
 async fn the_reference_needs_nothing_from_elsewhere() {
     let regcred = Regcred::start().await;
     let page = regcred.nobody().get("/docs").await.expect(200);
-    assert!(page.header("content-security-policy").starts_with("default-src 'none'"));
+    assert!(
+        page.header("content-security-policy")
+            .starts_with("default-src 'none'")
+    );
     let html = page.body();
     let linked: Vec<&str> = html
         .split(['"', '\''])
-        .filter(|part| [".js", ".css", ".png"].iter().any(|end| part.ends_with(end)))
+        .filter(|part| {
+            [".js", ".css", ".png"]
+                .iter()
+                .any(|end| part.ends_with(end))
+        })
         .collect();
     assert!(linked.len() >= 5, "{html}");
     for file in linked {
@@ -155,8 +208,24 @@ async fn the_reference_needs_nothing_from_elsewhere() {
         let path = format!("/docs/{}", file.trim_start_matches("./"));
         regcred.nobody().get(&path).await.expect(200);
     }
-    let set_up = regcred.nobody().get("/docs/swagger-initializer.js").await.expect(200).body();
-    assert!(set_up.contains("/openapi.json") && set_up.contains("\"validatorUrl\": \"none\""), "{set_up}");
-    regcred.nobody().get("/docs/none.js").await.expect_problem(404, "not-found");
-    regcred.nobody().get("/docs/..%2f..%2fetc%2fpasswd").await.expect_problem(404, "not-found");
+    let set_up = regcred
+        .nobody()
+        .get("/docs/swagger-initializer.js")
+        .await
+        .expect(200)
+        .body();
+    assert!(
+        set_up.contains("/openapi.json") && set_up.contains("\"validatorUrl\": \"none\""),
+        "{set_up}"
+    );
+    regcred
+        .nobody()
+        .get("/docs/none.js")
+        .await
+        .expect_problem(404, "not-found");
+    regcred
+        .nobody()
+        .get("/docs/..%2f..%2fetc%2fpasswd")
+        .await
+        .expect_problem(404, "not-found");
 }

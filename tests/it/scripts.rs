@@ -63,7 +63,10 @@ impl Stub {
         let calls = self.path().join("calls");
         let _ = fs::remove_dir_all(&calls);
         fs::create_dir(&calls).expect("writable");
-        for entry in fs::read_dir(self.path()).expect("readable").filter_map(Result::ok) {
+        for entry in fs::read_dir(self.path())
+            .expect("readable")
+            .filter_map(Result::ok)
+        {
             let name = entry.file_name().into_string().expect("UTF-8");
             if name.starts_with("answer-") || name.starts_with("refuse-") {
                 fs::copy(entry.path(), calls.join(name)).expect("writable");
@@ -98,7 +101,10 @@ fn read_calls(directory: &Path) -> Vec<Call> {
             let arguments = fs::read_to_string(path.join("arguments")).expect("UTF-8");
             let mut arguments: Vec<String> = arguments.split('\0').map(str::to_owned).collect();
             arguments.pop();
-            Call { arguments, input: fs::read(path.join("input")).expect("readable") }
+            Call {
+                arguments,
+                input: fs::read(path.join("input")).expect("readable"),
+            }
         })
         .collect()
 }
@@ -113,19 +119,34 @@ async fn prepare(regcred: &Regcred, secret: &str, target: Value) -> Client {
     let owner = regcred.tenant("team-a").await;
     let mut body = pair();
     body["secret"] = json!(secret);
-    owner.put(&format!("{BASE}/credentials/connect"), &body).await.expect(201);
+    owner
+        .put(&format!("{BASE}/credentials/connect"), &body)
+        .await
+        .expect(201);
     let body = json!({"credentials": ["connect"], "layout": "split", "target": target});
-    owner.put(&format!("{BASE}/pull-secrets/p"), &body).await.expect(201);
+    owner
+        .put(&format!("{BASE}/pull-secrets/p"), &body)
+        .await
+        .expect(201);
     owner
 }
 
 async fn script(owner: &Client, format: &str) -> Vec<u8> {
-    let reply = owner.get(&format!("{BASE}/pull-secrets/p/manifest?format={format}")).await.expect(200);
+    let reply = owner
+        .get(&format!("{BASE}/pull-secrets/p/manifest?format={format}"))
+        .await
+        .expect(200);
     assert_eq!(reply.header("content-type"), "text/x-shellscript");
     reply.bytes
 }
 
-const APPLY: [&str; 5] = ["apply", "--server-side", "--force-conflicts", "--field-manager=regcred", "--filename=-"];
+const APPLY: [&str; 5] = [
+    "apply",
+    "--server-side",
+    "--force-conflicts",
+    "--field-manager=regcred",
+    "--filename=-",
+];
 
 #[tokio::test]
 async fn the_oc_script_makes_links_and_grants() {
@@ -136,9 +157,16 @@ async fn the_oc_script_makes_links_and_grants() {
     for shell in SHELLS {
         let stub = Stub::new();
         let calls = stub.run(shell, &script);
-        assert_eq!(stub.run(shell, &script), calls, "a second run does the same");
+        assert_eq!(
+            stub.run(shell, &script),
+            calls,
+            "a second run does the same"
+        );
         let place = "--namespace=project-a";
-        for (call, registry) in calls.iter().zip(["sso.redhat.com", "privateregistry.example.com"]) {
+        for (call, registry) in calls
+            .iter()
+            .zip(["sso.redhat.com", "privateregistry.example.com"])
+        {
             assert_eq!(words(call)[..5], APPLY);
             assert_eq!(words(call)[5..], [place]);
             let auths = kubectl::decoded(&kubectl::objects(&call.input)[0], ".dockerconfigjson");
@@ -146,22 +174,34 @@ async fn the_oc_script_makes_links_and_grants() {
         }
         let rest: Vec<Vec<&str>> = calls[2..].iter().map(words).collect();
         let link = |account, secret| vec!["secrets", "link", account, secret, "--for=pull", place];
-        let grant = |account| vec!["policy", "add-role-to-user", "system:image-puller", account, "--namespace=project-b"];
-        assert_eq!(rest, [
-            link("default", "redhat-connect-sso"),
-            link("default", "private-registry"),
-            link("builder", "redhat-connect-sso"),
-            link("builder", "private-registry"),
-            grant("system:serviceaccount:project-a:default"),
-            grant("system:serviceaccount:project-a:builder"),
-        ]);
+        let grant = |account| {
+            vec![
+                "policy",
+                "add-role-to-user",
+                "system:image-puller",
+                account,
+                "--namespace=project-b",
+            ]
+        };
+        assert_eq!(
+            rest,
+            [
+                link("default", "redhat-connect-sso"),
+                link("default", "private-registry"),
+                link("builder", "redhat-connect-sso"),
+                link("builder", "private-registry"),
+                grant("system:serviceaccount:project-a:default"),
+                grant("system:serviceaccount:project-a:builder"),
+            ]
+        );
     }
 }
 
 #[tokio::test]
 async fn every_service_account_is_linked_one_by_one_and_the_group_is_granted() {
     let regcred = Regcred::start().await;
-    let target = json!({"namespace": "project-a", "service_accounts": ["*"], "pull_from": ["project-b"]});
+    let target =
+        json!({"namespace": "project-a", "service_accounts": ["*"], "pull_from": ["project-b"]});
     let owner = prepare(&regcred, "s3cret", target).await;
     let script = script(&owner, "oc").await;
     let stub = Stub::new();
@@ -173,14 +213,26 @@ async fn every_service_account_is_linked_one_by_one_and_the_group_is_granted() {
         .filter(|words| words[..2] == ["secrets", "link"])
         .map(|words| (words[2], words[3]))
         .collect();
-    assert_eq!(links, [
-        ("builder", "redhat-connect-sso"), ("builder", "private-registry"),
-        ("default", "redhat-connect-sso"), ("default", "private-registry"),
-    ]);
+    assert_eq!(
+        links,
+        [
+            ("builder", "redhat-connect-sso"),
+            ("builder", "private-registry"),
+            ("default", "redhat-connect-sso"),
+            ("default", "private-registry"),
+        ]
+    );
     let last = calls.last().expect("calls");
-    assert_eq!(words(last), [
-        "policy", "add-role-to-group", "system:image-puller", "system:serviceaccounts:project-a", "--namespace=project-b",
-    ]);
+    assert_eq!(
+        words(last),
+        [
+            "policy",
+            "add-role-to-group",
+            "system:image-puller",
+            "system:serviceaccounts:project-a",
+            "--namespace=project-b",
+        ]
+    );
 }
 
 #[tokio::test]
@@ -191,22 +243,42 @@ async fn the_kubectl_script_adds_to_the_list_and_drops_nothing() {
     let script = script(&owner, "kubectl").await;
     for (shell, before, patches) in [
         ("sh", "", ["add /imagePullSecrets", "add /imagePullSecrets"]),
-        ("bash", "41\n", ["add /imagePullSecrets", "add /imagePullSecrets"]),
-        ("sh", "41\nothers\n", ["add /imagePullSecrets/-", "add /imagePullSecrets/-"]),
+        (
+            "bash",
+            "41\n",
+            ["add /imagePullSecrets", "add /imagePullSecrets"],
+        ),
+        (
+            "sh",
+            "41\nothers\n",
+            ["add /imagePullSecrets/-", "add /imagePullSecrets/-"],
+        ),
     ] {
         let stub = Stub::new();
         stub.answer("serviceaccount", before);
         let calls = stub.run(shell, &script);
-        let found: Vec<String> = calls.iter().filter_map(|call| patch_of(call, before)).collect();
+        let found: Vec<String> = calls
+            .iter()
+            .filter_map(|call| patch_of(call, before))
+            .collect();
         assert_eq!(found, patches, "{before:?}");
         let binding = &kubectl::objects(&calls.last().expect("calls").input)[0];
-        assert_eq!(binding["metadata"]["name"], "image-puller:project-a:default");
+        assert_eq!(
+            binding["metadata"]["name"],
+            "image-puller:project-a:default"
+        );
         assert_eq!(binding["metadata"]["namespace"], "project-b");
     }
     let stub = Stub::new();
-    stub.answer("serviceaccount", "41\nredhat-connect-sso\nprivate-registry\n");
+    stub.answer(
+        "serviceaccount",
+        "41\nredhat-connect-sso\nprivate-registry\n",
+    );
     let calls = stub.run("sh", &script);
-    assert!(calls.iter().all(|call| call.arguments[0] != "patch"), "what is linked is left alone");
+    assert!(
+        calls.iter().all(|call| call.arguments[0] != "patch"),
+        "what is linked is left alone"
+    );
 }
 
 /// The operation of a patch call, whose test names the version that was read.
@@ -214,12 +286,22 @@ fn patch_of(call: &Call, state: &str) -> Option<String> {
     if call.arguments[0] != "patch" {
         return None;
     }
-    assert_eq!(words(call)[1..4], ["serviceaccount", "default", "--type=json"]);
+    assert_eq!(
+        words(call)[1..4],
+        ["serviceaccount", "default", "--type=json"]
+    );
     let patch = call.arguments[4].strip_prefix("--patch=").expect("a patch");
     let patch: Value = serde_json::from_str(patch).expect("JSON");
     let version = state.lines().next().unwrap_or_default();
-    assert_eq!(patch[0], json!({"op": "test", "path": "/metadata/resourceVersion", "value": version}));
-    Some(format!("{} {}", patch[1]["op"].as_str()?, patch[1]["path"].as_str()?))
+    assert_eq!(
+        patch[0],
+        json!({"op": "test", "path": "/metadata/resourceVersion", "value": version})
+    );
+    Some(format!(
+        "{} {}",
+        patch[1]["op"].as_str()?,
+        patch[1]["path"].as_str()?
+    ))
 }
 
 #[tokio::test]
@@ -229,10 +311,17 @@ async fn an_immutable_secret_that_differs_is_replaced() {
     for format in ["oc", "kubectl"] {
         let script = script(&owner, format).await;
         let stub = Stub::new();
-        assert!(stub.run("sh", &script).iter().all(|call| call.arguments[0] == "apply"));
+        assert!(
+            stub.run("sh", &script)
+                .iter()
+                .all(|call| call.arguments[0] == "apply")
+        );
         fs::write(stub.path().join("refuse-apply"), "").expect("writable");
         let calls = stub.run("sh", &script);
-        let verbs: Vec<&str> = calls.iter().map(|call| call.arguments[0].as_str()).collect();
+        let verbs: Vec<&str> = calls
+            .iter()
+            .map(|call| call.arguments[0].as_str())
+            .collect();
         assert_eq!(verbs, ["apply", "replace", "apply", "replace"]);
         assert_eq!(calls[0].input, calls[1].input);
         assert_eq!(words(&calls[1]), ["replace", "--force", "--filename=-"]);
@@ -245,14 +334,29 @@ async fn odd_values_arrive_intact_and_never_as_arguments() {
     let owner = regcred.tenant("team-a").await;
     let long = "x".repeat(64 * 1024);
     let secrets = [
-        "it's \"quoted\"", "two\nlines\r\n", "nul\0inside", "$(touch /tmp/regcred-was-here)`id`", "---", "-n", "\\n\\0 %s %d",
-        "REGCRED", "\nREGCRED\n", "🎉 é \u{2028}", "!history", " spaces ", "\t", long.as_str(),
+        "it's \"quoted\"",
+        "two\nlines\r\n",
+        "nul\0inside",
+        "$(touch /tmp/regcred-was-here)`id`",
+        "---",
+        "-n",
+        "\\n\\0 %s %d",
+        "REGCRED",
+        "\nREGCRED\n",
+        "🎉 é \u{2028}",
+        "!history",
+        " spaces ",
+        "\t",
+        long.as_str(),
     ];
     for (at, secret) in secrets.iter().enumerate() {
         let name = format!("c{at}");
         let mut body = password("quay.io", "it's $USER \"x\"", secret);
         body["email"] = json!("$(id)@'example'.com");
-        owner.put(&format!("{BASE}/credentials/{name}"), &body).await.expect(201);
+        owner
+            .put(&format!("{BASE}/credentials/{name}"), &body)
+            .await
+            .expect(201);
         let annotation = json!({"credentials": [name], "target": {"annotations": {"note": format!("REGCRED\n{}", secrets[at % 13])}}});
         for format in ["oc", "kubectl"] {
             let path = format!("{BASE}/manifest?format={format}&secret_name=s");
@@ -262,11 +366,15 @@ async fn odd_values_arrive_intact_and_never_as_arguments() {
                 assert_eq!(calls.len(), 1, "{secret:?}");
                 assert_eq!(words(&calls[0]), APPLY);
                 let object: Value = serde_json::from_slice(&calls[0].input).expect("JSON");
-                let entry = kubectl::decoded(&object, ".dockerconfigjson")["auths"]["quay.io"].clone();
+                let entry =
+                    kubectl::decoded(&object, ".dockerconfigjson")["auths"]["quay.io"].clone();
                 assert_eq!(entry["password"], *secret);
                 assert_eq!(entry["username"], "it's $USER \"x\"");
                 assert_eq!(entry["email"], "$(id)@'example'.com");
-                assert_eq!(object["metadata"]["annotations"], annotation["target"]["annotations"]);
+                assert_eq!(
+                    object["metadata"]["annotations"],
+                    annotation["target"]["annotations"]
+                );
             }
         }
     }

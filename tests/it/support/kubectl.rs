@@ -14,13 +14,22 @@ pub fn run(arguments: &[&str], input: &[u8]) -> Vec<u8> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .expect("kubectl 1.25 or newer is on PATH; the tests ask it what it makes of the same values");
+        .expect(
+            "kubectl 1.25 or newer is on PATH; the tests ask it what it makes of the same values",
+        );
     let mut stdin = child.stdin.take().expect("piped");
     let input = input.to_vec();
     let writer = std::thread::spawn(move || stdin.write_all(&input));
     let output = child.wait_with_output().expect("kubectl ends");
-    writer.join().expect("no panic").expect("kubectl reads its input");
-    assert!(output.status.success(), "kubectl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    writer
+        .join()
+        .expect("no panic")
+        .expect("kubectl reads its input");
+    assert!(
+        output.status.success(),
+        "kubectl {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     output.stdout
 }
 
@@ -28,7 +37,16 @@ pub fn run(arguments: &[&str], input: &[u8]) -> Vec<u8> {
 #[track_caller]
 pub fn objects(manifest: &[u8]) -> Vec<Value> {
     // `label --local` is a dry run on the client that takes any object and asks no server.
-    let printed = run(&["label", "--local", "--filename=-", "--output=json", "read-by=kubectl"], manifest);
+    let printed = run(
+        &[
+            "label",
+            "--local",
+            "--filename=-",
+            "--output=json",
+            "read-by=kubectl",
+        ],
+        manifest,
+    );
     let mut objects: Vec<Value> = serde_json::Deserializer::from_slice(&printed)
         .into_iter()
         .collect::<Result<_, _>>()
@@ -39,7 +57,9 @@ pub fn objects(manifest: &[u8]) -> Vec<Value> {
         objects = list["items"].as_array().expect("items").clone();
     }
     for object in &mut objects {
-        let labels = object["metadata"]["labels"].as_object_mut().expect("labels");
+        let labels = object["metadata"]["labels"]
+            .as_object_mut()
+            .expect("labels");
         labels.remove("read-by");
     }
     objects
@@ -69,7 +89,11 @@ pub fn docker_registry(server: &str, username: &str, password: &str, email: Opti
 #[track_caller]
 pub fn decoded(secret: &Value, key: &str) -> Value {
     use base64::Engine;
-    let text = secret["data"][key].as_str().unwrap_or_else(|| panic!("{key} in {secret}"));
-    let bytes = base64::prelude::BASE64_STANDARD.decode(text).expect("base64");
+    let text = secret["data"][key]
+        .as_str()
+        .unwrap_or_else(|| panic!("{key} in {secret}"));
+    let bytes = base64::prelude::BASE64_STANDARD
+        .decode(text)
+        .expect("base64");
     serde_json::from_slice(&bytes).expect("JSON")
 }

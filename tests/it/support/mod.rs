@@ -24,6 +24,7 @@ pub mod client;
 pub mod files;
 pub mod kubectl;
 pub mod postgres;
+pub mod process;
 
 pub use client::{Client, Reply};
 

@@ -1,51 +1,71 @@
-//! temporary
-use std::process::Command;
+//! One PostgreSQL for all tests of a run. It ends with the process, however that ends.
 
-pub struct Shared;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use regcred::dev::Server;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+/// The server that the tests share.
+pub struct Shared(Server);
+
+/// Starts it when it is first needed.
 pub fn shared() -> &'static Shared {
-    &Shared
+    static SERVER: OnceLock<Shared> = OnceLock::new();
+    SERVER.get_or_init(|| Shared(Server::ephemeral().unwrap_or_else(|error| panic!("{error}"))))
 }
+
 impl Shared {
+    /// URL of a database.
     pub fn url(&self, database: &str) -> String {
-        format!("postgres://postgres@127.0.0.1:5555/{database}")
+        self.0.url(database)
     }
-    async fn run(&self, sql: &str) {
-        use sqlx::Connection;
-        let mut c = sqlx::PgConnection::connect(&self.url("postgres"))
+
+    async fn run(&self, sql: String) {
+        let mut conn = PgConnection::connect(&self.url("postgres"))
             .await
-            .expect("connect");
-        sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()))
-            .execute(&mut c)
+            .expect("the server runs");
+        sqlx::raw_sql(AssertSqlSafe(sql))
+            .execute(&mut conn)
             .await
-            .expect("sql");
+            .expect("valid SQL");
+        conn.close().await.expect("a clean end");
     }
+
+    /// Makes a database, as a copy of another if one is named.
     pub async fn create_database(&self, name: &str, template: Option<&str>) {
-        if name == "migrated" {
-            self.run("DROP DATABASE IF EXISTS migrated").await;
-        }
-        let t = template.unwrap_or("template0");
-        self.run(&format!(
-            "CREATE DATABASE {name} TEMPLATE {t} STRATEGY file_copy"
-        ))
-        .await;
-    }
-    pub async fn block(&self, name: &str) {
-        self.run(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"))
+        let template = template.unwrap_or("template0");
+        self.run(format!("CREATE DATABASE {name} TEMPLATE {template}"))
             .await;
-        self.run(&format!(
+    }
+
+    /// Ends all connections to a database and refuses new ones.
+    pub async fn block(&self, name: &str) {
+        self.run(format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"))
+            .await;
+        self.run(format!(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
         ))
         .await;
     }
+
+    /// Takes connections again.
     pub async fn unblock(&self, name: &str) {
-        self.run(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true"))
+        self.run(format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true"))
             .await;
     }
 }
+
+/// The database as `pg_dump` writes it.
 pub fn dump(url: &str) -> String {
-    let out = Command::new("/usr/lib/postgresql/15/bin/pg_dump")
+    let output = Command::new(shared().0.program("pg_dump"))
         .arg(url)
         .output()
-        .expect("pg_dump");
-    String::from_utf8_lossy(&out.stdout).into_owned()
+        .expect("pg_dump is there");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).expect("UTF-8")
 }
