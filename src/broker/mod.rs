@@ -15,6 +15,7 @@ use crate::model::name::Name;
 
 pub mod access;
 pub mod audit;
+pub mod credential_change;
 pub mod credential_state;
 pub mod credentials;
 pub mod error;

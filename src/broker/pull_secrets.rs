@@ -7,11 +7,10 @@ use super::audit::Deed;
 use super::precondition::Precondition;
 use super::view::{PullSecretView, Written};
 use super::{Broker, Error, Result, Scope};
-use crate::model::mistake::Fault;
 use crate::model::name::Name;
 use crate::model::pull_secret::PullSecretSpec;
 use crate::store::pull_secrets::PullSecretRow;
-use crate::store::{Slice, credentials, pull_secrets};
+use crate::store::{Slice, pull_secrets};
 
 impl Broker {
     /// Pull secrets in order of name; only those that the caller's token is limited to.
@@ -63,7 +62,8 @@ impl Broker {
         let before = pull_secrets::by_name(&mut tx, scope.tenant()?.id, name.as_str()).await?;
         precondition.check(before.as_ref().map(|row| row.version))?;
         let created = before.is_none();
-        let listed = find_listed(&mut tx, scope.tenant()?.id, spec).await?;
+        let listed = self.listed(&mut tx, scope, &spec.credentials).await?;
+        let listed: Vec<Uuid> = listed.iter().map(|row| row.id).collect();
         let row = match before {
             Some(row) if spec_of(&row)? == *spec => {
                 return PullSecretView::from_row(row).map(Written::Replaced);
@@ -153,33 +153,4 @@ pub(super) fn spec_of(row: &PullSecretRow) -> Result<PullSecretSpec> {
         .map(|name| super::view::stored_name(name))
         .collect::<Result<_>>()?;
     Ok(spec)
-}
-
-/// The ids of the listed credentials, in list order; every unknown name is a mistake.
-async fn find_listed(
-    conn: &mut PgConnection,
-    tenant: Uuid,
-    spec: &PullSecretSpec,
-) -> Result<Vec<Uuid>> {
-    let names: Vec<String> = spec.credentials.iter().map(Name::to_string).collect();
-    let rows = credentials::by_names(conn, tenant, &names).await?;
-    let mut ids = Vec::with_capacity(names.len());
-    let mut mistakes = Vec::new();
-    for (index, name) in names.iter().enumerate() {
-        match rows.iter().find(|row| row.name == *name) {
-            Some(row) => ids.push(row.id),
-            None => {
-                let fault = Fault::new(
-                    "unknown-credential",
-                    format!("there is no credential {name}"),
-                );
-                mistakes.push(fault.at(format!("/credentials/{index}")));
-            }
-        }
-    }
-    if mistakes.is_empty() {
-        Ok(ids)
-    } else {
-        Err(Error::Invalid(mistakes))
-    }
 }

@@ -39,7 +39,8 @@ impl Broker {
         self.open_rows(conn, scope, rows).await
     }
 
-    async fn listed(
+    /// The rows of the listed credentials, in list order; every unknown name is a mistake.
+    pub(super) async fn listed(
         &self,
         conn: &mut PgConnection,
         scope: &Scope,

@@ -26,7 +26,7 @@ pub mod kubectl;
 pub mod postgres;
 pub mod process;
 
-pub use client::{Client, Reply};
+pub use client::Client;
 
 /// A running regcred.
 pub struct Regcred {
