@@ -225,6 +225,10 @@ impl Broker {
             return Ok(answer);
         }
         check_grant(scope, write)?;
+        if matches!(write.ends, Ends::At(end) if end <= self.now()) {
+            let fault = Fault::new("out-of-range", "a token ends in the future");
+            return Err(Error::invalid(fault.at("/expires_at")));
+        }
         let tenant = scope.tenant.as_ref().map(|tenant| tenant.id);
         let created_by = serde_json::to_string(&scope.caller.actor())?;
         let (token, row) = insert_token(&mut tx, tenant, write, created_by, self.now()).await?;

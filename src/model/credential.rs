@@ -196,7 +196,7 @@ impl AuthServerHalf<'_> {
         let change = match form.secret("secret", check_secret) {
             SecretField::Given(secret) => SecretChange::Set(secret),
             SecretField::Kept => SecretChange::Keep,
-            SecretField::Null => SecretChange::Drop,
+            SecretField::Null | SecretField::Invalid => SecretChange::Drop,
             SecretField::Absent => match self.unnamed {
                 Unnamed::Keeps => SecretChange::Keep,
                 Unnamed::Drops => SecretChange::Drop,
@@ -273,7 +273,7 @@ fn read_email(form: &mut Form) -> Option<String> {
 fn read_secret(form: &mut Form, unnamed: Unnamed) -> SecretChange {
     match form.secret("secret", check_secret) {
         SecretField::Given(secret) => SecretChange::Set(secret),
-        SecretField::Kept => SecretChange::Keep,
+        SecretField::Kept | SecretField::Invalid => SecretChange::Keep,
         SecretField::Absent if unnamed == Unnamed::Keeps => SecretChange::Keep,
         SecretField::Absent | SecretField::Null => {
             form.report(

@@ -10,6 +10,7 @@ use super::secret::SecretText;
 #[derive(Debug)]
 pub struct Form {
     pointer: String,
+    is_object: bool,
     members: Vec<(String, Json)>,
     mistakes: Vec<Mistake>,
 }
@@ -25,6 +26,8 @@ pub enum SecretField {
     Kept,
     /// Given anew.
     Given(SecretText),
+    /// Given as something that is no secret; the mistake is reported.
+    Invalid,
 }
 
 impl Form {
@@ -32,6 +35,7 @@ impl Form {
     pub fn new(document: Json, pointer: impl Into<String>) -> Self {
         let mut form = Self {
             pointer: pointer.into(),
+            is_object: matches!(document, Json::Object(_)),
             members: Vec::new(),
             mistakes: Vec::new(),
         };
@@ -71,12 +75,7 @@ impl Form {
     ) -> Option<T> {
         if !self.has(name) {
             self.take(name);
-            // A body that is no object has one mistake, not one for each field it lacks.
-            if self
-                .mistakes
-                .iter()
-                .all(|known| known.pointer != self.pointer)
-            {
+            if self.is_object {
                 self.report(name, Fault::new("required", "this field is required"));
             }
             return None;
@@ -176,6 +175,8 @@ impl Form {
         check: impl FnOnce(&SecretText) -> Result<(), Fault>,
     ) -> SecretField {
         match self.take(name) {
+            // What is no object has one mistake, not one for each field it lacks.
+            None if !self.is_object => SecretField::Invalid,
             None => SecretField::Absent,
             Some(Json::Null) => SecretField::Null,
             Some(Json::Kept) => SecretField::Kept,
@@ -188,7 +189,7 @@ impl Form {
             }
             Some(other) => {
                 self.report(name, wrong_type("a string", &other));
-                SecretField::Absent
+                SecretField::Invalid
             }
         }
     }

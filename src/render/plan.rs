@@ -271,7 +271,7 @@ fn warnings(request: &Request, endpoints: &[Endpoint]) -> Vec<Warning> {
             warnings.push(Warning::for_everybody("rejected", detail));
         }
     }
-    warnings.extend(warning::of_type(request.target.secret_type));
+    warnings.extend(warning::of_target(&request.target));
     warnings.extend(warning::of_endpoints(endpoints));
     warnings
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use super::Format;
 use super::bundle::Endpoint;
 use crate::model::credential::Kind;
-use crate::model::pull_secret::SecretType;
+use crate::model::pull_secret::{ServiceAccounts, Target};
 
 /// A word for programs and a sentence for people, in ASCII, without secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,12 +61,26 @@ impl fmt::Display for Warning {
     }
 }
 
-/// What there is to say about a Secret type.
-pub(super) fn of_type(secret_type: SecretType) -> Option<Warning> {
-    (!secret_type.read_by_kubelet()).then(|| {
-        let detail = format!("kubelet ignores Secrets of type {}", secret_type.as_str());
-        Warning::new("kubelet-ignores-type", Audience::Kubelet, detail)
-    })
+/// What there is to say about where the Secrets go.
+pub(super) fn of_target(target: &Target) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    if !target.secret_type.read_by_kubelet() {
+        let detail = format!(
+            "kubelet ignores Secrets of type {}",
+            target.secret_type.as_str()
+        );
+        warnings.push(Warning::new(
+            "kubelet-ignores-type",
+            Audience::Kubelet,
+            detail,
+        ));
+    }
+    if !target.pull_from.is_empty() && target.service_accounts == ServiceAccounts::None {
+        let detail =
+            "pull_from names namespaces, but service_accounts names nobody who pulls".into();
+        warnings.push(Warning::new("nobody-pulls", Audience::Kubelet, detail));
+    }
+    warnings
 }
 
 /// What there is to say about endpoints and the clients that read them.

@@ -195,6 +195,35 @@ async fn all_mistakes_are_reported_at_once() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_no_object_has_one_mistake() {
+    let regcred = Regcred::start().await;
+    let owner = regcred.tenant("team-a").await;
+    for body in ["[]", "null", "7", "\"text\""] {
+        let reply = owner
+            .raw(Method::PUT, CREDENTIAL, "application/json", body)
+            .await;
+        reply.expect_mistakes(&[""]);
+    }
+    owner.put(CREDENTIAL, &pair()).await.expect(201);
+    for (patch, pointer) in [
+        ("[]", ""),
+        ("null", ""),
+        (r#"{"secret": {"a": 1}}"#, "/secret"),
+        (r#"{"secret": 7}"#, "/secret"),
+    ] {
+        let reply = owner
+            .raw(
+                Method::PATCH,
+                CREDENTIAL,
+                "application/merge-patch+json",
+                patch,
+            )
+            .await;
+        reply.expect_mistakes(&[pointer]);
+    }
+}
+
+#[tokio::test]
 async fn a_field_given_twice_is_a_mistake() {
     let regcred = Regcred::start().await;
     let owner = regcred.tenant("team-a").await;

@@ -572,6 +572,19 @@ async fn each_rendering_is_in_the_audit_trail() {
 }
 
 #[tokio::test]
+async fn namespaces_that_nobody_pulls_from_are_warned_of() {
+    let regcred = Regcred::start().await;
+    let owner = prepare(&regcred).await;
+    owner
+        .patch(PULL, &json!({"target": {"service_accounts": []}}))
+        .await
+        .expect(200);
+    let reply = owner.get(MANIFEST).await.expect(200);
+    assert!(reply.header("x-regcred-warnings").contains("nobody-pulls"));
+    assert_eq!(kubectl::objects(&reply.bytes).len(), 1);
+}
+
+#[tokio::test]
 async fn a_service_account_that_is_none_is_refused() {
     let regcred = Regcred::start().await;
     let owner = prepare(&regcred).await;

@@ -160,6 +160,8 @@ async fn bad_tokens_are_refused_with_every_mistake() {
         .expect_mistakes(&["/networks", "/pull_secrets"]);
     let both = json!({"name": "x", "role": "viewer", "expires_in": 5, "expires_at": "2030-01-01T00:00:00Z"});
     post(both).await.expect_mistakes(&["/expires_at"]);
+    let past = json!({"name": "x", "role": "viewer", "expires_at": "2000-01-01T00:00:00Z"});
+    post(past).await.expect_mistakes(&["/expires_at"]);
 }
 
 #[tokio::test]
