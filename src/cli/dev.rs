@@ -17,7 +17,7 @@ use crate::auth::role::Role;
 use crate::auth::token::Token;
 use crate::broker::tokens::{Ends, TokenWrite, bootstrap_token};
 use crate::config::{Config, ConfigError, Texts};
-use crate::dev::{DataDir, Durability, Server};
+use crate::dev::{DataDir, Server, Settings, State, Supervisor};
 use crate::http::App;
 use crate::keys::provider::Provider;
 use crate::keys::provider::local::LocalKeys;
@@ -69,10 +69,11 @@ async fn open_database(config: &Config, directory: DataDir) -> anyhow::Result<Da
             server: None,
         });
     }
-    let server = tokio::task::spawn_blocking(move || Server::start(directory, Durability::Durable))
-        .await??;
+    let server =
+        tokio::task::spawn_blocking(move || Server::start(&directory, Settings::durable()))
+            .await??;
     Ok(Database {
-        url: server.url("postgres"),
+        url: server.database_url("postgres"),
         server: Some(server),
     })
 }
@@ -98,7 +99,9 @@ async fn serve(
         Err(error) => Err(error),
     };
     pool.close().await;
-    tokio::task::spawn_blocking(move || server.map(Server::stop)).await?;
+    tokio::task::spawn_blocking(move || server.map(Server::stop))
+        .await?
+        .transpose()?;
     served
 }
 
@@ -186,33 +189,36 @@ async fn look_after(
     stop_now: Arc<Notify>,
     over: Arc<Notify>,
 ) -> anyhow::Result<()> {
-    let Some(mut server) = server else {
+    let Some(server) = server else {
         over.notified().await;
         return Ok(());
     };
+    let mut supervisor = Supervisor::new(server);
     let mut tick = tokio::time::interval(LOOK_EVERY);
     let result = loop {
         tokio::select! {
             _ = tick.tick() => {}
             () = over.notified() => break Ok(()),
         }
-        if !server.has_died() {
-            continue;
-        }
-        tracing::warn!("PostgreSQL has died and is started again");
-        let (back, revived) = tokio::task::spawn_blocking(move || {
-            let revived = server.revive();
-            (server, revived)
+        let (back, state) = tokio::task::spawn_blocking(move || {
+            let state = supervisor.check();
+            (supervisor, state)
         })
         .await?;
-        server = back;
-        if let Err(error) = revived {
-            stop_now.notify_one();
-            over.notified().await;
-            break Err(error.into());
+        supervisor = back;
+        match state {
+            Ok(State::Running) => {}
+            Ok(State::Restarted { after }) => {
+                tracing::warn!(after, "PostgreSQL had died and runs again")
+            }
+            Err(error) => {
+                stop_now.notify_one();
+                over.notified().await;
+                break Err(error.into());
+            }
         }
     };
-    tokio::task::spawn_blocking(move || server.stop()).await?;
+    tokio::task::spawn_blocking(move || supervisor.stop()).await??;
     result
 }
 

@@ -40,8 +40,6 @@ struct Cli {
 enum Command {
     /// Run everything here, with a private PostgreSQL below the data directory.
     Dev(dev::DevArgs),
-    /// Run everything here, with a private PostgreSQL below the data directory.
-
     /// Serve the API in production.
     Serve(serve::ServeArgs),
     /// Apply the database migrations.

@@ -4,7 +4,7 @@ use super::Error;
 use rustix::process::{getegid, geteuid};
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::{MetadataExt, chown, lchown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -122,6 +122,23 @@ impl Account {
             Change::Drop => chown(path, Some(self.uid), Some(self.gid))
                 .map_err(Error::io("change the owner of", path)),
         }
+    }
+
+    /// Makes a directory and all below it this user's own.
+    pub(super) fn take_all(&self, path: &Path) -> Result<(), Error> {
+        lchown(path, Some(self.uid), Some(self.gid))
+            .map_err(Error::io("change the owner of", path))?;
+        if !path
+            .symlink_metadata()
+            .map_err(Error::io("read", path))?
+            .is_dir()
+        {
+            return Ok(());
+        }
+        for entry in fs::read_dir(path).map_err(Error::io("read", path))? {
+            self.take_all(&entry.map_err(Error::io("read", path))?.path())?;
+        }
+        Ok(())
     }
 }
 

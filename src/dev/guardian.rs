@@ -1,56 +1,61 @@
-//! A process that outlives this one by a moment, and stops the server when this one is gone.
+//! A small process that outlives this one, to stop the server and to remove what shall not stay.
 
-use std::io;
+use super::Error;
+use std::io::Write;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// Waits for the end of its input, which comes when the other end of the pipe is closed, by whatever
-/// death. Stops the server only if the pid file still names it: the number may belong to another
-/// process by then. `$1` is the pid, `$2` the pid file, the rest are directories to remove.
-const SCRIPT: &str = r#"
-trap '' HUP INT TERM
-read -r _ || :
-pid=$1 file=$2
-shift 2
-runs() { [ "$(head -n 1 "$file" 2>/dev/null)" = "$pid" ] && kill -0 "$pid" 2>/dev/null; }
-for signal in INT QUIT KILL; do
-    runs || break
-    kill -s "$signal" "$pid" 2>/dev/null
-    glances=0
-    while runs && [ "$glances" -lt 200 ]; do
-        sleep 0.1
-        glances=$((glances + 1))
-    done
-done
-[ "$#" -eq 0 ] || rm -rf -- "$@"
-"#;
+const SCRIPT: &str = include_str!("guardian.sh");
 
 /// The guardian of one server.
+///
+/// It acts at the end of a pipe that the kernel closes when this process ends in any way; it is in a process group of its
+/// own, so that Ctrl-C in the terminal does not reach it. Dropping this value closes the pipe as well, and waits until
+/// the guardian has done its work.
 #[derive(Debug)]
-pub(super) struct Guardian(Child);
+pub(super) struct Guardian {
+    process: Child,
+}
 
 impl Guardian {
-    /// Starts a guardian for the server with this process id.
-    pub fn start(pid: u32, cluster: &Path, to_remove: &[&Path]) -> io::Result<Self> {
-        let mut command = Command::new("/bin/sh");
-        command
+    /// Starts the guardian of a server that is to come; it removes the directories when it ends.
+    pub(super) fn start(remove: &[PathBuf]) -> Result<Self, Error> {
+        let shell = Path::new("/bin/sh");
+        let process = Command::new(shell)
             .args(["-c", SCRIPT, "regcred-guardian"])
-            .arg(pid.to_string())
-            .arg(cluster.join("postmaster.pid"));
-        command.args(to_remove).current_dir("/");
-        // Ctrl-C in a terminal goes to a whole process group; the order of stopping is not the terminal's.
-        command
+            .args(remove)
+            .current_dir("/")
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        command.spawn().map(Self)
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(Error::io("run", shell))?;
+        Ok(Self { process })
     }
 
-    /// Lets the guardian do its work and waits for its end.
-    pub fn dismiss(mut self) {
-        drop(self.0.stdin.take());
-        let _ = self.0.wait();
+    /// This is the server from now on.
+    pub(super) fn watch(&mut self, pid: u32) {
+        self.order(&format!("watch {pid}\n"));
+    }
+
+    /// The server has ended; its number may soon be another's.
+    pub(super) fn forget(&mut self) {
+        self.order("forget\n");
+    }
+
+    /// A guardian that somebody killed is done without: the next start finds a server that was left running.
+    fn order(&mut self, line: &str) {
+        if let Some(pipe) = &mut self.process.stdin {
+            let _heard = pipe.write_all(line.as_bytes());
+        }
+    }
+}
+
+impl Drop for Guardian {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        let _ended = self.process.wait();
     }
 }

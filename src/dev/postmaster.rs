@@ -1,139 +1,264 @@
-//! The server's process as seen from outside: its pid file, and what an earlier run left behind.
+//! The server process: is it there, is it ready, and how it is made to go.
 
+use super::address::PORT;
+use super::{Account, Error};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::thread::sleep;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+/// How a server is asked to stop, ever less politely, and how long it may take: fast, immediate, by force.
+const WAYS_TO_STOP: [(Signal, Duration); 3] = [
+    (Signal::INT, Duration::from_secs(20)),
+    (Signal::QUIT, Duration::from_secs(5)),
+    (Signal::KILL, Duration::from_secs(5)),
+];
 
-use super::Error;
-use super::socket::LOCK_NAME;
+/// A process id that no system gives out.
+const NOBODY: &str = "2147483647";
 
-/// How often processes and files are looked at while waiting for them.
-pub(super) const GLANCE: Duration = Duration::from_millis(20);
-/// How long an orderly stop may take: sessions are ended and a checkpoint is written.
-const FAST_STOP: Duration = Duration::from_secs(20);
-/// How long a stop without a checkpoint may take.
-const IMMEDIATE_STOP: Duration = Duration::from_secs(10);
-/// Line of the pid file that holds the state, counted from 0 (`miscadmin.h`, `LOCK_FILE_LINE_PM_STATUS`).
-const STATE_LINE: usize = 7;
+/// What the process is that a cluster's `postmaster.pid` names.
+#[derive(Debug, PartialEq, Eq)]
+enum Holder {
+    /// There is none.
+    Gone,
+    /// The cluster's server.
+    Server,
+    /// Something else, which has the number by chance.
+    Stranger,
+    /// A PostgreSQL; whether the cluster's, the system does not tell.
+    Unclear,
+}
+
+/// Whether the server with this process id accepts connections.
+pub(super) fn is_ready(cluster: &Path, pid: u32) -> bool {
+    let bytes = fs::read(pid_file(cluster)).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let mut lines = text.lines();
+    lines
+        .next()
+        .is_some_and(|line| line.trim() == pid.to_string())
+        && lines.nth(6).is_some_and(|line| line.trim() == "ready")
+}
+
+/// Makes a start possible: stops a server left from a run that was killed, and disarms lock files left by a server that
+/// was. Whoever calls this holds the data directory's lock, so nobody else is starting one.
+pub(super) fn clear_way(cluster: &Path, account: &Account) -> Result<(), Error> {
+    let file = pid_file(cluster);
+    let content = match fs::read(&file) {
+        Ok(content) => content,
+        Err(error) if error.kind() == ErrorKind::NotFound => return remove_socket(cluster),
+        Err(error) => return Err(Error::io("read", &file)(error)),
+    };
+    let Some(pid) = first_number(&content) else {
+        // Cut short by a crash of the machine.
+        fs::remove_file(&file).map_err(Error::io("remove", &file))?;
+        return remove_socket(cluster);
+    };
+    match holder(pid, cluster, account) {
+        Holder::Gone => remove_socket(cluster),
+        Holder::Server => {
+            stop_leftover(pid, cluster, account).and_then(|()| remove_socket(cluster))
+        }
+        Holder::Stranger => disown(&file, &content).and_then(|()| remove_socket(cluster)),
+        Holder::Unclear => Ok(()),
+    }
+}
+
+/// Asks the process to stop until it is gone; `false` if it stays.
+pub(super) fn shut_down(pid: u32, mut gone: impl FnMut() -> bool) -> bool {
+    let Some(process) = number(pid) else {
+        return true;
+    };
+    for (signal, patience) in WAYS_TO_STOP {
+        // A failure means that it is gone, which is asked next.
+        let _sent = kill_process(process, signal);
+        if wait_until(patience, &mut gone) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Waits until the condition holds; `false` if it does not in time.
+pub(super) fn wait_until(patience: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + patience;
+    loop {
+        if condition() {
+            return true;
+        }
+        if Instant::now() >= deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
 
 fn pid_file(cluster: &Path) -> PathBuf {
     cluster.join("postmaster.pid")
 }
 
-/// Whether the server with this process id takes connections.
-pub(super) fn is_ready(cluster: &Path, pid: u32) -> bool {
-    let text = fs::read_to_string(pid_file(cluster)).unwrap_or_default();
-    let mut lines = text.lines();
-    lines.next().and_then(|line| line.trim().parse().ok()) == Some(pid)
-        && lines
-            .nth(STATE_LINE - 1)
-            .is_some_and(|state| state.trim() == "ready")
+/// The number in the first line; the lines after it may be of other bytes than text.
+fn first_number(content: &[u8]) -> Option<u32> {
+    std::str::from_utf8(content.split(|byte| *byte == b'\n').next()?)
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
 }
 
-/// Stops a server that an earlier run left, and makes sure that what it left on disk keeps nobody from
-/// starting.
-pub(super) fn clear_leftovers(cluster: &Path) -> Result<(), Error> {
-    for name in ["postmaster.pid", LOCK_NAME] {
-        let file = cluster.join(name);
-        let Some((pid, text)) = read_pid(&file) else {
-            continue;
-        };
-        if is_server_of(pid, cluster) {
-            stop(pid).map_err(|()| Error::Leftover {
-                pid: pid.as_raw_nonzero().get().cast_unsigned(),
-            })?;
-        } else if test_kill_process(pid).is_ok() {
-            disown(&file, &text)?;
+fn number(pid: u32) -> Option<Pid> {
+    Pid::from_raw(pid.cast_signed())
+}
+
+fn stop_leftover(pid: u32, cluster: &Path, account: &Account) -> Result<(), Error> {
+    let gone = || holder(pid, cluster, account) != Holder::Server;
+    if shut_down(pid, gone) {
+        Ok(())
+    } else {
+        Err(Error::Leftover { pid })
+    }
+}
+
+/// Takes the process id out of the file, not the file away: with the rest of it the server makes sure that no child of
+/// its predecessor still works on the data.
+fn disown(file: &Path, content: &[u8]) -> Result<(), Error> {
+    let rest = content.iter().skip_while(|byte| **byte != b'\n').copied();
+    fs::write(file, NOBODY.bytes().chain(rest).collect::<Vec<u8>>())
+        .map_err(Error::io("write", file))
+}
+
+fn remove_socket(cluster: &Path) -> Result<(), Error> {
+    for file in
+        [format!(".s.PGSQL.{PORT}.lock"), format!(".s.PGSQL.{PORT}")].map(|name| cluster.join(name))
+    {
+        match fs::remove_file(&file) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(Error::io("remove", &file)(error));
+            }
+            _ => {}
         }
     }
     Ok(())
 }
 
-/// The process id in the file now belongs to something else, and PostgreSQL would take that for a
-/// server. It takes its own parent's id for a stale one, and then still looks whether old sessions hold
-/// the shared memory, which deleting the file would keep it from doing.
-fn disown(file: &Path, text: &str) -> Result<(), Error> {
-    let rest = text.split_once('\n').map_or("", |(_, rest)| rest);
-    fs::write(file, format!("{}\n{rest}", std::process::id())).map_err(Error::io("write", file))
+fn holder(pid: u32, cluster: &Path, account: &Account) -> Holder {
+    if number(pid).is_none_or(|process| test_kill_process(process) == Err(rustix::io::Errno::SRCH))
+    {
+        return Holder::Gone;
+    }
+    if Path::new("/proc/self/cwd").exists() {
+        holder_by_proc(pid, cluster, account)
+    } else {
+        holder_by_ps(pid, cluster)
+    }
 }
 
-fn read_pid(file: &Path) -> Option<(Pid, String)> {
-    let text = fs::read_to_string(file).ok()?;
-    let pid = text
-        .lines()
-        .next()?
-        .trim()
-        .parse::<i32>()
-        .ok()
-        .and_then(Pid::from_raw)?;
-    Some((pid, text))
+/// A server works in its cluster's directory, under a name of its own.
+fn holder_by_proc(pid: u32, cluster: &Path, account: &Account) -> Holder {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
+        return Holder::Gone;
+    };
+    // Everything after the name, which is in parentheses; the first field is the state.
+    let (before, after) = stat.rsplit_once(')').unwrap_or(("", ""));
+    if after.trim_start().starts_with(['Z', 'X']) {
+        return Holder::Gone;
+    }
+    if !before.ends_with("(postgres") {
+        return Holder::Stranger;
+    }
+    match working_directory(pid, account) {
+        Some(found) if found == cluster => Holder::Server,
+        Some(_) => Holder::Stranger,
+        None => Holder::Unclear,
+    }
 }
 
-/// Whether the process is a server that works in the cluster's directory.
-#[cfg(target_os = "linux")]
-fn is_server_of(pid: Pid, cluster: &Path) -> bool {
-    let process = PathBuf::from(format!("/proc/{}", pid.as_raw_nonzero()));
-    let works_here = fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd == cluster);
-    let name = fs::read_to_string(process.join("comm")).unwrap_or_default();
-    works_here && matches!(name.trim(), "postgres" | "postmaster")
-}
-
-/// Whether the process is a server; its directory cannot be told without `/proc`.
-#[cfg(not(target_os = "linux"))]
-fn is_server_of(pid: Pid, _cluster: &Path) -> bool {
-    let pid = pid.as_raw_nonzero().to_string();
-    let output = std::process::Command::new("ps")
-        .args(["-o", "comm=", "-p", &pid])
-        .output();
-    output.is_ok_and(|output| {
-        String::from_utf8_lossy(&output.stdout)
-            .trim()
-            .ends_with("postgres")
+/// In a container root may be denied what the process's own user may see.
+fn working_directory(pid: u32, account: &Account) -> Option<PathBuf> {
+    let link = format!("/proc/{pid}/cwd");
+    fs::read_link(&link).ok().or_else(|| {
+        let output = account.command("readlink").arg(&link).output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        output
+            .status
+            .success()
+            .then(|| PathBuf::from(text.trim_end_matches('\n')))
     })
 }
 
-/// Stops a server that is not our child: orderly, and if that takes too long, at once.
-fn stop(pid: Pid) -> Result<(), ()> {
-    for (signal, patience) in [(Signal::INT, FAST_STOP), (Signal::QUIT, IMMEDIATE_STOP)] {
-        let _ = kill_process(pid, signal);
-        if wait_until(patience, || test_kill_process(pid).is_err()) {
-            return Ok(());
-        }
-    }
-    Err(())
-}
-
-/// Stops a child in the same way; `ended` tells whether it has, and reaps it.
-pub(super) fn stop_child(pid: u32, mut ended: impl FnMut() -> bool) {
-    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
-        return;
+fn holder_by_ps(pid: u32, cluster: &Path) -> Holder {
+    let Ok(output) = Command::new("ps")
+        .args(["-ww", "-o", "command=", "-p", &pid.to_string()])
+        .output()
+    else {
+        return Holder::Unclear;
     };
-    for (signal, patience) in [
-        (Signal::INT, FAST_STOP),
-        (Signal::QUIT, IMMEDIATE_STOP),
-        (Signal::KILL, IMMEDIATE_STOP),
-    ] {
-        if ended() {
-            return;
-        }
-        let _ = kill_process(pid, signal);
-        if wait_until(patience, &mut ended) {
-            return;
-        }
+    let line = String::from_utf8_lossy(&output.stdout);
+    if line.trim().is_empty() {
+        Holder::Gone
+    } else if line.contains("postgres") && line.contains(&format!("-D {} ", cluster.display())) {
+        Holder::Server
+    } else if line.contains("postgres") {
+        Holder::Unclear
+    } else {
+        Holder::Stranger
     }
 }
 
-/// Waits for something; false if it took too long.
-pub(super) fn wait_until(patience: Duration, mut done: impl FnMut() -> bool) -> bool {
-    let until = Instant::now() + patience;
-    while !done() {
-        if Instant::now() >= until {
-            return false;
-        }
-        sleep(GLANCE);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn anybody() -> Account {
+        Account::for_cluster(Path::new("/nonexistent")).expect("account")
     }
-    true
+
+    #[test]
+    fn a_number_that_no_process_has_is_gone() {
+        assert_eq!(
+            holder(NOBODY.parse().expect("number"), Path::new("/"), &anybody()),
+            Holder::Gone
+        );
+    }
+
+    #[test]
+    fn a_process_of_another_name_is_a_stranger() {
+        let here = std::env::current_dir().expect("directory");
+
+        assert_eq!(
+            holder(std::process::id(), &here, &anybody()),
+            Holder::Stranger
+        );
+    }
+
+    #[test]
+    fn a_process_that_ended_is_gone_even_before_its_parent_looks() {
+        let mut child = Command::new("true").spawn().expect("spawn");
+
+        let gone = || holder(child.id(), Path::new("/"), &anybody()) == Holder::Gone;
+
+        assert!(wait_until(Duration::from_secs(5), gone));
+        child.wait().expect("wait");
+    }
+
+    #[test]
+    fn ps_tells_the_server_of_this_cluster_from_others() {
+        let mut child = Command::new("sh")
+            .args(["-c", "sleep 5; :", "postgres", "-D", "/a", "x"])
+            .spawn()
+            .expect("spawn");
+
+        let here = holder_by_ps(child.id(), Path::new("/a"));
+        let there = holder_by_ps(child.id(), Path::new("/b"));
+        let stranger = holder_by_ps(std::process::id(), Path::new("/a"));
+
+        assert_eq!(
+            (here, there, stranger),
+            (Holder::Server, Holder::Unclear, Holder::Stranger)
+        );
+        child.kill().and_then(|()| child.wait()).expect("end");
+    }
 }

@@ -1,271 +1,235 @@
-//! A running PostgreSQL.
+//! The server, from its start to its stop.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use super::address::Address;
+use super::cluster::Cluster;
+use super::guardian::Guardian;
+use super::log::Log;
+use super::postmaster::{clear_way, is_ready, shut_down};
+use super::{DataDir, Durability, Error, Settings, lock};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
-use std::thread::sleep;
+use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
-use super::cluster::{Cluster, SUPERUSER, one_line};
-use super::guardian::Guardian;
-use super::socket::Socket;
-use super::{DataDir, Error, postmaster, reach};
-
-/// How long a server may take to come up, recovery after a crash included.
-const START: Duration = Duration::from_secs(120);
-/// How long the sessions of a server that was killed may hold its shared memory.
-const OLD_SESSIONS: Duration = Duration::from_secs(15);
-/// A longer log is begun anew at the next start.
-const LONGEST_LOG: u64 = 16 * 1024 * 1024;
-/// So many deaths within [`DEATHS_WITHIN`] are too many.
-const MOST_DEATHS: usize = 5;
-const DEATHS_WITHIN: Duration = Duration::from_secs(5 * 60);
-
-/// Whether what is written must survive a crash of the machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// It must.
-    Durable,
-    /// It need not, and the directory is removed with the server: for tests.
-    Ephemeral,
-}
-
-/// A PostgreSQL that belongs to this process. When this process ends, so does it.
+/// A running private PostgreSQL. Stops when dropped, and when this process ends in any way.
 #[derive(Debug)]
 pub struct Server {
-    directory: DataDir,
+    process: Child,
     cluster: Cluster,
-    durability: Durability,
-    socket: Socket,
-    child: Child,
-    guardian: Option<Guardian>,
-    deaths: Vec<Instant>,
+    settings: Settings,
+    address: Address,
+    log: Log,
+    mark: u64,
+    // The last fields: the guardian goes after the process, and the lock goes when nothing is left to do.
+    guardian: Guardian,
+    home: DataDir,
 }
 
 impl Server {
-    /// Starts the server of a claimed directory; creates its cluster first if need be.
+    /// Starts the server of a data directory, in `postgres` below it; creates its cluster at first use, and stops one that
+    /// an earlier run left behind. Returns when it accepts connections.
     ///
     /// # Errors
-    /// Any of [`Error`]: there is no PostgreSQL, it cannot be started, the data is another's.
-    pub fn start(directory: DataDir, durability: Durability) -> Result<Self, Error> {
-        let cluster = Cluster::open_or_create(directory.path(), durability)?;
-        postmaster::clear_leftovers(&cluster.path)?;
-        let socket = Socket::reach(&cluster.path)?;
-        let child = launch(&cluster, &log_of(directory.path()), durability)?;
-        let mut server = Self {
-            directory,
-            cluster,
-            durability,
-            socket,
-            child,
-            guardian: None,
-            deaths: Vec::new(),
+    /// Any [`Error`] but [`Error::InUse`] and [`Error::KeepsDying`].
+    pub fn start(home: &DataDir, settings: Settings) -> Result<Self, Error> {
+        let base = home.path().join("postgres");
+        let doomed = match settings.durability {
+            Durability::Durable => None,
+            Durability::Ephemeral => Some(home.path().to_owned()),
         };
-        server.guard()?;
-        Ok(server)
+        lock::create_private(&base)?;
+        let address = Address::of(&base.join("cluster"))?;
+        let alias = address.alias().map(Path::to_owned);
+        let doomed: Vec<PathBuf> = doomed.into_iter().chain(alias).collect();
+        let mut guardian = Guardian::start(&doomed)?;
+        let cluster = Cluster::open(&base, settings.durability)?;
+        let log = Log::below(&base);
+        let mark = log.mark();
+        let process = launch(&cluster, &settings, &log, &mut guardian)?;
+        Ok(Self {
+            process,
+            cluster,
+            settings,
+            address,
+            log,
+            mark,
+            guardian,
+            home: home.clone(),
+        })
     }
 
-    /// Starts a server in a temporary directory, without any care for crashes.
+    /// Starts a server for tests in a temporary directory: fast, and gone with its files when it is dropped or this process
+    /// ends in any way.
     ///
     /// # Errors
-    /// As for [`Server::start`].
+    /// As [`Server::start`].
     pub fn ephemeral() -> Result<Self, Error> {
-        Self::start(DataDir::temporary()?, Durability::Ephemeral)
+        Self::start(&DataDir::temporary()?, Settings::ephemeral())
     }
 
-    /// URL of a database of this server, as sqlx and libpq take it.
+    /// The URL of one of its databases (`postgres` always exists), with the superuser's name.
     #[must_use]
-    pub fn url(&self, database: &str) -> String {
-        self.socket.url(SUPERUSER, database)
+    pub fn database_url(&self, database: &str) -> String {
+        self.address.url(database)
     }
 
-    /// The path of one of PostgreSQL's programs that fits the server.
+    /// The directory with its socket, for `psql -h`.
+    #[must_use]
+    pub fn socket_directory(&self) -> &Path {
+        self.address.directory()
+    }
+
+    /// The directory with its data.
+    #[must_use]
+    pub fn cluster(&self) -> &Path {
+        &self.cluster.directory
+    }
+
+    /// The path of one of the programs of its installation.
     #[must_use]
     pub fn program(&self, name: &str) -> PathBuf {
         self.cluster.binaries.program(name)
     }
 
-    /// The server's process id.
+    /// The directory that it works for, claimed as long as the server lives.
+    #[must_use]
+    pub fn home(&self) -> &DataDir {
+        &self.home
+    }
+
+    /// Its process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.process.id()
     }
 
-    /// Whether the server has died.
-    pub fn has_died(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(Some(_)) | Err(_))
+    /// Its log file.
+    #[must_use]
+    pub fn log(&self) -> &Path {
+        self.log.path()
     }
 
-    /// Starts the server again after it has died.
+    /// The last lines of what it logged since it was started, as one line.
+    #[must_use]
+    pub fn log_tail(&self) -> String {
+        self.log.tail(self.mark)
+    }
+
+    /// How it ended, if it did.
+    pub fn exited(&mut self) -> Option<ExitStatus> {
+        let ended = self.process.try_wait().ok().flatten();
+        if ended.is_some() {
+            self.guardian.forget();
+        }
+        ended
+    }
+
+    /// Stops it, if it runs, and starts it again on the same data under the same URL.
     ///
     /// # Errors
-    /// [`Error::KeepsDying`] if it does so too often, else as for [`Server::start`].
-    pub fn revive(&mut self) -> Result<(), Error> {
-        let now = Instant::now();
-        self.deaths
-            .retain(|death| now.duration_since(*death) < DEATHS_WITHIN);
-        self.deaths.push(now);
-        let log = log_of(self.directory.path());
-        if self.deaths.len() > MOST_DEATHS {
-            let minutes = DEATHS_WITHIN.as_secs() / 60;
-            return Err(Error::KeepsDying {
-                times: self.deaths.len(),
-                minutes,
-                tail: tail_of(&log),
-                log,
-            });
-        }
-        if let Some(guardian) = self.guardian.take() {
-            guardian.dismiss();
-        }
-        postmaster::clear_leftovers(&self.cluster.path)?;
-        self.socket = Socket::reach(&self.cluster.path)?;
-        self.child = launch(&self.cluster, &log, self.durability)?;
-        self.guard()
-    }
-
-    /// Stops the server in an orderly way.
-    pub fn stop(mut self) {
-        self.end();
-    }
-
-    fn guard(&mut self) -> Result<(), Error> {
-        let mut to_remove: Vec<&Path> = self.socket.detour().into_iter().collect();
-        if self.durability == Durability::Ephemeral {
-            to_remove.push(self.directory.path());
-        }
-        let guardian = Guardian::start(self.child.id(), &self.cluster.path, &to_remove);
-        self.guardian =
-            Some(guardian.map_err(Error::io("start a guardian for", &self.cluster.path))?);
+    /// As [`Server::start`].
+    pub fn restart(&mut self) -> Result<(), Error> {
+        self.halt()?;
+        self.mark = self.log.mark();
+        self.process = launch(&self.cluster, &self.settings, &self.log, &mut self.guardian)?;
         Ok(())
     }
 
-    fn end(&mut self) {
-        let Self {
-            child, guardian, ..
-        } = self;
-        postmaster::stop_child(child.id(), || {
-            matches!(child.try_wait(), Ok(Some(_)) | Err(_))
-        });
-        if let Some(guardian) = guardian.take() {
-            guardian.dismiss();
+    /// Stops it in an orderly way, within bounds: open transactions are rolled back, connections closed.
+    ///
+    /// # Errors
+    /// [`Error::Leftover`] where it does not stop even by force.
+    pub fn stop(mut self) -> Result<(), Error> {
+        self.halt()
+    }
+
+    fn halt(&mut self) -> Result<(), Error> {
+        let pid = self.process.id();
+        if self.exited().is_some() || shut_down(pid, || self.exited().is_some()) {
+            return Ok(());
         }
+        Err(Error::Leftover { pid })
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.end();
+        // The guardian, dropped next, tries once more.
+        let _stopped = self.halt();
     }
 }
 
-fn log_of(directory: &Path) -> PathBuf {
-    directory.join("postgresql.log")
+/// Why a start came to nothing.
+enum Failure {
+    Ended(ExitStatus),
+    TooLong,
 }
 
-/// Starts the server and waits until it takes connections.
-fn launch(cluster: &Cluster, log: &Path, durability: Durability) -> Result<Child, Error> {
-    let until = Instant::now() + OLD_SESSIONS;
+/// Starts the process and waits until it is ready. Where children of a killed predecessor still hold the shared memory
+/// (they notice soon that they are orphans), it is tried again.
+fn launch(
+    cluster: &Cluster,
+    settings: &Settings,
+    log: &Log,
+    guardian: &mut Guardian,
+) -> Result<Child, Error> {
+    let deadline = Instant::now() + settings.start_timeout;
     loop {
-        let begin = log.metadata().map_or(0, |facts| facts.len());
-        match launch_once(cluster, log, durability) {
-            // The sessions of a server that was killed end by themselves, a moment later.
-            Err(Error::Start { .. })
-                if Instant::now() < until && said_since(log, begin, "shared memory block") =>
+        clear_way(&cluster.directory, &cluster.account)?;
+        let mark = log.mark();
+        let mut process = spawn(cluster, settings, log)?;
+        guardian.watch(process.id());
+        let failure = match wait_ready(&mut process, &cluster.directory, deadline) {
+            Ok(()) => return Ok(process),
+            Err(failure) => failure,
+        };
+        guardian.forget();
+        let tail = log.tail(mark);
+        let why = match failure {
+            Failure::Ended(_)
+                if tail.contains("shared memory block") && Instant::now() < deadline =>
             {
-                sleep(Duration::from_millis(200));
+                std::thread::sleep(Duration::from_millis(100));
+                continue;
             }
-            result => return result,
-        }
+            Failure::Ended(status) => status.to_string(),
+            Failure::TooLong => format!("not ready within {} s", settings.start_timeout.as_secs()),
+        };
+        return Err(Error::Start {
+            why,
+            log: log.path().to_owned(),
+            tail,
+        });
     }
 }
 
-fn launch_once(cluster: &Cluster, log: &Path, durability: Durability) -> Result<Child, Error> {
-    let mut command = reach::command(
-        &cluster.account,
-        &cluster.binaries.program("postgres"),
-        &cluster.path,
-    )?;
-    set(&mut command, durability);
-    let out = open_log(log)?;
-    command
-        .stderr(out.try_clone().map_err(Error::io("open", log))?)
-        .stdout(out);
-    // Ctrl-C in a terminal goes to a whole process group; the order of stopping is not the terminal's.
-    command.process_group(0);
-    let mut child = command
+/// In a process group of its own: Ctrl-C in the terminal is for this process, which then decides the order of things.
+fn spawn(cluster: &Cluster, settings: &Settings, log: &Log) -> Result<Child, Error> {
+    let output = log.append()?;
+    let errors = output.try_clone().map_err(Error::io("open", log.path()))?;
+    cluster
+        .command("postgres")?
+        .args(settings.arguments())
+        .process_group(0)
+        .stdout(output)
+        .stderr(errors)
         .spawn()
-        .map_err(Error::io("run PostgreSQL in", &cluster.path))?;
-    let mut ended = None;
-    let came_up = postmaster::wait_until(START, || {
-        ended = child.try_wait().ok().flatten();
-        ended.is_some() || postmaster::is_ready(&cluster.path, child.id())
-    });
-    match (came_up, ended) {
-        (true, None) => Ok(child),
-        (_, Some(status)) => Err(Error::Start {
-            why: status.to_string(),
-            log: log.to_owned(),
-            tail: tail_of(log),
-        }),
-        (false, None) => {
-            postmaster::stop_child(child.id(), || {
-                matches!(child.try_wait(), Ok(Some(_)) | Err(_))
-            });
-            let why = format!("it took more than {} s", START.as_secs());
-            Err(Error::Start {
-                why,
-                log: log.to_owned(),
-                tail: tail_of(log),
-            })
+        .map_err(Error::io("run", &cluster.binaries.program("postgres")))
+}
+
+fn wait_ready(process: &mut Child, cluster: &Path, deadline: Instant) -> Result<(), Failure> {
+    while Instant::now() < deadline {
+        if let Ok(Some(status)) = process.try_wait() {
+            return Err(Failure::Ended(status));
         }
+        if is_ready(cluster, process.id()) {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(5));
     }
-}
-
-fn set(command: &mut Command, durability: Durability) {
-    let common = [
-        "listen_addresses=",
-        "unix_socket_directories=.",
-        "unix_socket_permissions=0700",
-        "logging_collector=off",
-    ];
-    let particular: &[&str] = match durability {
-        Durability::Durable => &["max_connections=100", "shared_buffers=64MB"],
-        Durability::Ephemeral => &[
-            "max_connections=400",
-            "shared_buffers=64MB",
-            "fsync=off",
-            "full_page_writes=off",
-            "synchronous_commit=off",
-            "max_wal_size=4GB",
-        ],
-    };
-    for setting in common.iter().chain(particular) {
-        command.args(["-c", setting]);
-    }
-}
-
-fn open_log(log: &Path) -> Result<File, Error> {
-    let long = log.metadata().is_ok_and(|facts| facts.len() > LONGEST_LOG);
-    let mut options = OpenOptions::new();
-    options.create(true).mode(0o600);
-    if long {
-        options.write(true).truncate(true)
-    } else {
-        options.append(true)
-    };
-    options.open(log).map_err(Error::io("open", log))
-}
-
-fn tail_of(log: &Path) -> String {
-    let bytes = std::fs::read(log).unwrap_or_default();
-    one_line(&String::from_utf8_lossy(&bytes), 3)
-}
-
-fn said_since(log: &Path, begin: u64, what: &str) -> bool {
-    let bytes = std::fs::read(log).unwrap_or_default();
-    let begin = usize::try_from(begin).unwrap_or_default().min(bytes.len());
-    String::from_utf8_lossy(&bytes[begin..]).contains(what)
+    let pid = process.id();
+    shut_down(pid, || {
+        process.try_wait().is_ok_and(|ended| ended.is_some())
+    });
+    Err(Failure::TooLong)
 }

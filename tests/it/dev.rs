@@ -36,7 +36,8 @@ async fn assert_stored(address: &str, data: &Path) {
 }
 
 fn server_pid(data: &Path) -> u32 {
-    let text = fs::read_to_string(data.join("postgresql/postmaster.pid")).expect("the server runs");
+    let text =
+        fs::read_to_string(data.join("postgres/cluster/postmaster.pid")).expect("the server runs");
     text.lines()
         .next()
         .and_then(|line| line.parse().ok())
@@ -106,7 +107,7 @@ async fn it_survives_its_own_death() {
     eventually("the first server ends", || !lives(server));
     second.signal("KILL");
     second.end();
-    let server = directory.path().join("postgresql/postmaster.pid");
+    let server = directory.path().join("postgres/cluster/postmaster.pid");
     eventually("the guardian stops the server", || !server.exists());
 }
 
@@ -119,7 +120,7 @@ async fn it_survives_the_death_of_its_server() {
     store(&address, directory.path()).await;
     let old = server_pid(directory.path());
     kill("KILL", old);
-    running.line("PostgreSQL has died and is started again");
+    running.line("PostgreSQL had died and runs again");
     let admin = admin_of(&address, directory.path());
     let mut answered = false;
     for _ in 0..200 {
@@ -168,7 +169,10 @@ async fn a_port_in_use_is_named() {
     );
     assert_eq!(errors.lines().count(), 1, "{errors}");
     assert!(
-        !directory.path().join("postgresql/postmaster.pid").exists(),
+        !directory
+            .path()
+            .join("postgres/cluster/postmaster.pid")
+            .exists(),
         "PostgreSQL is stopped again"
     );
 }
@@ -180,7 +184,7 @@ async fn what_a_crash_left_behind_keeps_nobody_from_starting() {
     let address = first.address();
     first.line("Ctrl-C stops it");
     store(&address, directory.path()).await;
-    let file = directory.path().join("postgresql/postmaster.pid");
+    let file = directory.path().join("postgres/cluster/postmaster.pid");
     let text = fs::read_to_string(&file).expect("the server runs");
     first.signal("INT");
     first.end();
@@ -188,22 +192,15 @@ async fn what_a_crash_left_behind_keeps_nobody_from_starting() {
     let rest = text.split_once('\n').expect("lines").1;
     fs::write(&file, format!("{}\n{rest}", std::process::id())).expect("writable");
     fs::write(
-        directory.path().join("postgresql/.s.PGSQL.5432.lock"),
+        directory.path().join("postgres/cluster/.s.PGSQL.5432.lock"),
         format!("{}\n", std::process::id()),
     )
     .expect("writable");
     fs::write(directory.path().join("lock"), "1\n").expect("writable");
-    fs::create_dir(directory.path().join("postgresql.new-0123456789abcdef")).expect("writable");
     let mut second = Running::start(&mut dev(directory.path()));
     let address = second.address();
     second.line("Ctrl-C stops it");
     assert_stored(&address, directory.path()).await;
-    assert!(
-        !directory
-            .path()
-            .join("postgresql.new-0123456789abcdef")
-            .exists()
-    );
 }
 
 #[tokio::test]
@@ -278,5 +275,5 @@ async fn with_a_database_url_no_server_is_started() {
     let address = running.address();
     running.line("Ctrl-C stops it");
     store(&address, directory.path()).await;
-    assert!(!directory.path().join("postgresql").exists());
+    assert!(!directory.path().join("postgres").exists());
 }

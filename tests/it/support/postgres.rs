@@ -18,7 +18,7 @@ pub fn shared() -> &'static Shared {
 impl Shared {
     /// URL of a database.
     pub fn url(&self, database: &str) -> String {
-        self.0.url(database)
+        self.0.database_url(database)
     }
 
     async fn run(&self, sql: String) {
