@@ -1,5 +1,10 @@
 //! A server of its own for each test: its own database, its own keys, its own port, its own clock.
 
+#![allow(
+    dead_code,
+    reason = "helpers for all tests; a build with some of them uses some"
+)]
+
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -21,8 +26,10 @@ use sqlx::PgPool;
 use tokio::sync::{OnceCell, watch};
 
 pub mod client;
+pub mod fake;
 pub mod files;
 pub mod kubectl;
+pub mod peers;
 pub mod postgres;
 pub mod process;
 
