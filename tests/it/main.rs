@@ -20,5 +20,6 @@ mod platform_docs;
 mod pooler;
 mod pull_secrets;
 mod scripts;
+mod sync;
 mod tenants;
 mod tokens;

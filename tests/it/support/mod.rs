@@ -26,6 +26,7 @@ use sqlx::PgPool;
 use tokio::sync::{OnceCell, watch};
 
 pub mod client;
+pub mod cluster;
 pub mod fake;
 pub mod files;
 pub mod kubectl;
