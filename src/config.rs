@@ -14,7 +14,7 @@ use ipnet::IpNet;
 use crate::model::secret::SecretText;
 
 /// Every setting: its key in the file, its variable, what it is.
-const SETTINGS: [(&str, &str); 10] = [
+const SETTINGS: [(&str, &str); 11] = [
     ("database_url", "DATABASE_URL"),
     ("listen", "REGCRED_LISTEN"),
     ("metrics_listen", "REGCRED_METRICS_LISTEN"),
@@ -25,14 +25,16 @@ const SETTINGS: [(&str, &str); 10] = [
     ("log_format", "REGCRED_LOG_FORMAT"),
     ("allow_networks", "REGCRED_ALLOW_NETWORKS"),
     ("ca_bundle", "REGCRED_CA_BUNDLE"),
+    ("public_url", "REGCRED_PUBLIC_URL"),
 ];
 
 /// Variables of the client-side commands. A shell that has them set may start a server too.
-const CLIENT_VARIABLES: [&str; 4] = [
+const CLIENT_VARIABLES: [&str; 5] = [
     "REGCRED_URL",
     "REGCRED_TENANT",
     "REGCRED_PULL_SECRET",
     "REGCRED_TOKEN_FILE",
+    "REGCRED_CA_FILE",
 ];
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
@@ -117,6 +119,8 @@ pub struct Config {
     pub allow_networks: Vec<IpNet>,
     /// Extra trusted CAs for registries and issuers.
     pub ca_bundle: Option<PathBuf>,
+    /// Where callers reach the API, for what names its URL; as they asked for it without.
+    pub public_url: Option<String>,
 }
 
 /// A database URL: it may hold a password, so it does not print.
@@ -179,6 +183,7 @@ impl Config {
             log_format: log_format(texts)?,
             allow_networks: networks(texts)?,
             ca_bundle: path("ca_bundle"),
+            public_url: public_url(texts)?,
         })
     }
 
@@ -242,6 +247,27 @@ fn log_format(texts: &Texts) -> Result<LogFormat, ConfigError> {
         None | Some("text") => Ok(LogFormat::Text),
         Some("json") => Ok(LogFormat::Json),
         Some(_) => Err(wrong("log_format", "expected json or text")),
+    }
+}
+
+/// An https URL without a trailing slash, query or user.
+fn public_url(texts: &Texts) -> Result<Option<String>, ConfigError> {
+    let Some(text) = texts.get("public_url") else {
+        return Ok(None);
+    };
+    let fits = url::Url::parse(text).is_ok_and(|url| {
+        url.scheme() == "https"
+            && url.has_host()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none()
+    });
+    if fits && !text.ends_with('/') {
+        Ok(Some(text.clone()))
+    } else {
+        let expected = "expected an https URL without a slash at its end, such as https://regcred.example.com";
+        Err(wrong("public_url", expected))
     }
 }
 
@@ -392,6 +418,9 @@ mod tests {
             ("REGCRED_LOG_FORMAT", "hunter2"),
             ("REGCRED_ALLOW_NETWORKS", "10.0.0.0/8,hunter2"),
             ("REGCRED_TLS_CERT", "hunter2"),
+            ("REGCRED_PUBLIC_URL", "http://hunter2"),
+            ("REGCRED_PUBLIC_URL", "https://hunter2/"),
+            ("REGCRED_PUBLIC_URL", "https://u:hunter2@h"),
         ] {
             let error = load(&[], &[(variable, value)], None)
                 .expect_err(variable)

@@ -31,7 +31,13 @@ pub fn action_of(method: &Method, template: &str) -> Option<Action> {
         (_, Some("/credentials/{credential}/manifest" | "/manifest")) => A::RenderAnything,
         (_, Some("/pull-secrets" | "/pull-secrets/{pull_secret}")) if read => A::ReadPullSecrets,
         (_, Some("/pull-secrets/{pull_secret}")) => A::WritePullSecrets,
-        (_, Some("/pull-secrets/{pull_secret}/manifest")) => A::RenderPullSecret,
+        (
+            _,
+            Some(
+                "/pull-secrets/{pull_secret}/manifest"
+                | "/pull-secrets/{pull_secret}/credential-provider",
+            ),
+        ) => A::RenderPullSecret,
         (_, Some("/pull-secrets/{pull_secret}/service-account-link" | "/image-puller")) => A::Link,
         (_, Some("/tokens" | "/tokens/{token}")) => A::ManageTokens,
         (_, Some("/audit-events")) => A::ReadAudit,

@@ -8,10 +8,12 @@ use super::{Broker, Error, Result, Scope};
 use crate::model::mistake::Fault;
 use crate::model::name::{Name, Namespace, ObjectName};
 use crate::model::pull_secret::{Layout, OnConflict, PullSecretSpec, SecretType, Target};
+use crate::model::pulled_image::PulledImage;
 use crate::render::bundle::Bundle;
+use crate::render::inputs::Inputs;
 use crate::render::link::{Link, ServiceAccountObject};
 use crate::render::plan::{self, Item, RenderError, Request};
-use crate::render::{Format, Output, Rendered, fingerprint, render};
+use crate::render::{Format, Output, Rendered, fingerprint_with, render_with};
 use crate::store::{credentials, pull_secrets};
 
 /// What to render.
@@ -42,6 +44,24 @@ pub struct Options {
     pub secret_type: Option<SecretType>,
     /// What an expired credential means.
     pub expired: Expired,
+    /// What the format needs beside the credentials.
+    pub inputs: Inputs,
+}
+
+impl Options {
+    /// What kubelet is answered that is about to pull an image.
+    pub fn for_pull_of(image: PulledImage) -> Self {
+        Self {
+            format: Format::CredentialProvider,
+            output: Output::Json,
+            layout: None,
+            namespace: None,
+            secret_name: None,
+            secret_type: None,
+            expired: Expired::Warns,
+            inputs: Inputs::Image(image),
+        }
+    }
 }
 
 /// What an expired credential means to a rendering.
@@ -116,7 +136,8 @@ impl Broker {
         options: &Options,
     ) -> Result<Manifest> {
         let mut tx = self.begin_snapshot().await?;
-        let material = self.material(&mut tx, scope, source).await?;
+        let mut material = self.material(&mut tx, scope, source).await?;
+        let inputs = options.inputs.narrowing(&mut material.items, self.now());
         if options.expired == Expired::Refuses {
             self.refuse_expired(&material.items)?;
         }
@@ -130,15 +151,19 @@ impl Broker {
         } = material;
         let bundle = self.bundle(spec, default_name, items, options)?;
         let manifest = Manifest {
-            fingerprint: fingerprint(&bundle, options.format, options.output)?,
+            fingerprint: fingerprint_with(&bundle, options.format, options.output, &inputs)?,
             warnings: bundle
                 .warnings_for(options.format)
                 .iter()
                 .map(ToString::to_string)
                 .collect(),
-            rendered: render(&bundle, options.format, options.output)?,
+            rendered: render_with(&bundle, options.format, options.output, &inputs)?,
         };
-        let detail = serde_json::json!({"format": options.format.as_str(), "credentials": used});
+        let mut detail =
+            serde_json::json!({"format": options.format.as_str(), "credentials": used});
+        if let Some(image) = options.inputs.image() {
+            detail["image"] = image.into();
+        }
         let deed = Deed {
             action: "manifest.render",
             target: &target,
@@ -172,6 +197,7 @@ impl Broker {
             secret_name: None,
             secret_type: None,
             expired: Expired::Warns,
+            inputs: Inputs::Nothing,
         };
         let bundle = self.bundle(
             material.spec,
@@ -254,7 +280,7 @@ impl Broker {
         let request = Request {
             items,
             on_conflict: spec.on_conflict,
-            layout: options.layout.unwrap_or(spec.layout),
+            layout: layout(options, spec.layout),
             target,
             default_name,
             secret_name_override: options.secret_name.clone(),
@@ -277,6 +303,14 @@ impl Broker {
             "expired: {}; without strict=true they are still rendered",
             expired.join(", ")
         )))
+    }
+}
+
+/// What gives one object has one layout.
+fn layout(options: &Options, stored: Layout) -> Layout {
+    match options.format {
+        Format::ExternalSecret | Format::CredentialProvider => Layout::Merged,
+        _ => options.layout.unwrap_or(stored),
     }
 }
 

@@ -40,6 +40,7 @@ pub struct Broker {
     pool: PgPool,
     keyring: Arc<Keyring>,
     clock: Clock,
+    public_url: Option<Arc<str>>,
 }
 
 /// A request that was let in: who calls, in which tenant, under which id.
@@ -79,7 +80,20 @@ impl Broker {
             pool,
             keyring,
             clock,
+            public_url: None,
         }
+    }
+
+    /// The same, for callers who reach the API at a URL of its own (no slash at its end).
+    #[must_use]
+    pub fn with_public_url(mut self, url: Option<&str>) -> Self {
+        self.public_url = url.map(Arc::from);
+        self
+    }
+
+    /// Where callers reach the API, if that is configured.
+    pub fn public_url(&self) -> Option<&str> {
+        self.public_url.as_deref()
     }
 
     /// Now, to the microsecond that PostgreSQL keeps.

@@ -81,6 +81,9 @@ struct ServingFlags {
     /// PEM file with extra trusted CAs for registries and issuers.
     #[arg(long, value_name = "FILE")]
     ca_bundle: Option<String>,
+    /// Where callers reach the API, such as https://regcred.example.com.
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
 }
 
 impl ServingFlags {
@@ -94,6 +97,7 @@ impl ServingFlags {
             ("log_format", self.log_format),
             ("allow_networks", self.allow_networks),
             ("ca_bundle", self.ca_bundle),
+            ("public_url", self.public_url),
         ]
         .into_iter()
         .filter_map(|(key, value)| value.map(|value| (key, value)))

@@ -30,11 +30,11 @@ use crate::keys::provider::Provider;
 const JOBS_END_WITHIN: Duration = Duration::from_secs(5);
 
 /// The application over a database and its keys.
-pub(super) fn app(pool: PgPool, provider: Provider) -> App {
+pub(super) fn app(config: &Config, pool: PgPool, provider: Provider) -> App {
     let clock = Arc::new(|| SystemTime::now().into());
     let keyring = Arc::new(Keyring::new(provider));
     App {
-        broker: Broker::new(pool, keyring, clock),
+        broker: Broker::new(pool, keyring, clock).with_public_url(config.public_url.as_deref()),
         metrics: Arc::new(Metrics::default()),
     }
 }

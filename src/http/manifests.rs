@@ -10,13 +10,17 @@ use super::body::JsonBody;
 use super::conditional;
 use super::gate::{Entered, known_name};
 use super::problem::{Answer, Code, Problem};
-use super::pull_secrets::PullSecretBody;
+use super::pull_secrets::{PullSecretBody, written};
 use super::query::Query;
+use super::reached::Reached;
+use super::sealed_manifests::Wanted;
 use crate::broker::Scope;
 use crate::broker::manifests::{Expired, Manifest, Options, Source};
 use crate::model::mistake::Fault;
 use crate::model::name::{Namespace, ObjectName};
 use crate::model::pull_secret::{Layout, PullSecretSpec, SecretType};
+use crate::render::external_secret::Origin;
+use crate::render::inputs::Inputs;
 use crate::render::{Format, Output};
 
 const X_REGCRED_WARNINGS: HeaderName = HeaderName::from_static("x-regcred-warnings");
@@ -37,9 +41,11 @@ pub async fn of_pull_secret(
     Path((_, name)): Path<(String, String)>,
     headers: HeaderMap,
     query: Query,
+    reached: Reached,
 ) -> Answer<Response> {
-    let name = known_name(&name)?;
-    answer(&app, &scope, &headers, query, Source::PullSecret(name)).await
+    let source = Source::PullSecret(known_name(&name)?);
+    let options = options(query, &headers)?;
+    answer(&app, &scope, &headers, &reached, options, source).await
 }
 
 /// Renders one credential alone
@@ -55,14 +61,19 @@ pub async fn of_credential(
     Path((_, name)): Path<(String, String)>,
     headers: HeaderMap,
     query: Query,
+    reached: Reached,
 ) -> Answer<Response> {
-    let name = known_name(&name)?;
-    answer(&app, &scope, &headers, query, Source::Credential(name)).await
+    let source = Source::Credential(known_name(&name)?);
+    let options = options(query, &headers)?;
+    answer(&app, &scope, &headers, &reached, options, source).await
 }
 
 /// Renders stored credentials without storing a pull secret
+///
+/// With `format=sealed-secret` the body also holds the controller's `certificate`.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/manifest", tag = "manifests",
-    params(super::openapi::TenantParam, super::openapi::RenderParams),
+    params(super::openapi::TenantParam, super::openapi::RenderParams,
+        ("scope" = Option<String>, Query, description = "`strict`, `namespace-wide` or `cluster-wide`, for `sealed-secret`", example = "strict")),
     request_body = PullSecretBody,
     responses((status = 200, description = "The manifest; the media type depends on the format", content(
         (String = "application/yaml"), (Object = "application/json"), (String = "text/x-shellscript")))))]
@@ -71,26 +82,56 @@ pub async fn ad_hoc(
     Entered(scope): Entered,
     headers: HeaderMap,
     query: Query,
+    reached: Reached,
     body: JsonBody,
 ) -> Answer<Response> {
-    let spec = PullSecretSpec::read(body.json).map_err(Problem::invalid)?;
-    answer(&app, &scope, &headers, query, Source::AdHoc(Box::new(spec))).await
+    let (options, spec) = Wanted::read(query, &headers)?
+        .with_body_of(&app, body.json, PullSecretSpec::read)
+        .map_err(Problem::invalid)?;
+    let source = Source::AdHoc(Box::new(spec));
+    answer(&app, &scope, &headers, &reached, options, source).await
 }
 
-async fn answer(
+/// Renders and answers.
+pub(super) async fn answer(
     app: &App,
     scope: &Scope,
     headers: &HeaderMap,
-    query: Query,
+    reached: &Reached,
+    mut options: Options,
     source: Source,
 ) -> Answer<Response> {
-    let options = options(query, headers)?;
+    if options.format == Format::ExternalSecret {
+        options.inputs = Inputs::Origin(origin(reached.url()?, scope, &source)?);
+    }
     let manifest = app.broker.manifest(scope, &source, &options).await?;
     let tag = format!("\"{}\"", manifest.fingerprint);
     if conditional::is_known(headers, &tag)? {
         return Ok(tagged((StatusCode::NOT_MODIFIED, ()).into_response(), &tag));
     }
     Ok(tagged(document(&manifest), &tag))
+}
+
+/// Where the External Secrets Operator fetches what is asked for here.
+fn origin(base: &str, scope: &Scope, source: &Source) -> Answer<Origin> {
+    let tenant = format!("{base}/v1/tenants/{}", scope.tenant()?.name);
+    let (collection, key) = match source {
+        Source::PullSecret(name) => ("pull-secrets", name),
+        Source::Credential(name) => ("credentials", name),
+        Source::AdHoc(spec) => {
+            let body = written(spec).map_err(crate::broker::Error::from)?;
+            return Ok(Origin {
+                url: format!("{tenant}/{{{{ .remoteRef.key }}}}"),
+                key: "manifest".into(),
+                body: Some(body.to_string()),
+            });
+        }
+    };
+    Ok(Origin {
+        url: format!("{tenant}/{collection}/{{{{ .remoteRef.key }}}}/manifest"),
+        key: key.to_string(),
+        body: None,
+    })
 }
 
 fn tagged(mut response: Response, tag: &str) -> Response {
@@ -105,7 +146,8 @@ fn tagged(mut response: Response, tag: &str) -> Response {
     response
 }
 
-fn document(manifest: &Manifest) -> Response {
+/// The rendering as an answer.
+pub(super) fn document(manifest: &Manifest) -> Response {
     let body = Body::from(manifest.rendered.bytes.to_vec());
     let mut response =
         ([(header::CONTENT_TYPE, manifest.rendered.media_type)], body).into_response();
@@ -138,7 +180,7 @@ pub(super) fn warnings_header(warnings: &[String]) -> Option<HeaderValue> {
 }
 
 /// Reads the query parameters of a rendering.
-fn options(mut query: Query, headers: &HeaderMap) -> Answer<Options> {
+pub(super) fn options(mut query: Query, headers: &HeaderMap) -> Answer<Options> {
     let format = query.optional("format", Format::parse).unwrap_or_default();
     let asked = query.optional("output", parse_output);
     if asked.is_some_and(|output| !format.has_output(output)) {
@@ -151,6 +193,10 @@ fn options(mut query: Query, headers: &HeaderMap) -> Answer<Options> {
         );
     }
     let layout = query.optional("layout", Layout::parse);
+    if format == Format::ExternalSecret && layout == Some(Layout::Split) {
+        let fault = Fault::new("not-allowed", "a webhook gives one Secret with all endpoints");
+        query.report("layout", fault);
+    }
     let namespace = query.optional("namespace", Namespace::parse);
     let secret_name = query.optional("secret_name", ObjectName::parse);
     let secret_type = query.optional("type", SecretType::parse);
@@ -169,6 +215,7 @@ fn options(mut query: Query, headers: &HeaderMap) -> Answer<Options> {
         secret_name,
         secret_type,
         expired,
+        inputs: Inputs::Nothing,
     })
 }
 

@@ -6,6 +6,7 @@
 pub mod audit_events;
 pub mod body;
 pub mod conditional;
+pub mod credential_provider;
 pub mod credentials;
 pub mod docs;
 pub mod envelope;
@@ -20,7 +21,9 @@ pub mod page;
 pub mod problem;
 pub mod pull_secrets;
 pub mod query;
+pub mod reached;
 pub mod router;
+pub mod sealed_manifests;
 pub mod server;
 pub mod tenants;
 pub mod tokens;

@@ -154,6 +154,35 @@ pub struct RenderParams {
     strict: Option<bool>,
 }
 
+/// What a rendering that seals takes.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "describes what sealed_manifests::Wanted reads")]
+pub struct SealParams {
+    /// `sealed-secret`; the other formats need no body and have a GET.
+    #[param(example = "sealed-secret")]
+    format: String,
+    /// `strict`, `namespace-wide` or `cluster-wide`; otherwise as the target's annotations say, else
+    /// strict.
+    #[param(example = "strict")]
+    scope: Option<String>,
+    /// `merged` or `split`.
+    #[param(example = "split")]
+    layout: Option<String>,
+    /// Name of the one Secret.
+    #[param(example = "team-pull")]
+    secret_name: Option<String>,
+    /// Type of the Secrets.
+    #[param(rename = "type", example = "kubernetes.io/dockerconfigjson")]
+    secret_type: Option<String>,
+    /// `yaml` or `json`; otherwise as `Accept` says.
+    #[param(example = "json")]
+    output: Option<String>,
+    /// `true` refuses to render an expired credential with 409.
+    #[param(example = false)]
+    strict: Option<bool>,
+}
+
 /// Adds what is the same for all operations.
 pub fn complete(mut document: OpenApi) -> OpenApi {
     document.info = info();
@@ -319,6 +348,7 @@ fn conflicts_of(path: &str, method: &Method) -> Option<&'static str> {
     } else if path.ends_with("{credential}") && *method == Method::DELETE {
         Some("`in-use`: pull secrets list it")
     } else if path.ends_with("/rollback")
+        || path.ends_with("/credential-provider")
         || (write && (path.ends_with("{credential}") || path.ends_with("{pull_secret}")))
     {
         Some("`registry-path-conflict`")

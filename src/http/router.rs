@@ -9,8 +9,8 @@ use utoipa_axum::routes;
 use super::envelope::{envelope, no_method, no_route};
 use super::gate::gate;
 use super::{
-    App, audit_events, credentials, docs, health, links, manifests, metrics, openapi, pull_secrets,
-    tenants, tokens, whoami,
+    App, audit_events, credential_provider, credentials, docs, health, links, manifests, metrics,
+    openapi, pull_secrets, sealed_manifests, tenants, tokens, whoami,
 };
 
 /// Where `/metrics` is shown.
@@ -49,9 +49,16 @@ fn api() -> OpenApiRouter<App> {
             pull_secrets::patch,
             pull_secrets::delete
         ))
-        .routes(routes!(manifests::of_pull_secret))
-        .routes(routes!(manifests::of_credential))
+        .routes(routes!(
+            manifests::of_pull_secret,
+            sealed_manifests::of_pull_secret
+        ))
+        .routes(routes!(
+            manifests::of_credential,
+            sealed_manifests::of_credential
+        ))
         .routes(routes!(manifests::ad_hoc))
+        .routes(routes!(credential_provider::credential_provider))
         .routes(routes!(links::image_puller))
         .routes(routes!(links::service_account_link))
         .routes(routes!(tokens::tenant::create, tokens::tenant::list))

@@ -31,6 +31,15 @@ const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// Most connections at one time.
 const MOST_CONNECTIONS: usize = 10_000;
 
+/// How a request came in, in its extensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// In plain text.
+    Http,
+    /// Over TLS that ends here.
+    Https,
+}
+
 /// A listener with what it serves.
 pub struct Front {
     /// Where connections arrive.
@@ -127,10 +136,15 @@ impl Connection {
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let address = self.address;
+        let scheme = match self.tls {
+            Some(_) => Scheme::Https,
+            None => Scheme::Http,
+        };
         let service =
             self.router
                 .map_request(move |mut request: Request<hyper::body::Incoming>| {
                     request.extensions_mut().insert(ConnectInfo(address));
+                    request.extensions_mut().insert(scheme);
                     request
                 });
         let mut builder = Builder::new(TokioExecutor::new());

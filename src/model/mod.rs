@@ -8,6 +8,7 @@ pub mod labels;
 pub mod mistake;
 pub mod name;
 pub mod pull_secret;
+pub mod pulled_image;
 pub mod registry_path;
 pub mod secret;
 pub mod tenant;

@@ -253,7 +253,7 @@ fn warnings(request: &Request, endpoints: &[Endpoint]) -> Vec<Warning> {
     let mut warnings = Vec::new();
     if endpoints.is_empty() {
         warnings.push(Warning::for_everybody(
-            "no-credentials",
+            warning::NO_CREDENTIALS,
             "the selector finds no credential".into(),
         ));
     }

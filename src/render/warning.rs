@@ -43,11 +43,22 @@ impl Warning {
     /// Whether it concerns those who read a format.
     pub fn concerns(&self, format: Format) -> bool {
         use Format as F;
+        if format == F::CredentialProvider {
+            // It makes no Secret, and what is not for the image is left out on purpose.
+            let of_account = self.audience == Audience::Everybody && self.code != NO_CREDENTIALS;
+            return of_account || self.code == IGNORED_TOKEN;
+        }
         match self.audience {
             Audience::Everybody => !matches!(format, F::ImagePuller | F::ServiceAccount),
             Audience::Kubelet => matches!(
                 format,
-                F::Secret | F::Oc | F::Kubectl | F::Data | F::HelmValues
+                F::Secret
+                    | F::Oc
+                    | F::Kubectl
+                    | F::Data
+                    | F::HelmValues
+                    | F::ExternalSecret
+                    | F::SealedSecret
             ),
             Audience::Docker => matches!(format, F::DockerConfig),
             Audience::Podman => matches!(format, F::PodmanAuth | F::DockerCfg),
@@ -60,6 +71,11 @@ impl fmt::Display for Warning {
         write!(f, "{}: {}", self.code, self.detail)
     }
 }
+
+/// A pull secret that means nothing.
+pub(super) const NO_CREDENTIALS: &str = "no-credentials";
+/// The one warning for kubelet that is not about a Secret.
+const IGNORED_TOKEN: &str = "kubelet-ignores-token";
 
 /// What there is to say about where the Secrets go.
 pub(super) fn of_target(target: &Target) -> Vec<Warning> {
@@ -100,14 +116,14 @@ fn of_kind(endpoint: &Endpoint, warnings: &mut Vec<Warning>) {
     match endpoint.account.kind {
         Kind::Password => {}
         Kind::IdentityToken => warnings.push(Warning::new(
-            "kubelet-ignores-token",
+            IGNORED_TOKEN,
             Audience::Kubelet,
             format!("kubelet ignores the identity token for {path}"),
         )),
         Kind::RegistryToken => {
             for (code, audience, who) in [
                 (
-                    "kubelet-ignores-token",
+                    IGNORED_TOKEN,
                     Audience::Kubelet,
                     "kubelet ignores",
                 ),
