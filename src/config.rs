@@ -266,7 +266,8 @@ fn public_url(texts: &Texts) -> Result<Option<String>, ConfigError> {
     if fits && !text.ends_with('/') {
         Ok(Some(text.clone()))
     } else {
-        let expected = "expected an https URL without a slash at its end, such as https://regcred.example.com";
+        let expected =
+            "expected an https URL without a slash at its end, such as https://regcred.example.com";
         Err(wrong("public_url", expected))
     }
 }

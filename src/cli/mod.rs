@@ -10,7 +10,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Texts};
 
+mod credential_provider;
 mod dev;
+mod docker_helper;
 mod keys;
 mod logging;
 mod migrate;
@@ -52,6 +54,8 @@ enum Command {
     Keys(keys::KeysCommand),
     /// Print the OpenAPI document.
     Openapi(openapi::OpenapiArgs),
+    /// Answer kubelet as its credential provider plugin.
+    CredentialProvider(credential_provider::CredentialProviderArgs),
 }
 
 /// Flags of the commands that serve. Each stands over its variable.
@@ -106,7 +110,15 @@ impl ServingFlags {
 }
 
 /// Runs the command line and gives its exit code: 0 success, 1 failure, 2 usage.
+///
+/// Under the name `docker-credential-regcred` it is the credential helper instead.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.collect();
+    if let Some((program, rest)) = arguments.split_first()
+        && docker_helper::is_called(program)
+    {
+        return docker_helper::main(rest);
+    }
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
@@ -173,6 +185,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Token(command) => token::run(&command, &load(Texts::new())?),
         Command::Keys(command) => keys::run(&command),
         Command::Openapi(args) => openapi::run(&args),
+        Command::CredentialProvider(args) => credential_provider::run(&args),
     }?;
     Ok(ExitCode::SUCCESS)
 }
@@ -187,4 +200,11 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?)
+}
+
+/// A runtime for commands that make a few calls and end.
+fn one_thread() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
 }

@@ -79,7 +79,9 @@ pub async fn credential_provider(
     let image = read(body.json).map_err(Problem::invalid)?;
     let options = Options::for_pull_of(image);
     let source = Source::PullSecret(name);
-    Ok(document(&app.broker.manifest(&scope, &source, &options).await?))
+    Ok(document(
+        &app.broker.manifest(&scope, &source, &options).await?,
+    ))
 }
 
 fn read(body: Json) -> Result<PulledImage, Vec<Mistake>> {
@@ -97,10 +99,7 @@ fn exactly(expected: &'static str) -> impl FnOnce(Json) -> Result<(), Fault> {
         if form::text(value)? == expected {
             Ok(())
         } else {
-            Err(Fault::new(
-                "invalid-value",
-                format!("expected {expected}"),
-            ))
+            Err(Fault::new("invalid-value", format!("expected {expected}")))
         }
     }
 }

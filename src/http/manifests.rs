@@ -194,7 +194,10 @@ pub(super) fn options(mut query: Query, headers: &HeaderMap) -> Answer<Options> 
     }
     let layout = query.optional("layout", Layout::parse);
     if format == Format::ExternalSecret && layout == Some(Layout::Split) {
-        let fault = Fault::new("not-allowed", "a webhook gives one Secret with all endpoints");
+        let fault = Fault::new(
+            "not-allowed",
+            "a webhook gives one Secret with all endpoints",
+        );
         query.report("layout", fault);
     }
     let namespace = query.optional("namespace", Namespace::parse);

@@ -51,7 +51,9 @@ pub async fn of_pull_secret(
 ) -> Answer<Response> {
     let source = Source::PullSecret(known_name(&name)?);
     let wanted = Wanted::read(query, &headers)?;
-    let options = wanted.with_body(&app, body.json).map_err(Problem::invalid)?;
+    let options = wanted
+        .with_body(&app, body.json)
+        .map_err(Problem::invalid)?;
     answer(&app, &scope, &headers, &reached, options, source).await
 }
 
@@ -75,7 +77,9 @@ pub async fn of_credential(
 ) -> Answer<Response> {
     let source = Source::Credential(known_name(&name)?);
     let wanted = Wanted::read(query, &headers)?;
-    let options = wanted.with_body(&app, body.json).map_err(Problem::invalid)?;
+    let options = wanted
+        .with_body(&app, body.json)
+        .map_err(Problem::invalid)?;
     answer(&app, &scope, &headers, &reached, options, source).await
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::host_pattern::{self, split_port};
 use super::mistake::Fault;
 use super::registry_path::RegistryPath;
 
@@ -64,12 +65,7 @@ impl PulledImage {
 
     /// Whether the image comes from the key's host, whatever the key's path.
     pub fn is_at(&self, key: &RegistryPath) -> bool {
-        let (pattern, pattern_port) = split_port(key.host());
-        let (host, port) = split_port(&self.domain);
-        let labels = || pattern.split('.').zip(host.split('.'));
-        pattern_port == port
-            && pattern.split('.').count() == host.split('.').count()
-            && labels().all(|(pattern, label)| is_like(label, pattern))
+        host_pattern::is_like(&self.domain, key.host())
     }
 }
 
@@ -144,37 +140,7 @@ fn is_domain(domain: &str) -> bool {
 }
 
 fn is_path(path: &str) -> bool {
-    path.len() <= MOST_PATH_BYTES
-        && path
-            .split('/')
-            .all(super::registry_path::is_path_component)
-}
-
-/// Host and port; the colons of an IPv6 address are none of a port.
-fn split_port(authority: &str) -> (&str, Option<&str>) {
-    match authority.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => (host, Some(port)),
-        _ => (authority, None),
-    }
-}
-
-/// Whether a label is like a pattern in which each `*` stands for any run of characters.
-fn is_like(label: &str, pattern: &str) -> bool {
-    let Some((first, rest)) = pattern.split_once('*') else {
-        return label == pattern;
-    };
-    let Some(mut left) = label.strip_prefix(first) else {
-        return false;
-    };
-    let mut parts: Vec<&str> = rest.split('*').collect();
-    let last = parts.pop().unwrap_or_default();
-    for part in parts {
-        match left.find(part) {
-            Some(at) => left = &left[at + part.len()..],
-            None => return false,
-        }
-    }
-    left.ends_with(last)
+    path.len() <= MOST_PATH_BYTES && path.split('/').all(super::registry_path::is_path_component)
 }
 
 fn is_lower_hex(byte: u8) -> bool {

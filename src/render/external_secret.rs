@@ -186,11 +186,7 @@ fn store_object(bundle: &Bundle, name: &str, origin: &Origin) -> Object<StoreSpe
         url: format!("{}?format=data&type={typed}", origin.url),
         method: if origin.body.is_some() { "POST" } else { "GET" },
         headers,
-        // The body is a template of Go; what looks like one of its actions is written as text.
-        body: origin
-            .body
-            .as_ref()
-            .map(|body| body.replace("{{", "{{ \"{{\" }}")),
+        body: origin.body.as_deref().map(literal),
         timeout: "30s",
         result: WebhookResult { json_path: "$" },
         secrets: [WebhookSecret {
@@ -203,6 +199,12 @@ fn store_object(bundle: &Bundle, name: &str, origin: &Origin) -> Object<StoreSpe
     };
     let provider = Provider { webhook };
     object(bundle, "SecretStore", name, StoreSpec { provider })
+}
+
+/// The operator takes some texts as templates of Go: what looks like an action of one is written so
+/// that it stays text.
+fn literal(text: &str) -> String {
+    text.replace("{{", "{{ \"{{\" }}")
 }
 
 fn external_secret(
@@ -230,7 +232,11 @@ fn external_secret(
                 secret_type: target.secret_type.as_str(),
                 metadata: TemplateMetadata {
                     labels,
-                    annotations: target.annotations.clone(),
+                    annotations: target
+                        .annotations
+                        .iter()
+                        .map(|(name, value)| (name.clone(), literal(value)))
+                        .collect(),
                 },
             },
         },

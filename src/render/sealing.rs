@@ -206,8 +206,7 @@ fn encrypt(key: &PublicEncryptingKey, value: &[u8], label: &[u8]) -> Result<Vec<
     let wrapped = wrap(key, session_key.as_slice(), label)?;
     let mut body = Zeroizing::new(Vec::with_capacity(value.len() + AES_256_GCM.tag_len()));
     body.extend_from_slice(value);
-    let cipher =
-        UnboundKey::new(&AES_256_GCM, session_key.as_slice()).map_err(|_| Unsealable)?;
+    let cipher = UnboundKey::new(&AES_256_GCM, session_key.as_slice()).map_err(|_| Unsealable)?;
     LessSafeKey::new(cipher)
         .seal_in_place_append_tag(
             Nonce::assume_unique_for_key([0; NONCE_LEN]),

@@ -122,11 +122,7 @@ fn of_kind(endpoint: &Endpoint, warnings: &mut Vec<Warning>) {
         )),
         Kind::RegistryToken => {
             for (code, audience, who) in [
-                (
-                    IGNORED_TOKEN,
-                    Audience::Kubelet,
-                    "kubelet ignores",
-                ),
+                (IGNORED_TOKEN, Audience::Kubelet, "kubelet ignores"),
                 (
                     "podman-ignores-token",
                     Audience::Podman,
