@@ -27,11 +27,14 @@ use tokio::sync::{OnceCell, watch};
 
 pub mod client;
 pub mod fake;
+pub mod fed;
 pub mod files;
 pub mod kubectl;
 pub mod peers;
 pub mod postgres;
 pub mod process;
+pub mod registry;
+pub mod sealing;
 
 pub use client::Client;
 
