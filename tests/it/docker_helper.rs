@@ -440,7 +440,7 @@ async fn skopeo_and_podman_pull_with_it() {
             .arg("--root")
             .arg(home.path("root"))
             .arg("--runroot")
-            .arg(home.path("run"));
+            .arg(home.0.path());
         command.args([
             "--storage-driver=vfs",
             "pull",
