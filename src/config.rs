@@ -12,9 +12,10 @@ use std::str::FromStr;
 use ipnet::IpNet;
 
 use crate::model::secret::SecretText;
+use crate::registry::egress::Ports;
 
 /// Every setting: its key in the file, its variable, what it is.
-const SETTINGS: [(&str, &str); 10] = [
+const SETTINGS: [(&str, &str); 11] = [
     ("database_url", "DATABASE_URL"),
     ("listen", "REGCRED_LISTEN"),
     ("metrics_listen", "REGCRED_METRICS_LISTEN"),
@@ -25,6 +26,7 @@ const SETTINGS: [(&str, &str); 10] = [
     ("log_format", "REGCRED_LOG_FORMAT"),
     ("allow_networks", "REGCRED_ALLOW_NETWORKS"),
     ("ca_bundle", "REGCRED_CA_BUNDLE"),
+    ("egress_ports", "REGCRED_EGRESS_PORTS"),
 ];
 
 /// Variables of the client-side commands. A shell that has them set may start a server too.
@@ -117,6 +119,8 @@ pub struct Config {
     pub allow_networks: Vec<IpNet>,
     /// Extra trusted CAs for registries and issuers.
     pub ca_bundle: Option<PathBuf>,
+    /// Ports that outgoing requests may go to.
+    pub egress_ports: Ports,
 }
 
 /// A database URL: it may hold a password, so it does not print.
@@ -179,6 +183,7 @@ impl Config {
             log_format: log_format(texts)?,
             allow_networks: networks(texts)?,
             ca_bundle: path("ca_bundle"),
+            egress_ports: ports(texts)?,
         })
     }
 
@@ -261,6 +266,26 @@ fn networks(texts: &Texts) -> Result<Vec<IpNet>, ConfigError> {
             })
         })
         .collect()
+}
+
+fn ports(texts: &Texts) -> Result<Ports, ConfigError> {
+    let expected = || {
+        wrong(
+            "egress_ports",
+            "expected any, or ports such as 443,5000,8443",
+        )
+    };
+    match texts.get("egress_ports").map(String::as_str) {
+        None | Some("any") => Ok(Ports::Any),
+        Some(text) => text
+            .split([',', ' '])
+            .filter(|part| !part.is_empty())
+            .map(|part| part.parse().ok().filter(|port| *port != 0))
+            .collect::<Option<Vec<u16>>>()
+            .filter(|ports| !ports.is_empty())
+            .map(Ports::Only)
+            .ok_or_else(expected),
+    }
 }
 
 fn read_environment(
@@ -392,6 +417,7 @@ mod tests {
             ("REGCRED_LOG_FORMAT", "hunter2"),
             ("REGCRED_ALLOW_NETWORKS", "10.0.0.0/8,hunter2"),
             ("REGCRED_TLS_CERT", "hunter2"),
+            ("REGCRED_EGRESS_PORTS", "443,hunter2"),
         ] {
             let error = load(&[], &[(variable, value)], None)
                 .expect_err(variable)

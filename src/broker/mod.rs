@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::auth::caller::Caller;
 use crate::keys::keyring::Keyring;
 use crate::model::name::Name;
+use crate::registry::egress::Egress;
 
 pub mod access;
 pub mod audit;
@@ -40,6 +41,7 @@ pub struct Broker {
     pool: PgPool,
     keyring: Arc<Keyring>,
     clock: Clock,
+    egress: Egress,
 }
 
 /// A request that was let in: who calls, in which tenant, under which id.
@@ -79,7 +81,15 @@ impl Broker {
             pool,
             keyring,
             clock,
+            egress: Egress::default(),
         }
+    }
+
+    /// Asks registries through this way out; the default reaches public addresses only.
+    #[must_use]
+    pub fn with_egress(mut self, egress: Egress) -> Self {
+        self.egress = egress;
+        self
     }
 
     /// Now, to the microsecond that PostgreSQL keeps.

@@ -7,6 +7,7 @@ mod cli;
 mod conventions;
 mod credentials;
 mod dev;
+mod egress;
 mod fidelity;
 mod manifests;
 mod openapi;
