@@ -11,11 +11,12 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 
+use crate::auth::limits::Rates;
 use crate::model::secret::SecretText;
 use crate::registry::egress::Ports;
 
 /// Every setting: its key in the file, its variable, what it is.
-const SETTINGS: [(&str, &str); 11] = [
+const SETTINGS: [(&str, &str); 13] = [
     ("database_url", "DATABASE_URL"),
     ("listen", "REGCRED_LISTEN"),
     ("metrics_listen", "REGCRED_METRICS_LISTEN"),
@@ -27,6 +28,8 @@ const SETTINGS: [(&str, &str); 11] = [
     ("allow_networks", "REGCRED_ALLOW_NETWORKS"),
     ("ca_bundle", "REGCRED_CA_BUNDLE"),
     ("egress_ports", "REGCRED_EGRESS_PORTS"),
+    ("limit_failures", "REGCRED_LIMIT_FAILURES"),
+    ("limit_requests", "REGCRED_LIMIT_REQUESTS"),
 ];
 
 /// Variables of the client-side commands. A shell that has them set may start a server too.
@@ -121,6 +124,8 @@ pub struct Config {
     pub ca_bundle: Option<PathBuf>,
     /// Ports that outgoing requests may go to.
     pub egress_ports: Ports,
+    /// How often logins may fail, and how often a caller may ask.
+    pub rates: Rates,
 }
 
 /// A database URL: it may hold a password, so it does not print.
@@ -184,6 +189,7 @@ impl Config {
             allow_networks: networks(texts)?,
             ca_bundle: path("ca_bundle"),
             egress_ports: ports(texts)?,
+            rates: rates(texts)?,
         })
     }
 
@@ -268,6 +274,15 @@ fn networks(texts: &Texts) -> Result<Vec<IpNet>, ConfigError> {
         .collect()
 }
 
+fn rates(texts: &Texts) -> Result<Rates, ConfigError> {
+    let expected = "expected a number a minute, 0 for no limit";
+    let default = Rates::default();
+    Ok(Rates {
+        failures: parse(texts, "limit_failures", expected)?.unwrap_or(default.failures),
+        requests: parse(texts, "limit_requests", expected)?.unwrap_or(default.requests),
+    })
+}
+
 fn ports(texts: &Texts) -> Result<Ports, ConfigError> {
     let expected = || {
         wrong(
@@ -344,6 +359,7 @@ fn place(text: &str, error: &toml::de::Error) -> String {
 fn text_of(key: &str, value: toml::Value) -> Result<String, ConfigError> {
     match value {
         toml::Value::String(text) => Ok(text),
+        toml::Value::Integer(number) if key.starts_with("limit_") => Ok(number.to_string()),
         toml::Value::Array(items) if key == "allow_networks" => {
             let texts: Option<Vec<&str>> = items.iter().map(toml::Value::as_str).collect();
             texts
@@ -418,6 +434,8 @@ mod tests {
             ("REGCRED_ALLOW_NETWORKS", "10.0.0.0/8,hunter2"),
             ("REGCRED_TLS_CERT", "hunter2"),
             ("REGCRED_EGRESS_PORTS", "443,hunter2"),
+            ("REGCRED_LIMIT_FAILURES", "hunter2"),
+            ("REGCRED_LIMIT_REQUESTS", "-1 hunter2"),
         ] {
             let error = load(&[], &[(variable, value)], None)
                 .expect_err(variable)

@@ -131,7 +131,10 @@ fn read_pull_secrets(form: &mut Form, role: Option<Role>) -> Option<Vec<Name>> {
         let detail = "an empty list would allow nothing; leave it out for no limit";
         Some(Fault::new("required", detail))
     } else if names.len() > MOST_PULL_SECRETS {
-        Some(Fault::new("too-many", format!("at most {MOST_PULL_SECRETS}")))
+        Some(Fault::new(
+            "too-many",
+            format!("at most {MOST_PULL_SECRETS}"),
+        ))
     } else if role.is_some_and(|role| role != Role::Puller) {
         let detail = "only a puller is limited to pull secrets";
         Some(Fault::new("not-allowed", detail))
@@ -175,11 +178,20 @@ mod tests {
             ),
             (
                 r#"{"role":"puller","subject":{"identity_provider":"P","claims":{}},"pull_secrets":[]}"#,
-                vec!["/subject/identity_provider", "/subject/claims", "/pull_secrets"],
+                vec![
+                    "/subject/identity_provider",
+                    "/subject/claims",
+                    "/pull_secrets",
+                ],
             ),
             (
                 r#"{"role":"puller","subject":{"identity_provider":"p","claims":{"":"x","a":"","b":1}},"expires_at":"x"}"#,
-                vec!["/subject/claims/", "/subject/claims/a", "/subject/claims/b", "/expires_at"],
+                vec![
+                    "/subject/claims/",
+                    "/subject/claims/a",
+                    "/subject/claims/b",
+                    "/expires_at",
+                ],
             ),
         ] {
             assert_eq!(mistakes(document), expected, "{document}");

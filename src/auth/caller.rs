@@ -60,6 +60,8 @@ pub enum Grant {
         role: Role,
         /// Pull secrets that the role is limited to; none means no limit.
         pull_secrets: Option<Vec<Name>>,
+        /// When the role ends; none means when it is taken away.
+        ends_at: Option<OffsetDateTime>,
     },
 }
 
@@ -139,12 +141,24 @@ impl Caller {
         self.grants.iter().any(|grant| grant.role().covers(other))
     }
 
-    /// When what it grants must end: with a regcred token that ends. A token of an identity provider
-    /// ends within minutes, but the role that it brings does not end with it.
+    /// When what it grants must end: with a regcred token that ends, or a binding. A token of an
+    /// identity provider ends within minutes, but the role that it shows does not end with it.
     pub fn grants_end_at(&self) -> Option<OffsetDateTime> {
         match self.identity {
             Identity::Token { .. } => self.expires_at,
-            Identity::Federated { .. } => None,
+            Identity::Federated { .. } => {
+                let mut last = None;
+                for grant in &self.grants {
+                    let Grant::Tenant {
+                        ends_at: Some(end), ..
+                    } = grant
+                    else {
+                        return None;
+                    };
+                    last = last.max(Some(*end));
+                }
+                last
+            }
         }
     }
 
@@ -206,6 +220,7 @@ mod tests {
                 let names = names.iter().map(|name| Name::parse(name).expect("a name"));
                 names.collect()
             }),
+            ends_at: None,
         };
         let caller = |grants| Caller {
             id: Uuid::nil(),

@@ -128,7 +128,10 @@ impl<K: Eq + Hash> Meter<K> {
         let Some(cost) = self.cost else {
             return Ok(());
         };
-        let mut times = self.made_up_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut times = self
+            .made_up_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let before = times.get(&key).copied().unwrap_or(now).max(now);
         let after = before + cost;
         if after - now > PERIOD {

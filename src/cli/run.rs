@@ -17,6 +17,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::auth::limits::Limits;
 use crate::broker::Broker;
 use crate::config::{Config, TlsFiles};
 use crate::http::router::{self, MetricsPlace};
@@ -34,7 +35,9 @@ const JOBS_END_WITHIN: Duration = Duration::from_secs(5);
 pub(super) fn app(config: &Config, pool: PgPool, provider: Provider) -> anyhow::Result<App> {
     let clock = Arc::new(|| SystemTime::now().into());
     let keyring = Arc::new(Keyring::new(provider));
-    let broker = Broker::new(pool, keyring, clock).with_egress(egress(config)?);
+    let broker = Broker::new(pool, keyring, clock)
+        .with_egress(egress(config)?)
+        .with_limits(Limits::new(config.rates));
     Ok(App {
         broker,
         metrics: Arc::new(Metrics::default()),

@@ -8,6 +8,7 @@ mod conventions;
 mod credentials;
 mod dev;
 mod egress;
+mod federated;
 mod fidelity;
 mod manifests;
 mod openapi;

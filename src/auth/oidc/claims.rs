@@ -117,7 +117,13 @@ mod tests {
             assert!(read(&[(name, json!(NOW + 30))]).is_ok());
             assert!(read(&[(name, json!(NOW + 31))]).is_err());
         }
-        assert!(read(&[("exp", json!(NOW as f64 + 0.5)), ("iat", json!(NOW as f64 - 0.5))]).is_ok());
+        assert!(
+            read(&[
+                ("exp", json!(NOW as f64 + 0.5)),
+                ("iat", json!(NOW as f64 - 0.5))
+            ])
+            .is_ok()
+        );
     }
 
     #[test]

@@ -190,11 +190,7 @@ mod tests {
             token(r#"{"alg":"RS256"}"#, r#"{"sub":"a","sub":"b"}"#, "AA"),
             token(r#"{"alg":"RS256"}"#, "[]", "AA"),
             token(r#"{"alg":"RS256"}"#, "{}{}", "AA"),
-            token(
-                r#"{"alg":"RS256"}"#,
-                &"[".repeat(5000),
-                "AA",
-            ),
+            token(r#"{"alg":"RS256"}"#, &"[".repeat(5000), "AA"),
             token(r#"{"alg":["RS256"]}"#, "{}", "AA"),
             token(r#"{"alg":"rs256"}"#, "{}", "AA"),
             token(r#"{"alg":"RS256","kid":7}"#, "{}", "AA"),

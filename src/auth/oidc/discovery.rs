@@ -8,6 +8,7 @@ use url::Url;
 
 use super::jwk::KeySet;
 use super::provider::check_url;
+use crate::registry::egress::Egress;
 
 /// Something that fetches documents from others, within its own limits of time, size and place.
 pub trait Documents: Send + Sync {
@@ -23,6 +24,29 @@ pub trait Documents: Send + Sync {
 
 /// A document that is on its way.
 pub type Fetching<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send + 'a>>;
+
+impl Documents for Egress {
+    fn get<'a>(&'a self, url: &'a Url) -> Fetching<'a> {
+        Box::pin(async move {
+            let reply = self.get(url).await.map_err(|error| error.to_string())?;
+            if reply.status.is_success() {
+                Ok(reply.body.to_vec())
+            } else {
+                Err(format!("the answer has status {}", reply.status.as_u16()))
+            }
+        })
+    }
+
+    fn check(&self, url: &Url) -> Result<(), String> {
+        if url.scheme() == "http" && !self.may_use_plain_http() {
+            return Err(
+                "expected https; plain HTTP is for the networks of REGCRED_ALLOW_NETWORKS only"
+                    .into(),
+            );
+        }
+        self.check(url).map_err(|error| error.to_string())
+    }
+}
 
 #[derive(Deserialize)]
 struct Metadata {

@@ -104,7 +104,13 @@ impl IssuerKeys {
 
     /// Asks the issuer, unless it was asked within `every`; waits for whoever is asking it already.
     /// Tells whether there may be other keys than before.
-    async fn ask(&self, source: &Source, slot: &Slot, now: OffsetDateTime, every: Duration) -> bool {
+    async fn ask(
+        &self,
+        source: &Source,
+        slot: &Slot,
+        now: OffsetDateTime,
+        every: Duration,
+    ) -> bool {
         let before = slot.read().fetched_at;
         let _fetching = slot.fetching.lock().await;
         let state = slot.read();

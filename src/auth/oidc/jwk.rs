@@ -29,14 +29,8 @@ struct Key {
 
 #[derive(Debug)]
 enum Material {
-    Rsa {
-        modulus: Vec<u8>,
-        exponent: Vec<u8>,
-    },
-    Curve {
-        name: &'static str,
-        point: Vec<u8>,
-    },
+    Rsa { modulus: Vec<u8>, exponent: Vec<u8> },
+    Curve { name: &'static str, point: Vec<u8> },
 }
 
 /// Curves, the bytes of a coordinate, and whether there are two of them.
@@ -67,7 +61,8 @@ impl KeySet {
     /// Whether the set has the very key that the token names.
     pub fn names_the_key_of(&self, token: &Compact<'_>) -> bool {
         let mut keys = self.0.iter();
-        token.key_id.is_some() && keys.any(|key| key.id == token.key_id && key.fits(token.algorithm))
+        token.key_id.is_some()
+            && keys.any(|key| key.id == token.key_id && key.fits(token.algorithm))
     }
 
     /// Whether a key of the set made the token's signature. A token that names a key is checked with
@@ -148,7 +143,9 @@ fn rsa(modulus: &str, exponent: &str) -> Option<Material> {
 }
 
 fn curve(kind: &str, name: &str, x: &str, y: Option<&str>) -> Option<Material> {
-    let known = CURVES.iter().find(|(of, known, _)| *of == kind && *known == name);
+    let known = CURVES
+        .iter()
+        .find(|(of, known, _)| *of == kind && *known == name);
     let (_, name, width) = known?;
     let point = match kind {
         "OKP" => Some(octets(x)?).filter(|point| point.len() == *width)?,
@@ -200,21 +197,54 @@ mod tests {
         let half = BASE64_URL_SAFE_NO_PAD.encode([7; 32]);
         for (key, expected) in [
             (json!({"kty": "RSA", "n": modulus, "e": "AQAB"}), 1),
-            (json!({"kty": "RSA", "n": modulus, "e": "AQAB", "use": "sig", "alg": "RS256"}), 1),
-            (json!({"kty": "RSA", "n": modulus, "e": "AQAB", "key_ops": ["verify"]}), 1),
-            (json!({"kty": "RSA", "n": format!("{modulus}=="), "e": "AQAB"}), 1),
-            (json!({"kty": "EC", "crv": "P-256", "x": half, "y": half}), 1),
+            (
+                json!({"kty": "RSA", "n": modulus, "e": "AQAB", "use": "sig", "alg": "RS256"}),
+                1,
+            ),
+            (
+                json!({"kty": "RSA", "n": modulus, "e": "AQAB", "key_ops": ["verify"]}),
+                1,
+            ),
+            (
+                json!({"kty": "RSA", "n": format!("{modulus}=="), "e": "AQAB"}),
+                1,
+            ),
+            (
+                json!({"kty": "EC", "crv": "P-256", "x": half, "y": half}),
+                1,
+            ),
             (json!({"kty": "OKP", "crv": "Ed25519", "x": half}), 1),
-            (json!({"kty": "RSA", "n": modulus, "e": "AQAB", "use": "enc"}), 0),
-            (json!({"kty": "RSA", "n": modulus, "e": "AQAB", "key_ops": ["encrypt"]}), 0),
-            (json!({"kty": "RSA", "n": modulus, "e": "AQAB", "alg": "RSA-OAEP"}), 0),
-            (json!({"kty": "RSA", "n": modulus, "e": "AQAB", "alg": "HS256"}), 0),
+            (
+                json!({"kty": "RSA", "n": modulus, "e": "AQAB", "use": "enc"}),
+                0,
+            ),
+            (
+                json!({"kty": "RSA", "n": modulus, "e": "AQAB", "key_ops": ["encrypt"]}),
+                0,
+            ),
+            (
+                json!({"kty": "RSA", "n": modulus, "e": "AQAB", "alg": "RSA-OAEP"}),
+                0,
+            ),
+            (
+                json!({"kty": "RSA", "n": modulus, "e": "AQAB", "alg": "HS256"}),
+                0,
+            ),
             (json!({"kty": "RSA", "n": small, "e": "AQAB"}), 0),
             (json!({"kty": "RSA", "n": modulus}), 0),
             (json!({"kty": "oct", "k": half}), 0),
-            (json!({"kty": "EC", "crv": "Ed25519", "x": half, "y": half}), 0),
-            (json!({"kty": "EC", "crv": "P-256", "x": modulus, "y": half}), 0),
-            (json!({"kty": "EC", "crv": "secp256k1", "x": half, "y": half}), 0),
+            (
+                json!({"kty": "EC", "crv": "Ed25519", "x": half, "y": half}),
+                0,
+            ),
+            (
+                json!({"kty": "EC", "crv": "P-256", "x": modulus, "y": half}),
+                0,
+            ),
+            (
+                json!({"kty": "EC", "crv": "secp256k1", "x": half, "y": half}),
+                0,
+            ),
             (json!({"kty": "OKP", "crv": "X25519", "x": half}), 0),
             (json!(7), 0),
         ] {

@@ -82,10 +82,11 @@ fn find<'a>(claims: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
     }
     let mut dots: Vec<usize> = path.match_indices('.').map(|(at, _)| at).collect();
     dots.reverse();
-    dots.into_iter().find_map(|dot| match claims.get(&path[..dot]) {
-        Some(Value::Object(inner)) => find(inner, &path[dot + 1..]),
-        _ => None,
-    })
+    dots.into_iter()
+        .find_map(|dot| match claims.get(&path[..dot]) {
+            Some(Value::Object(inner)) => find(inner, &path[dot + 1..]),
+            _ => None,
+        })
 }
 
 #[cfg(test)]
@@ -146,7 +147,11 @@ mod tests {
             (".a", "*", false),
             ("a..b", "*", false),
         ] {
-            assert_eq!(matches(&[(name, value)], &claims), expected, "{name}={value}");
+            assert_eq!(
+                matches(&[(name, value)], &claims),
+                expected,
+                "{name}={value}"
+            );
         }
     }
 

@@ -70,8 +70,7 @@ fn read_audiences(form: &mut Form) -> Option<Vec<String>> {
         }
         Ok(text)
     })?;
-    audiences.sort();
-    audiences.dedup();
+    drop_repeated(&mut audiences);
     match audiences.len() {
         0 => form.report(
             "audiences",
@@ -95,8 +94,7 @@ fn read_algorithms(form: &mut Form) -> Vec<Algorithm> {
     else {
         return Algorithm::ALL.to_vec();
     };
-    algorithms.sort();
-    algorithms.dedup();
+    drop_repeated(&mut algorithms);
     if algorithms.is_empty() {
         let fault = Fault::new(
             "required",
@@ -105,6 +103,18 @@ fn read_algorithms(form: &mut Form) -> Vec<Algorithm> {
         form.report("algorithms", fault);
     }
     algorithms
+}
+
+/// What is named twice is meant once; the order stays as it was written.
+fn drop_repeated<T: PartialEq>(items: &mut Vec<T>) {
+    let mut at = 0;
+    while at < items.len() {
+        if items[..at].contains(&items[at]) {
+            items.remove(at);
+        } else {
+            at += 1;
+        }
+    }
 }
 
 /// An issuer has neither query nor fragment (OpenID Connect Core 1.0, section 2).
@@ -171,7 +181,14 @@ mod tests {
             ("{}", vec!["/issuer", "/audiences"]),
             (
                 r#"{"issuer":"i.example","audiences":[],"jwks_uri":"file:///etc/passwd","algorithms":["none","HS256","RS256"],"x":1}"#,
-                vec!["/issuer", "/audiences", "/jwks_uri", "/algorithms/0", "/algorithms/1", "/x"],
+                vec![
+                    "/issuer",
+                    "/audiences",
+                    "/jwks_uri",
+                    "/algorithms/0",
+                    "/algorithms/1",
+                    "/x",
+                ],
             ),
             (
                 r#"{"issuer":"https://u:p@i.example","audiences":"regcred","algorithms":[]}"#,
@@ -181,8 +198,14 @@ mod tests {
                 r#"{"issuer":"https://i.example?x","audiences":["",7]}"#,
                 vec!["/issuer", "/audiences/0", "/audiences/1"],
             ),
-            (r#"{"issuer":"https://i.example/#","audiences":["a"]}"#, vec!["/issuer"]),
-            (r#"{"issuer":" https://i.example","audiences":["a"]}"#, vec!["/issuer"]),
+            (
+                r#"{"issuer":"https://i.example/#","audiences":["a"]}"#,
+                vec!["/issuer"],
+            ),
+            (
+                r#"{"issuer":" https://i.example","audiences":["a"]}"#,
+                vec!["/issuer"],
+            ),
         ] {
             assert_eq!(mistakes(document), expected, "{document}");
         }

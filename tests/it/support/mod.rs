@@ -29,6 +29,7 @@ pub mod client;
 pub mod egress;
 pub mod fake;
 pub mod files;
+pub mod issuer;
 pub mod kubectl;
 pub mod peers;
 pub mod postgres;
