@@ -102,13 +102,15 @@ fn read_claims(form: &mut Form) -> Option<BTreeMap<String, Pattern>> {
     if !form.has("claims") {
         return form.required("claims", |_| Err(Fault::new("required", "")));
     }
+    let mut named = 0;
     let claims = form.map("claims", |name, value| {
+        named += 1;
         if name.is_empty() || name.chars().any(char::is_control) {
             return Err(Fault::new("invalid-name", "expected the name of a claim"));
         }
         form::parsed(Pattern::parse)(value)
     })?;
-    match claims.len() {
+    match named {
         0 => form.report(
             "claims",
             Fault::new(

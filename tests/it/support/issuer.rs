@@ -119,7 +119,7 @@ impl Key {
     pub fn pkcs8(&self) -> Vec<u8> {
         match &self.pair {
             Pair::Ec(pair, ..) => pair.to_pkcs8v1().expect("PKCS #8").as_ref().to_vec(),
-            _ => unimplemented!("asked of elliptic curves only"),
+            _ => panic!("asked of elliptic curves only"),
         }
     }
 
