@@ -10,11 +10,14 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use ipnet::IpNet;
+use url::Url;
 
+use crate::auth::limits::Rates;
 use crate::model::secret::SecretText;
+use crate::registry::egress::Ports;
 
 /// Every setting: its key in the file, its variable, what it is.
-const SETTINGS: [(&str, &str); 11] = [
+const SETTINGS: [(&str, &str); 14] = [
     ("database_url", "DATABASE_URL"),
     ("listen", "REGCRED_LISTEN"),
     ("metrics_listen", "REGCRED_METRICS_LISTEN"),
@@ -25,6 +28,9 @@ const SETTINGS: [(&str, &str); 11] = [
     ("log_format", "REGCRED_LOG_FORMAT"),
     ("allow_networks", "REGCRED_ALLOW_NETWORKS"),
     ("ca_bundle", "REGCRED_CA_BUNDLE"),
+    ("egress_ports", "REGCRED_EGRESS_PORTS"),
+    ("limit_failures", "REGCRED_LIMIT_FAILURES"),
+    ("limit_requests", "REGCRED_LIMIT_REQUESTS"),
     ("public_url", "REGCRED_PUBLIC_URL"),
 ];
 
@@ -37,6 +43,7 @@ const CLIENT_VARIABLES: [&str; 5] = [
     "REGCRED_CA_FILE",
 ];
 
+const PUBLIC_URL: &str = "expected a URL such as https://regcred.example.com";
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 
 /// Why the configuration cannot be used. Never holds a value, which may be a secret.
@@ -119,8 +126,12 @@ pub struct Config {
     pub allow_networks: Vec<IpNet>,
     /// Extra trusted CAs for registries and issuers.
     pub ca_bundle: Option<PathBuf>,
-    /// Where callers reach the API, for what names its URL; as they asked for it without.
-    pub public_url: Option<String>,
+    /// Ports that outgoing requests may go to.
+    pub egress_ports: Ports,
+    /// How often logins may fail, and how often a caller may ask.
+    pub rates: Rates,
+    /// What the URLs of links and of stores begin with.
+    pub public_url: Option<Url>,
 }
 
 /// A database URL: it may hold a password, so it does not print.
@@ -183,6 +194,8 @@ impl Config {
             log_format: log_format(texts)?,
             allow_networks: networks(texts)?,
             ca_bundle: path("ca_bundle"),
+            egress_ports: ports(texts)?,
+            rates: rates(texts)?,
             public_url: public_url(texts)?,
         })
     }
@@ -250,26 +263,21 @@ fn log_format(texts: &Texts) -> Result<LogFormat, ConfigError> {
     }
 }
 
-/// An https URL without a trailing slash, query or user.
-fn public_url(texts: &Texts) -> Result<Option<String>, ConfigError> {
-    let Some(text) = texts.get("public_url") else {
-        return Ok(None);
-    };
-    let fits = url::Url::parse(text).is_ok_and(|url| {
-        url.scheme() == "https"
-            && url.has_host()
-            && url.username().is_empty()
-            && url.password().is_none()
-            && url.query().is_none()
-            && url.fragment().is_none()
-    });
-    if fits && !text.ends_with('/') {
-        Ok(Some(text.clone()))
-    } else {
-        let expected =
-            "expected an https URL without a slash at its end, such as https://regcred.example.com";
-        Err(wrong("public_url", expected))
+fn public_url(texts: &Texts) -> Result<Option<Url>, ConfigError> {
+    let url: Option<Url> = parse(texts, "public_url", PUBLIC_URL)?;
+    match url {
+        Some(url) if !is_base(&url) => Err(wrong("public_url", PUBLIC_URL)),
+        url => Ok(url),
     }
+}
+
+/// Whether paths can be put behind it, and it holds no account.
+fn is_base(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https")
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none()
 }
 
 fn networks(texts: &Texts) -> Result<Vec<IpNet>, ConfigError> {
@@ -288,6 +296,35 @@ fn networks(texts: &Texts) -> Result<Vec<IpNet>, ConfigError> {
             })
         })
         .collect()
+}
+
+fn rates(texts: &Texts) -> Result<Rates, ConfigError> {
+    let expected = "expected a number a minute, 0 for no limit";
+    let default = Rates::default();
+    Ok(Rates {
+        failures: parse(texts, "limit_failures", expected)?.unwrap_or(default.failures),
+        requests: parse(texts, "limit_requests", expected)?.unwrap_or(default.requests),
+    })
+}
+
+fn ports(texts: &Texts) -> Result<Ports, ConfigError> {
+    let expected = || {
+        wrong(
+            "egress_ports",
+            "expected any, or ports such as 443,5000,8443",
+        )
+    };
+    match texts.get("egress_ports").map(String::as_str) {
+        None | Some("any") => Ok(Ports::Any),
+        Some(text) => text
+            .split([',', ' '])
+            .filter(|part| !part.is_empty())
+            .map(|part| part.parse().ok().filter(|port| *port != 0))
+            .collect::<Option<Vec<u16>>>()
+            .filter(|ports| !ports.is_empty())
+            .map(Ports::Only)
+            .ok_or_else(expected),
+    }
 }
 
 fn read_environment(
@@ -346,6 +383,7 @@ fn place(text: &str, error: &toml::de::Error) -> String {
 fn text_of(key: &str, value: toml::Value) -> Result<String, ConfigError> {
     match value {
         toml::Value::String(text) => Ok(text),
+        toml::Value::Integer(number) if key.starts_with("limit_") => Ok(number.to_string()),
         toml::Value::Array(items) if key == "allow_networks" => {
             let texts: Option<Vec<&str>> = items.iter().map(toml::Value::as_str).collect();
             texts
@@ -419,9 +457,12 @@ mod tests {
             ("REGCRED_LOG_FORMAT", "hunter2"),
             ("REGCRED_ALLOW_NETWORKS", "10.0.0.0/8,hunter2"),
             ("REGCRED_TLS_CERT", "hunter2"),
-            ("REGCRED_PUBLIC_URL", "http://hunter2"),
-            ("REGCRED_PUBLIC_URL", "https://hunter2/"),
-            ("REGCRED_PUBLIC_URL", "https://u:hunter2@h"),
+            ("REGCRED_EGRESS_PORTS", "443,hunter2"),
+            ("REGCRED_LIMIT_FAILURES", "hunter2"),
+            ("REGCRED_LIMIT_REQUESTS", "-1 hunter2"),
+            ("REGCRED_PUBLIC_URL", "hunter2"),
+            ("REGCRED_PUBLIC_URL", "https://u:hunter2@example.com"),
+            ("REGCRED_PUBLIC_URL", "ftp://hunter2"),
         ] {
             let error = load(&[], &[(variable, value)], None)
                 .expect_err(variable)

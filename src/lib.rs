@@ -14,5 +14,6 @@ pub mod http;
 pub mod jobs;
 pub mod keys;
 pub mod model;
+pub mod registry;
 pub mod render;
 pub mod store;

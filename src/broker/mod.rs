@@ -10,8 +10,11 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::auth::caller::Caller;
+use crate::auth::limits::Limits;
+use crate::auth::oidc::issuer_keys::IssuerKeys;
 use crate::keys::keyring::Keyring;
 use crate::model::name::Name;
+use crate::registry::egress::Egress;
 
 pub mod access;
 pub mod audit;
@@ -19,11 +22,15 @@ pub mod credential_change;
 pub mod credential_state;
 pub mod credentials;
 pub mod error;
+pub mod federated;
+mod granting;
 pub mod idempotency;
+pub mod identity_providers;
 pub mod manifests;
 pub mod precondition;
 pub mod pull_secrets;
 pub mod resolve;
+pub mod role_bindings;
 pub mod rollback;
 pub mod tenants;
 pub mod tokens;
@@ -40,7 +47,10 @@ pub struct Broker {
     pool: PgPool,
     keyring: Arc<Keyring>,
     clock: Clock,
-    public_url: Option<Arc<str>>,
+    egress: Egress,
+    issuers: IssuerKeys,
+    limits: Arc<Limits>,
+    public_url: Option<Arc<url::Url>>,
 }
 
 /// A request that was let in: who calls, in which tenant, under which id.
@@ -76,23 +86,42 @@ impl Scope {
 impl Broker {
     /// The use cases over a database at the right version.
     pub fn new(pool: PgPool, keyring: Arc<Keyring>, clock: Clock) -> Self {
+        let egress = Egress::default();
         Self {
             pool,
             keyring,
             clock,
+            issuers: IssuerKeys::new(Arc::new(egress.clone())),
+            egress,
+            limits: Arc::default(),
             public_url: None,
         }
     }
 
-    /// The same, for callers who reach the API at a URL of its own (no slash at its end).
+    /// Asks registries and issuers through this way out; the default reaches public addresses only.
     #[must_use]
-    pub fn with_public_url(mut self, url: Option<&str>) -> Self {
-        self.public_url = url.map(Arc::from);
+    pub fn with_egress(mut self, egress: Egress) -> Self {
+        self.issuers = IssuerKeys::new(Arc::new(egress.clone()));
+        self.egress = egress;
+        self
+    }
+
+    /// Counts failed logins and requests by these limits; the default ones are generous.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = Arc::new(limits);
+        self
+    }
+
+    /// What names the API's URL begins with this one; without it with the address that was asked.
+    #[must_use]
+    pub fn with_public_url(mut self, url: Option<url::Url>) -> Self {
+        self.public_url = url.map(Arc::new);
         self
     }
 
     /// Where callers reach the API, if that is configured.
-    pub fn public_url(&self) -> Option<&str> {
+    pub fn public_url(&self) -> Option<&url::Url> {
         self.public_url.as_deref()
     }
 

@@ -17,6 +17,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::auth::limits::Limits;
 use crate::broker::Broker;
 use crate::config::{Config, TlsFiles};
 use crate::http::router::{self, MetricsPlace};
@@ -25,18 +26,34 @@ use crate::http::{App, metrics::Metrics};
 use crate::jobs;
 use crate::keys::keyring::Keyring;
 use crate::keys::provider::Provider;
+use crate::registry::egress::{Egress, Settings, read_ca_bundle};
 
 /// How long jobs may take to end.
 const JOBS_END_WITHIN: Duration = Duration::from_secs(5);
 
 /// The application over a database and its keys.
-pub(super) fn app(config: &Config, pool: PgPool, provider: Provider) -> App {
+pub(super) fn app(config: &Config, pool: PgPool, provider: Provider) -> anyhow::Result<App> {
     let clock = Arc::new(|| SystemTime::now().into());
     let keyring = Arc::new(Keyring::new(provider));
-    App {
-        broker: Broker::new(pool, keyring, clock).with_public_url(config.public_url.as_deref()),
+    let broker = Broker::new(pool, keyring, clock)
+        .with_egress(egress(config)?)
+        .with_limits(Limits::new(config.rates))
+        .with_public_url(config.public_url.clone());
+    Ok(App {
+        broker,
         metrics: Arc::new(Metrics::default()),
-    }
+    })
+}
+
+/// The way out to registries and issuers.
+pub(super) fn egress(config: &Config) -> anyhow::Result<Egress> {
+    let ca_bundle = config.ca_bundle.as_deref().map(read_ca_bundle).transpose();
+    Ok(Egress::new(Settings {
+        allow_networks: config.allow_networks.clone(),
+        ports: config.egress_ports.clone(),
+        ca_bundle: ca_bundle.context("REGCRED_CA_BUNDLE")?.unwrap_or_default(),
+        ..Settings::default()
+    }))
 }
 
 /// Serves until SIGTERM, Ctrl-C or `stop_now`; requests under way are ended first.

@@ -20,7 +20,10 @@ impl FromRequestParts<App> for Reached {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
-        let configured = app.broker.public_url().map(str::to_owned);
+        let configured = app
+            .broker
+            .public_url()
+            .map(|url| url.as_str().trim_end_matches('/').to_owned());
         Ok(Self(configured.or_else(|| requested(parts))))
     }
 }

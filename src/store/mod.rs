@@ -6,7 +6,9 @@ pub mod credentials;
 pub mod data_keys;
 pub mod database;
 pub mod idempotent_answers;
+pub mod identity_providers;
 pub mod pull_secrets;
+pub mod role_bindings;
 pub mod tenants;
 pub mod tokens;
 

@@ -441,11 +441,7 @@ async fn skopeo_and_podman_pull_with_it() {
             .arg(home.path("root"))
             .arg("--runroot")
             .arg(home.0.path());
-        command.args([
-            "--storage-driver=vfs",
-            "pull",
-            "--tls-verify=false",
-        ]);
+        command.args(["--storage-driver=vfs", "pull", "--tls-verify=false"]);
         command
             .arg("--authfile")
             .arg(&file)

@@ -1,0 +1,356 @@
+//! Callers of identity providers: whose tokens are taken, and how their issuers' keys are kept.
+
+use std::sync::{Arc, Mutex};
+
+use regcred::broker::Broker;
+use serde_json::{Value, json};
+
+use crate::support::fake::Ca;
+use crate::support::issuer::{Issuer, Key, Mood, RSA, jws, now, reaching};
+use crate::support::{Client, Regcred};
+
+const BINDINGS: &str = "/v1/tenants/team-a/role-bindings";
+
+/// A regcred that knows an issuer as `cluster-a`, and a tenant that lets its builder view.
+async fn known(issuer: &Issuer, ca: &Ca) -> (Regcred, Client) {
+    known_to(Regcred::start_with(reaching(ca, &[])).await, issuer).await
+}
+
+async fn known_to(regcred: Regcred, issuer: &Issuer) -> (Regcred, Client) {
+    let path = "/v1/identity-providers/cluster-a";
+    regcred
+        .admin
+        .put(path, &issuer.provider())
+        .await
+        .expect(201);
+    let owner = regcred.tenant("team-a").await;
+    bind(&owner, "builder", json!({"sub": "builder"})).await;
+    (regcred, owner)
+}
+
+async fn bind(owner: &Client, name: &str, claims: Value) {
+    let subject = json!({"identity_provider": "cluster-a", "claims": claims});
+    owner
+        .put(
+            &format!("{BINDINGS}/{name}"),
+            &json!({"role": "viewer", "subject": subject}),
+        )
+        .await
+        .expect(201);
+}
+
+#[tokio::test]
+async fn a_token_of_a_known_issuer_is_a_caller() {
+    let ca = Ca::new();
+    let issuer = Issuer::start(&ca, &[&RSA]).await;
+    let (regcred, _) = known(&issuer, &ca).await;
+    let caller = regcred.caller(&issuer.token("builder"));
+    let me = caller.get("/v1/whoami").await.expect(200).json();
+    assert_eq!(me["caller"]["kind"], "oidc");
+    assert_eq!(me["caller"]["name"], "builder");
+    assert_eq!(me["caller"]["identity_provider"], "cluster-a");
+    assert_eq!(
+        me["roles"],
+        json!([{"role": "viewer", "tenant": "team-a", "pull_secrets": null}])
+    );
+    assert!(me["expires_at"].is_string());
+    let again = regcred.caller(&issuer.token("builder"));
+    let again = again.get("/v1/whoami").await.expect(200).json();
+    assert_eq!(again["caller"]["id"], me["caller"]["id"]);
+    assert_eq!(
+        caller.get("/v1/tenants").await.expect(200).items("name"),
+        ["team-a"]
+    );
+    caller.get("/v1/tenants/team-a").await.expect(200);
+}
+
+#[tokio::test]
+async fn who_is_bound_nowhere_finds_nothing() {
+    let ca = Ca::new();
+    let issuer = Issuer::start(&ca, &[&RSA]).await;
+    let (regcred, _) = known(&issuer, &ca).await;
+    let stranger = regcred.caller(&issuer.token("stranger"));
+    let me = stranger.get("/v1/whoami").await.expect(200).json();
+    assert_eq!(me["roles"], json!([]));
+    let tenants = stranger.get("/v1/tenants").await.expect(200);
+    assert!(tenants.items("name").is_empty());
+    for path in ["team-a", "team-z", "TEAM", "team-a/credentials"] {
+        stranger
+            .get(&format!("/v1/tenants/{path}"))
+            .await
+            .expect_problem(404, "not-found");
+    }
+    stranger
+        .get("/v1/tokens")
+        .await
+        .expect_problem(403, "forbidden");
+}
+
+#[tokio::test]
+async fn every_algorithm_works_with_a_key_of_its_type() {
+    let ca = Ca::new();
+    let curves = ["ES256", "ES384", "ES512"].map(|algorithm| Key::ec(algorithm, algorithm));
+    let ed = Key::ed("ed");
+    let issuer = Issuer::start(&ca, &[&RSA, &curves[0], &curves[1], &curves[2], &ed]).await;
+    let (regcred, _) = known(&issuer, &ca).await;
+    let of_rsa = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"];
+    let of_rsa = of_rsa.map(|algorithm| (&*RSA, algorithm));
+    let others = [&curves[0], &curves[1], &curves[2], &ed].map(|key| (key, key.algorithm()));
+    for (key, algorithm) in of_rsa.into_iter().chain(others) {
+        let claims = issuer.claims("builder").to_string();
+        for header in [
+            json!({"alg": algorithm, "kid": key.id}),
+            json!({"alg": algorithm, "typ": "at+jwt"}),
+            json!({"alg": algorithm, "kid": key.id, "jku": "https://a.example", "x5u": "x", "jwk": {}}),
+        ] {
+            let token = jws(&header.to_string(), &claims, |message| {
+                key.sign(algorithm, message)
+            });
+            let caller = regcred.caller(&token);
+            caller.get("/v1/tenants/team-a").await.expect(200);
+        }
+    }
+}
+
+#[tokio::test]
+async fn tokens_that_another_library_signs_are_taken() {
+    let ca = Ca::new();
+    let key = Key::ec("ec", "ES384");
+    let issuer = Issuer::start(&ca, &[&key]).await;
+    let (regcred, _) = known(&issuer, &ca).await;
+    let mut header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::ES384);
+    header.kid = Some("ec".into());
+    let signer = jsonwebtoken::EncodingKey::from_ec_der(&key.pkcs8());
+    let token = jsonwebtoken::encode(&header, &issuer.claims("builder"), &signer);
+    let caller = regcred.caller(&token.expect("a token"));
+    caller.get("/v1/tenants/team-a").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_binding_is_effective_and_over_at_the_next_request() {
+    let ca = Ca::new();
+    let issuer = Issuer::start(&ca, &[&RSA]).await;
+    let (regcred, owner) = known(&issuer, &ca).await;
+    let caller = regcred.caller(&issuer.token("deployer"));
+    caller.get("/v1/tenants/team-a").await.expect(404);
+    bind(&owner, "deployer", json!({"sub": "deploy*"})).await;
+    caller.get("/v1/tenants/team-a").await.expect(200);
+    let path = format!("{BINDINGS}/deployer");
+    let narrower = json!({"subject": {"claims": {"sub": "deployer-2"}}});
+    owner.patch(&path, &narrower).await.expect(200);
+    caller.get("/v1/tenants/team-a").await.expect(404);
+    let ending =
+        json!({"subject": {"claims": {"sub": "deployer"}}, "expires_at": "2030-01-01T00:00:00Z"});
+    owner.patch(&path, &ending).await.expect(200);
+    caller.get("/v1/tenants/team-a").await.expect(200);
+    owner.delete(&path).await.expect(204);
+    caller.get("/v1/tenants/team-a").await.expect(404);
+}
+
+#[tokio::test]
+async fn a_binding_ends_when_it_says() {
+    let ca = Ca::new();
+    let issuer = Issuer::start(&ca, &[&RSA]).await;
+    let (regcred, owner) = known(&issuer, &ca).await;
+    let ends = time::OffsetDateTime::now_utc() + time::Duration::seconds(100);
+    let ends = regcred::model::time::format(regcred::model::time::to_microseconds(ends));
+    let path = format!("{BINDINGS}/builder");
+    owner
+        .patch(&path, &json!({"expires_at": ends}))
+        .await
+        .expect(200);
+    let caller = regcred.caller(&issuer.token("builder"));
+    caller.get("/v1/tenants/team-a").await.expect(200);
+    regcred.pass(101);
+    caller.get("/v1/tenants/team-a").await.expect(404);
+}
+
+#[tokio::test]
+async fn a_changed_provider_is_effective_at_the_next_request() {
+    let ca = Ca::new();
+    let issuer = Issuer::start(&ca, &[&RSA]).await;
+    let (regcred, _) = known(&issuer, &ca).await;
+    let caller = regcred.caller(&issuer.token("builder"));
+    caller.get("/v1/whoami").await.expect(200);
+    let path = "/v1/identity-providers/cluster-a";
+    for (change, status) in [
+        (json!({"audiences": ["other"]}), 401),
+        (json!({"audiences": ["other", "regcred"]}), 200),
+        (json!({"algorithms": ["ES256"]}), 401),
+        (json!({"algorithms": null}), 200),
+    ] {
+        regcred.admin.patch(path, &change).await.expect(200);
+        caller.get("/v1/whoami").await.expect(status);
+    }
+}
+
+#[tokio::test]
+async fn providers_may_share_an_issuer_and_their_roles_unite() {
+    let ca = Ca::new();
+    let issuer = Issuer::start(&ca, &[&RSA]).await;
+    let (regcred, owner) = known(&issuer, &ca).await;
+    let second = json!({"issuer": issuer.url, "audiences": ["second"], "jwks_uri": format!("{}/keys", issuer.url)});
+    regcred
+        .admin
+        .put("/v1/identity-providers/second", &second)
+        .await
+        .expect(201);
+    let subject = json!({"identity_provider": "second", "claims": {"sub": "builder"}});
+    owner
+        .put(
+            &format!("{BINDINGS}/second"),
+            &json!({"role": "editor", "subject": subject}),
+        )
+        .await
+        .expect(201);
+    for (audience, roles) in [
+        (json!("regcred"), vec!["viewer"]),
+        (json!("second"), vec!["editor"]),
+        (json!(["second", "x", "regcred"]), vec!["viewer", "editor"]),
+    ] {
+        let mut claims = issuer.claims("builder");
+        claims["aud"] = audience;
+        let caller = regcred.caller(&issuer.sign(&RSA, &claims));
+        let me = caller.get("/v1/whoami").await.expect(200).json();
+        let held = me["roles"].as_array().expect("roles").iter();
+        let held: Vec<&str> = held.filter_map(|role| role["role"].as_str()).collect();
+        assert_eq!(held, roles);
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_key_is_asked_for_once_a_minute_whoever_names_it() {
+    let ca = Ca::new();
+    let issuer = Issuer::start(&ca, &[&RSA]).await;
+    let (regcred, _) = known(&issuer, &ca).await;
+    let forged = |id: &str| {
+        let header = json!({"alg": "RS256", "kid": id}).to_string();
+        jws(&header, &issuer.claims("builder").to_string(), |_| {
+            vec![7; 256]
+        })
+    };
+    for id in ["a", "b", "c"] {
+        let caller = regcred.caller(&forged(id));
+        caller.get("/v1/whoami").await.expect(401);
+    }
+    assert_eq!(issuer.asked(), 1);
+    let good = regcred.caller(&issuer.token("builder"));
+    good.get("/v1/whoami").await.expect(200);
+    assert_eq!(issuer.asked(), 1);
+    regcred.pass(60);
+    regcred
+        .caller(&forged("d"))
+        .get("/v1/whoami")
+        .await
+        .expect(401);
+    assert_eq!(issuer.asked(), 2);
+}
+
+#[tokio::test]
+async fn keys_rotate_with_overlap() {
+    let ca = Ca::new();
+    let issuer = Issuer::start(&ca, &[&RSA]).await;
+    let kept: Arc<Mutex<Option<Broker>>> = Arc::default();
+    let keep = kept.clone();
+    let reach = reaching(&ca, &[]);
+    let regcred = Regcred::start_with(move |broker| {
+        let broker = reach(broker);
+        *keep.lock().expect("no panic") = Some(broker.clone());
+        broker
+    })
+    .await;
+    let (regcred, _) = known_to(regcred, &issuer).await;
+    let broker = kept.lock().expect("no panic").take().expect("a broker");
+    let before = regcred.caller(&issuer.token("builder"));
+    before.get("/v1/whoami").await.expect(200);
+
+    let next = Key::ec("next", "ES256");
+    issuer.publish(&[&RSA, &next]);
+    let after = regcred.caller(&issuer.sign(&next, &issuer.claims("builder")));
+    after.get("/v1/whoami").await.expect(401);
+    regcred.pass(60);
+    after.get("/v1/whoami").await.expect(200);
+    before.get("/v1/whoami").await.expect(200);
+
+    issuer.publish(&[&next]);
+    regcred.pass(299);
+    broker.refresh_issuer_keys().await;
+    before.get("/v1/whoami").await.expect(200);
+    regcred.pass(1);
+    broker.refresh_issuer_keys().await;
+    let long = |key: &Key| {
+        let mut claims = issuer.claims("builder");
+        claims["exp"] = json!(now() + 86_400);
+        regcred.caller(&issuer.sign(key, &claims))
+    };
+    long(&RSA).get("/v1/whoami").await.expect(401);
+    long(&next).get("/v1/whoami").await.expect(200);
+}
+
+#[tokio::test]
+async fn known_keys_work_while_the_issuer_is_dead_and_not_for_ever() {
+    let ca = Ca::new();
+    let issuer = Issuer::start(&ca, &[&RSA]).await;
+    let (regcred, _) = known(&issuer, &ca).await;
+    let mut claims = issuer.claims("builder");
+    claims["exp"] = json!(now() + 10 * 86_400);
+    let caller = regcred.caller(&issuer.sign(&RSA, &claims));
+    caller.get("/v1/whoami").await.expect(200);
+    for mood in [Mood::Failing, Mood::Lying] {
+        issuer.be(mood);
+        regcred.pass(3600);
+        caller.get("/v1/whoami").await.expect(200);
+    }
+    regcred.pass(86_400);
+    caller.get("/v1/whoami").await.expect(401);
+    issuer.be(Mood::Well);
+    regcred.pass(60);
+    caller.get("/v1/whoami").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_dead_issuer_keeps_only_its_own_callers_waiting() {
+    let ca = Ca::new();
+    let dead = Issuer::start(&ca, &[&RSA]).await;
+    let alive = Issuer::start(&ca, &[&RSA]).await;
+    let (regcred, owner) = known(&dead, &ca).await;
+    regcred
+        .admin
+        .put("/v1/identity-providers/cluster-b", &alive.provider())
+        .await
+        .expect(201);
+    dead.be(Mood::Hanging);
+    let waiting: Vec<_> = (0..20)
+        .map(|_| {
+            let caller = regcred.caller(&dead.token("builder"));
+            tokio::spawn(async move { caller.get("/v1/whoami").await })
+        })
+        .collect();
+    let other = regcred.caller(&alive.token("builder"));
+    for _ in 0..3 {
+        other.get("/v1/whoami").await.expect(200);
+        owner.get("/v1/tenants/team-a").await.expect(200);
+    }
+    assert!(waiting.iter().all(|waiting| !waiting.is_finished()));
+    dead.be(Mood::Well);
+    for waiting in waiting {
+        let reply = waiting.await.expect("no panic");
+        reply.expect_problem(401, "unauthenticated");
+    }
+}
+
+#[tokio::test]
+async fn a_set_without_usable_keys_replaces_nothing() {
+    let ca = Ca::new();
+    let issuer = Issuer::start(&ca, &[&RSA]).await;
+    let (regcred, _) = known(&issuer, &ca).await;
+    let caller = regcred.caller(&issuer.token("builder"));
+    caller.get("/v1/whoami").await.expect(200);
+    issuer.publish_raw(vec![json!({"kty": "oct", "k": "AAAA", "kid": "rsa"})]);
+    regcred.pass(60);
+    let other = Key::ec("other", "ES256");
+    let unknown = regcred.caller(&issuer.sign(&other, &issuer.claims("builder")));
+    unknown.get("/v1/whoami").await.expect(401);
+    assert_eq!(issuer.asked(), 2);
+    caller.get("/v1/whoami").await.expect(200);
+}
