@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use ipnet::IpNet;
+use url::Url;
 
 use crate::model::secret::SecretText;
 
 /// Every setting: its key in the file, its variable, what it is.
-const SETTINGS: [(&str, &str); 10] = [
+const SETTINGS: [(&str, &str); 11] = [
     ("database_url", "DATABASE_URL"),
     ("listen", "REGCRED_LISTEN"),
     ("metrics_listen", "REGCRED_METRICS_LISTEN"),
@@ -25,6 +26,7 @@ const SETTINGS: [(&str, &str); 10] = [
     ("log_format", "REGCRED_LOG_FORMAT"),
     ("allow_networks", "REGCRED_ALLOW_NETWORKS"),
     ("ca_bundle", "REGCRED_CA_BUNDLE"),
+    ("public_url", "REGCRED_PUBLIC_URL"),
 ];
 
 /// Variables of the client-side commands. A shell that has them set may start a server too.
@@ -35,6 +37,7 @@ const CLIENT_VARIABLES: [&str; 4] = [
     "REGCRED_TOKEN_FILE",
 ];
 
+const PUBLIC_URL: &str = "expected a URL such as https://regcred.example.com";
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 
 /// Why the configuration cannot be used. Never holds a value, which may be a secret.
@@ -117,6 +120,8 @@ pub struct Config {
     pub allow_networks: Vec<IpNet>,
     /// Extra trusted CAs for registries and issuers.
     pub ca_bundle: Option<PathBuf>,
+    /// What the URLs of links begin with.
+    pub public_url: Option<Url>,
 }
 
 /// A database URL: it may hold a password, so it does not print.
@@ -179,6 +184,7 @@ impl Config {
             log_format: log_format(texts)?,
             allow_networks: networks(texts)?,
             ca_bundle: path("ca_bundle"),
+            public_url: public_url(texts)?,
         })
     }
 
@@ -261,6 +267,23 @@ fn networks(texts: &Texts) -> Result<Vec<IpNet>, ConfigError> {
             })
         })
         .collect()
+}
+
+fn public_url(texts: &Texts) -> Result<Option<Url>, ConfigError> {
+    let url: Option<Url> = parse(texts, "public_url", PUBLIC_URL)?;
+    match url {
+        Some(url) if !is_base(&url) => Err(wrong("public_url", PUBLIC_URL)),
+        url => Ok(url),
+    }
+}
+
+/// Whether paths can be put behind it, and it holds no account.
+fn is_base(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https")
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none()
 }
 
 fn read_environment(
@@ -392,6 +415,9 @@ mod tests {
             ("REGCRED_LOG_FORMAT", "hunter2"),
             ("REGCRED_ALLOW_NETWORKS", "10.0.0.0/8,hunter2"),
             ("REGCRED_TLS_CERT", "hunter2"),
+            ("REGCRED_PUBLIC_URL", "hunter2"),
+            ("REGCRED_PUBLIC_URL", "https://u:hunter2@example.com"),
+            ("REGCRED_PUBLIC_URL", "ftp://hunter2"),
         ] {
             let error = load(&[], &[(variable, value)], None)
                 .expect_err(variable)

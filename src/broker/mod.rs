@@ -15,12 +15,19 @@ use crate::model::name::Name;
 
 pub mod access;
 pub mod audit;
+pub mod changes;
+pub mod consumers;
 pub mod credential_change;
 pub mod credential_state;
 pub mod credentials;
+pub mod draft;
 pub mod error;
 pub mod idempotency;
 pub mod manifests;
+pub mod previous;
+pub mod share_links;
+pub mod stored_options;
+pub mod waiting;
 pub mod precondition;
 pub mod pull_secrets;
 pub mod resolve;
@@ -31,6 +38,9 @@ pub mod view;
 
 pub use error::{Error, Result};
 
+use changes::Changes;
+use consumers::RecentFetches;
+
 /// Tells the time. A value, so that a test sets it.
 pub type Clock = Arc<dyn Fn() -> OffsetDateTime + Send + Sync>;
 
@@ -40,6 +50,9 @@ pub struct Broker {
     pool: PgPool,
     keyring: Arc<Keyring>,
     clock: Clock,
+    changes: Arc<Changes>,
+    recent: Arc<RecentFetches>,
+    public_url: Option<Arc<url::Url>>,
 }
 
 /// A request that was let in: who calls, in which tenant, under which id.
@@ -79,7 +92,22 @@ impl Broker {
             pool,
             keyring,
             clock,
+            changes: Arc::default(),
+            recent: Arc::default(),
+            public_url: None,
         }
+    }
+
+    /// Makes links below this URL; without one they stand below the address that was asked.
+    #[must_use]
+    pub fn with_public_url(mut self, url: Option<url::Url>) -> Self {
+        self.public_url = url.map(Arc::new);
+        self
+    }
+
+    /// Who waits for changes, for the job that tells them.
+    pub fn changes(&self) -> &Changes {
+        &self.changes
     }
 
     /// Now, to the microsecond that PostgreSQL keeps.

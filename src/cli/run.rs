@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -30,11 +31,11 @@ use crate::keys::provider::Provider;
 const JOBS_END_WITHIN: Duration = Duration::from_secs(5);
 
 /// The application over a database and its keys.
-pub(super) fn app(pool: PgPool, provider: Provider) -> App {
+pub(super) fn app(config: &Config, pool: PgPool, provider: Provider) -> App {
     let clock = Arc::new(|| SystemTime::now().into());
     let keyring = Arc::new(Keyring::new(provider));
     App {
-        broker: Broker::new(pool, keyring, clock),
+        broker: Broker::new(pool, keyring, clock).with_public_url(config.public_url.clone()),
         metrics: Arc::new(Metrics::default()),
     }
 }
@@ -85,6 +86,7 @@ pub(super) async fn serve(
     app: App,
     stop_now: Arc<Notify>,
 ) -> anyhow::Result<()> {
+    allow_many_connections();
     let (stop, stopped) = watch::channel(false);
     let mut serving = JoinSet::new();
     for front in fronts {
@@ -105,6 +107,16 @@ pub(super) async fn serve(
     }
     app.broker.pool().close().await;
     Ok(())
+}
+
+/// Lets this process have as many file descriptors as it may: each request that waits for a change
+/// takes one.
+fn allow_many_connections() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(%error, "the limit of file descriptors stays as it is");
+    }
 }
 
 async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {

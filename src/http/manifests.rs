@@ -12,6 +12,7 @@ use super::gate::{Entered, known_name};
 use super::problem::{Answer, Code, Problem};
 use super::pull_secrets::PullSecretBody;
 use super::query::Query;
+use super::waiting::{Outcome, Patience, Prefers};
 use crate::broker::Scope;
 use crate::broker::manifests::{Expired, Manifest, Options, Source};
 use crate::model::mistake::Fault;
@@ -28,7 +29,7 @@ const MOST_WARNINGS: usize = 20;
 ///
 /// The rendering is in the audit trail before the answer leaves.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/pull-secrets/{pull_secret}/manifest", tag = "manifests",
-    params(super::openapi::PullSecretParam, super::openapi::RenderParams, super::openapi::ReadConditions),
+    params(super::openapi::PullSecretParam, super::openapi::RenderParams, super::openapi::RenderConditions),
     responses((status = 200, description = "The manifest; the media type depends on the format", content(
         (String = "application/yaml"), (Object = "application/json"), (String = "text/x-shellscript")))))]
 pub async fn of_pull_secret(
@@ -36,17 +37,18 @@ pub async fn of_pull_secret(
     Entered(scope): Entered,
     Path((_, name)): Path<(String, String)>,
     headers: HeaderMap,
+    prefers: Prefers,
     query: Query,
 ) -> Answer<Response> {
-    let name = known_name(&name)?;
-    answer(&app, &scope, &headers, query, Source::PullSecret(name)).await
+    let source = Source::PullSecret(known_name(&name)?);
+    answer(&app, &scope, &headers, query, prefers, source).await
 }
 
 /// Renders one credential alone
 ///
 /// Both endpoints, if it is a pair.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/credentials/{credential}/manifest", tag = "manifests",
-    params(super::openapi::CredentialParam, super::openapi::RenderParams, super::openapi::ReadConditions),
+    params(super::openapi::CredentialParam, super::openapi::RenderParams, super::openapi::RenderConditions),
     responses((status = 200, description = "The manifest; the media type depends on the format", content(
         (String = "application/yaml"), (Object = "application/json"), (String = "text/x-shellscript")))))]
 pub async fn of_credential(
@@ -54,15 +56,16 @@ pub async fn of_credential(
     Entered(scope): Entered,
     Path((_, name)): Path<(String, String)>,
     headers: HeaderMap,
+    prefers: Prefers,
     query: Query,
 ) -> Answer<Response> {
-    let name = known_name(&name)?;
-    answer(&app, &scope, &headers, query, Source::Credential(name)).await
+    let source = Source::Credential(known_name(&name)?);
+    answer(&app, &scope, &headers, query, prefers, source).await
 }
 
 /// Renders stored credentials without storing a pull secret
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/manifest", tag = "manifests",
-    params(super::openapi::TenantParam, super::openapi::RenderParams),
+    params(super::openapi::TenantParam, super::openapi::RenderParams, super::openapi::RenderConditions),
     request_body = PullSecretBody,
     responses((status = 200, description = "The manifest; the media type depends on the format", content(
         (String = "application/yaml"), (Object = "application/json"), (String = "text/x-shellscript")))))]
@@ -70,11 +73,13 @@ pub async fn ad_hoc(
     State(app): State<App>,
     Entered(scope): Entered,
     headers: HeaderMap,
+    prefers: Prefers,
     query: Query,
     body: JsonBody,
 ) -> Answer<Response> {
     let spec = PullSecretSpec::read(body.json).map_err(Problem::invalid)?;
-    answer(&app, &scope, &headers, query, Source::AdHoc(Box::new(spec))).await
+    let source = Source::AdHoc(Box::new(spec));
+    answer(&app, &scope, &headers, query, prefers, source).await
 }
 
 async fn answer(
@@ -82,19 +87,54 @@ async fn answer(
     scope: &Scope,
     headers: &HeaderMap,
     query: Query,
+    Prefers(patience): Prefers,
     source: Source,
 ) -> Answer<Response> {
     let options = options(query, headers)?;
-    let manifest = app.broker.manifest(scope, &source, &options).await?;
-    let tag = format!("\"{}\"", manifest.fingerprint);
-    if conditional::is_known(headers, &tag)? {
-        return Ok(tagged((StatusCode::NOT_MODIFIED, ()).into_response(), &tag));
+    // Reading the header tells whether it is valid, whatever it is compared with.
+    conditional::is_known(headers, "")?;
+    if headers.contains_key(header::IF_NONE_MATCH) {
+        return revalidate(app, scope, headers, patience, (&source, &options)).await;
     }
-    Ok(tagged(document(&manifest), &tag))
+    let manifest = app.broker.manifest(scope, &source, &options).await?;
+    Ok(document(&manifest))
 }
 
-fn tagged(mut response: Response, tag: &str) -> Response {
-    if let Ok(tag) = HeaderValue::from_str(tag) {
+/// Answers a client that has a rendering: 304 reveals nothing, so nothing is opened and nothing noted.
+async fn revalidate(
+    app: &App,
+    scope: &Scope,
+    headers: &HeaderMap,
+    mut patience: Option<Patience>,
+    what: (&Source, &Options),
+) -> Answer<Response> {
+    let is_known = |fingerprint: &str| {
+        // The header was found to be valid.
+        conditional::is_known(headers, &quoted(fingerprint)).unwrap_or_default()
+    };
+    let (source, options) = what;
+    let current = app.broker.state(scope, source, options).await?.fingerprint;
+    let outcome = match &mut patience {
+        _ if !is_known(&current) => Outcome::Changed,
+        Some(patience) => patience.wait(app, scope, what, current, &is_known).await?,
+        None => Outcome::Unchanged(current),
+    };
+    let mut response = match outcome {
+        Outcome::Unchanged(current) => tagged(StatusCode::NOT_MODIFIED.into_response(), &current),
+        Outcome::Changed => document(&app.broker.manifest(scope, source, options).await?),
+    };
+    if let Some(patience) = patience {
+        patience.applied(&mut response);
+    }
+    Ok(response)
+}
+
+fn quoted(fingerprint: &str) -> String {
+    format!("\"{fingerprint}\"")
+}
+
+fn tagged(mut response: Response, fingerprint: &str) -> Response {
+    if let Ok(tag) = HeaderValue::from_str(&quoted(fingerprint)) {
         response.headers_mut().insert(header::ETAG, tag);
     }
     // The bytes depend on Accept where the query does not say the output.
@@ -105,14 +145,15 @@ fn tagged(mut response: Response, tag: &str) -> Response {
     response
 }
 
-fn document(manifest: &Manifest) -> Response {
+/// The rendered document with its entity tag and warnings.
+pub(super) fn document(manifest: &Manifest) -> Response {
     let body = Body::from(manifest.rendered.bytes.to_vec());
     let mut response =
         ([(header::CONTENT_TYPE, manifest.rendered.media_type)], body).into_response();
     if let Some(warnings) = warnings_header(&manifest.warnings) {
         response.headers_mut().insert(X_REGCRED_WARNINGS, warnings);
     }
-    response
+    tagged(response, &manifest.fingerprint)
 }
 
 /// A list of strings (RFC 8941, sections 3.1 and 3.3.3).

@@ -6,6 +6,7 @@
 pub mod audit_events;
 pub mod body;
 pub mod conditional;
+pub mod consumers;
 pub mod credentials;
 pub mod docs;
 pub mod envelope;
@@ -22,8 +23,10 @@ pub mod pull_secrets;
 pub mod query;
 pub mod router;
 pub mod server;
+pub mod share_links;
 pub mod tenants;
 pub mod tokens;
+pub mod waiting;
 pub mod whoami;
 
 use std::sync::Arc;

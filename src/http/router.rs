@@ -9,8 +9,8 @@ use utoipa_axum::routes;
 use super::envelope::{envelope, no_method, no_route};
 use super::gate::gate;
 use super::{
-    App, audit_events, credentials, docs, health, links, manifests, metrics, openapi, pull_secrets,
-    tenants, tokens, whoami,
+    App, audit_events, consumers, credentials, docs, health, links, manifests, metrics, openapi,
+    pull_secrets, share_links, tenants, tokens, whoami,
 };
 
 /// Where `/metrics` is shown.
@@ -42,6 +42,7 @@ fn api() -> OpenApiRouter<App> {
         ))
         .routes(routes!(credentials::versions))
         .routes(routes!(credentials::rollback))
+        .routes(routes!(credentials::end_previous))
         .routes(routes!(pull_secrets::list))
         .routes(routes!(
             pull_secrets::read,
@@ -54,6 +55,9 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(manifests::ad_hoc))
         .routes(routes!(links::image_puller))
         .routes(routes!(links::service_account_link))
+        .routes(routes!(consumers::list))
+        .routes(routes!(share_links::create, share_links::list))
+        .routes(routes!(share_links::revoke))
         .routes(routes!(tokens::tenant::create, tokens::tenant::list))
         .routes(routes!(tokens::tenant::read, tokens::tenant::revoke))
         .routes(routes!(tokens::platform::create, tokens::platform::list))
@@ -66,6 +70,7 @@ fn open() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
+        .routes(routes!(share_links::follow))
 }
 
 /// The OpenAPI document of all routes.

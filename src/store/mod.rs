@@ -1,12 +1,15 @@
 //! SQL, and nothing but SQL: one file a table, functions over a connection. No rule lives here.
 
 pub mod audit_events;
+pub mod consumers;
 pub mod credential_versions;
 pub mod credentials;
 pub mod data_keys;
 pub mod database;
 pub mod idempotent_answers;
+pub mod links;
 pub mod pull_secrets;
+pub mod tenant_changes;
 pub mod tenants;
 pub mod tokens;
 
