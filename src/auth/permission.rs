@@ -28,9 +28,14 @@ pub fn action_of(method: &Method, template: &str) -> Option<Action> {
                 "/credentials" | "/credentials/{credential}" | "/credentials/{credential}/versions",
             ),
         ) if read => A::ReadCredentials,
-        (_, Some("/credentials/{credential}" | "/credentials/{credential}/rollback")) => {
-            A::WriteCredentials
-        }
+        (
+            _,
+            Some(
+                "/credentials/{credential}"
+                | "/credentials/{credential}/rollback"
+                | "/credentials/{credential}/previous",
+            ),
+        ) => A::WriteCredentials,
         (_, Some("/credentials/{credential}/manifest" | "/manifest")) => A::RenderAnything,
         (_, Some("/pull-secrets" | "/pull-secrets/{pull_secret}")) if read => A::ReadPullSecrets,
         (_, Some("/pull-secrets/{pull_secret}")) => A::WritePullSecrets,
@@ -40,6 +45,15 @@ pub fn action_of(method: &Method, template: &str) -> Option<Action> {
                 "/pull-secrets/{pull_secret}/manifest"
                 | "/pull-secrets/{pull_secret}/credential-provider",
             ),
+        ) => A::RenderPullSecret,
+        (
+            _,
+            Some("/pull-secrets/{pull_secret}/consumers" | "/pull-secrets/{pull_secret}/links"),
+        ) if read => A::ReadPullSecrets,
+        // A link lends what its maker may do.
+        (
+            _,
+            Some("/pull-secrets/{pull_secret}/links" | "/pull-secrets/{pull_secret}/links/{link}"),
         ) => A::RenderPullSecret,
         (_, Some("/pull-secrets/{pull_secret}/service-account-link" | "/image-puller")) => A::Link,
         (_, Some("/tokens" | "/tokens/{token}")) => A::ManageTokens,

@@ -94,6 +94,27 @@ impl Broker {
         Ok(caller)
     }
 
+    /// Lets a token in again that is not shown, for what was lent in its name.
+    ///
+    /// # Errors
+    /// `NotFound`, whyever it would not be let in: what was lent is gone.
+    pub(super) fn readmit(
+        &self,
+        row: &TokenRow,
+        source: Option<IpAddr>,
+        tenant: &TenantRef,
+        door: Door<'_>,
+    ) -> Result<Caller> {
+        let now = self.now();
+        let ended = row.revoked_at.is_some() || row.expires_at.is_some_and(|end| end <= now);
+        let mut caller = caller_of(row, source)?;
+        if ended || !comes_from_its_networks(&caller) {
+            return Err(Error::NotFound);
+        }
+        admit(&mut caller, Some(tenant), door).map_err(|_| Error::NotFound)?;
+        Ok(caller)
+    }
+
     /// The tenant of a route. Only those whose role is on the platform learn whether it exists, and it
     /// may be missing only where the caller could make it.
     async fn find_tenant(

@@ -18,9 +18,12 @@ use crate::registry::egress::Egress;
 
 pub mod access;
 pub mod audit;
+pub mod changes;
+pub mod consumers;
 pub mod credential_change;
 pub mod credential_state;
 pub mod credentials;
+pub mod draft;
 pub mod error;
 pub mod federated;
 mod granting;
@@ -28,15 +31,23 @@ pub mod idempotency;
 pub mod identity_providers;
 pub mod manifests;
 pub mod precondition;
+pub mod previous;
 pub mod pull_secrets;
 pub mod resolve;
 pub mod role_bindings;
 pub mod rollback;
+pub mod share_links;
+pub mod stored_options;
 pub mod tenants;
 pub mod tokens;
+mod uncomparable;
 pub mod view;
+pub mod waiting;
 
 pub use error::{Error, Result};
+
+use changes::Changes;
+use consumers::RecentFetches;
 
 /// Tells the time. A value, so that a test sets it.
 pub type Clock = Arc<dyn Fn() -> OffsetDateTime + Send + Sync>;
@@ -50,6 +61,8 @@ pub struct Broker {
     egress: Egress,
     issuers: IssuerKeys,
     limits: Arc<Limits>,
+    changes: Arc<Changes>,
+    recent: Arc<RecentFetches>,
     public_url: Option<Arc<url::Url>>,
 }
 
@@ -94,6 +107,8 @@ impl Broker {
             issuers: IssuerKeys::new(Arc::new(egress.clone())),
             egress,
             limits: Arc::default(),
+            changes: Arc::default(),
+            recent: Arc::default(),
             public_url: None,
         }
     }
@@ -123,6 +138,11 @@ impl Broker {
     /// Where callers reach the API, if that is configured.
     pub fn public_url(&self) -> Option<&url::Url> {
         self.public_url.as_deref()
+    }
+
+    /// Who waits for changes, for the job that tells them.
+    pub fn changes(&self) -> &Changes {
+        &self.changes
     }
 
     /// Now, to the microsecond that PostgreSQL keeps.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -102,6 +103,7 @@ pub(super) async fn serve(
     app: App,
     stop_now: Arc<Notify>,
 ) -> anyhow::Result<()> {
+    allow_many_connections();
     let (stop, stopped) = watch::channel(false);
     let mut serving = JoinSet::new();
     for front in fronts {
@@ -122,6 +124,16 @@ pub(super) async fn serve(
     }
     app.broker.pool().close().await;
     Ok(())
+}
+
+/// Lets this process have as many file descriptors as it may: each request that waits for a change
+/// takes one.
+fn allow_many_connections() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(%error, "the limit of file descriptors stays as it is");
+    }
 }
 
 async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {

@@ -30,7 +30,11 @@ pub async fn gate(State(app): State<App>, request: Request, next: Next) -> Respo
     }
 }
 
-async fn enter(app: &App, parts: &mut Parts) -> Answer<Scope> {
+/// Lets a request's head in; a request that waited is let in again.
+///
+/// # Errors
+/// Why not.
+pub(super) async fn enter(app: &App, parts: &mut Parts) -> Answer<Scope> {
     let undecided = || Problem::new(Code::Forbidden, "nobody may do this");
     let template = parts
         .extensions
@@ -59,7 +63,7 @@ async fn enter(app: &App, parts: &mut Parts) -> Answer<Scope> {
 }
 
 /// The address that the connection comes from.
-fn source_of(parts: &Parts) -> Option<IpAddr> {
+pub(super) fn source_of(parts: &Parts) -> Option<IpAddr> {
     parts
         .extensions
         .get::<ConnectInfo<SocketAddr>>()

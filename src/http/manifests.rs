@@ -6,14 +6,15 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::App;
+use super::asking::Asking;
 use super::body::JsonBody;
 use super::conditional;
 use super::gate::{Entered, known_name};
 use super::problem::{Answer, Code, Problem};
 use super::pull_secrets::{PullSecretBody, written};
 use super::query::Query;
-use super::reached::Reached;
 use super::sealed_manifests::Wanted;
+use super::waiting::{Outcome, Patience, Prefers};
 use crate::broker::Scope;
 use crate::broker::manifests::{Expired, Manifest, Options, Source};
 use crate::model::mistake::Fault;
@@ -32,47 +33,47 @@ const MOST_WARNINGS: usize = 20;
 ///
 /// The rendering is in the audit trail before the answer leaves.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/pull-secrets/{pull_secret}/manifest", tag = "manifests",
-    params(super::openapi::PullSecretParam, super::openapi::RenderParams, super::openapi::ReadConditions),
+    params(super::openapi::PullSecretParam, super::openapi::RenderParams, super::openapi::RenderConditions),
     responses((status = 200, description = "The manifest; the media type depends on the format", content(
         (String = "application/yaml"), (Object = "application/json"), (String = "text/x-shellscript")))))]
 pub async fn of_pull_secret(
     State(app): State<App>,
     Entered(scope): Entered,
     Path((_, name)): Path<(String, String)>,
-    headers: HeaderMap,
+    asking: Asking,
     query: Query,
-    reached: Reached,
 ) -> Answer<Response> {
     let source = Source::PullSecret(known_name(&name)?);
-    let options = options(query, &headers)?;
-    answer(&app, &scope, &headers, &reached, options, source).await
+    let options = options(query, &asking.headers)?;
+    let asked = Asked { options, source };
+    answer(&app, &scope, asking, asked).await
 }
 
 /// Renders one credential alone
 ///
 /// Both endpoints, if it is a pair.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/credentials/{credential}/manifest", tag = "manifests",
-    params(super::openapi::CredentialParam, super::openapi::RenderParams, super::openapi::ReadConditions),
+    params(super::openapi::CredentialParam, super::openapi::RenderParams, super::openapi::RenderConditions),
     responses((status = 200, description = "The manifest; the media type depends on the format", content(
         (String = "application/yaml"), (Object = "application/json"), (String = "text/x-shellscript")))))]
 pub async fn of_credential(
     State(app): State<App>,
     Entered(scope): Entered,
     Path((_, name)): Path<(String, String)>,
-    headers: HeaderMap,
+    asking: Asking,
     query: Query,
-    reached: Reached,
 ) -> Answer<Response> {
     let source = Source::Credential(known_name(&name)?);
-    let options = options(query, &headers)?;
-    answer(&app, &scope, &headers, &reached, options, source).await
+    let options = options(query, &asking.headers)?;
+    let asked = Asked { options, source };
+    answer(&app, &scope, asking, asked).await
 }
 
 /// Renders stored credentials without storing a pull secret
 ///
 /// With `format=sealed-secret` the body also holds the controller's `certificate`.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/manifest", tag = "manifests",
-    params(super::openapi::TenantParam, super::openapi::RenderParams,
+    params(super::openapi::TenantParam, super::openapi::RenderParams, super::openapi::RenderConditions,
         ("scope" = Option<String>, Query, description = "`strict`, `namespace-wide` or `cluster-wide`, for `sealed-secret`", example = "strict")),
     request_body = PullSecretBody,
     responses((status = 200, description = "The manifest; the media type depends on the format", content(
@@ -80,36 +81,50 @@ pub async fn of_credential(
 pub async fn ad_hoc(
     State(app): State<App>,
     Entered(scope): Entered,
-    headers: HeaderMap,
+    asking: Asking,
     query: Query,
-    reached: Reached,
     body: JsonBody,
 ) -> Answer<Response> {
-    let (options, spec) = Wanted::read(query, &headers)?
+    let (options, spec) = Wanted::read(query, &asking.headers)?
         .with_body_of(&app, body.json, PullSecretSpec::read)
         .map_err(Problem::invalid)?;
     let source = Source::AdHoc(Box::new(spec));
-    answer(&app, &scope, &headers, &reached, options, source).await
+    let asked = Asked { options, source };
+    answer(&app, &scope, asking, asked).await
+}
+
+/// What is to be rendered, and how.
+pub(super) struct Asked {
+    pub(super) options: Options,
+    pub(super) source: Source,
 }
 
 /// Renders and answers.
 pub(super) async fn answer(
     app: &App,
     scope: &Scope,
-    headers: &HeaderMap,
-    reached: &Reached,
-    mut options: Options,
-    source: Source,
+    asking: Asking,
+    asked: Asked,
 ) -> Answer<Response> {
+    let Asking {
+        headers,
+        prefers: Prefers(patience),
+        reached,
+    } = asking;
+    let Asked {
+        mut options,
+        source,
+    } = asked;
     if options.format == Format::ExternalSecret {
         options.inputs = Inputs::Origin(origin(reached.url()?, scope, &source)?);
     }
-    let manifest = app.broker.manifest(scope, &source, &options).await?;
-    let tag = format!("\"{}\"", manifest.fingerprint);
-    if conditional::is_known(headers, &tag)? {
-        return Ok(tagged((StatusCode::NOT_MODIFIED, ()).into_response(), &tag));
+    // Reading the header tells whether it is valid, whatever it is compared with.
+    conditional::is_known(&headers, "")?;
+    if headers.contains_key(header::IF_NONE_MATCH) {
+        return revalidate(app, scope, &headers, patience, (&source, &options)).await;
     }
-    Ok(tagged(document(&manifest), &tag))
+    let manifest = app.broker.manifest(scope, &source, &options).await?;
+    Ok(document(&manifest))
 }
 
 /// Where the External Secrets Operator fetches what is asked for here.
@@ -134,8 +149,41 @@ fn origin(base: &str, scope: &Scope, source: &Source) -> Answer<Origin> {
     })
 }
 
-fn tagged(mut response: Response, tag: &str) -> Response {
-    if let Ok(tag) = HeaderValue::from_str(tag) {
+/// Answers a client that has a rendering: 304 reveals nothing, so nothing is opened and nothing noted.
+async fn revalidate(
+    app: &App,
+    scope: &Scope,
+    headers: &HeaderMap,
+    mut patience: Option<Patience>,
+    what: (&Source, &Options),
+) -> Answer<Response> {
+    let is_known = |fingerprint: &str| {
+        // The header was found to be valid.
+        conditional::is_known(headers, &quoted(fingerprint)).unwrap_or_default()
+    };
+    let (source, options) = what;
+    let current = app.broker.state(scope, source, options).await?.fingerprint;
+    let outcome = match &mut patience {
+        _ if !is_known(&current) => Outcome::Changed,
+        Some(patience) => patience.wait(app, scope, what, current, &is_known).await?,
+        None => Outcome::Unchanged(current),
+    };
+    let mut response = match outcome {
+        Outcome::Unchanged(current) => tagged(StatusCode::NOT_MODIFIED.into_response(), &current),
+        Outcome::Changed => document(&app.broker.manifest(scope, source, options).await?),
+    };
+    if let Some(patience) = patience {
+        patience.applied(&mut response);
+    }
+    Ok(response)
+}
+
+fn quoted(fingerprint: &str) -> String {
+    format!("\"{fingerprint}\"")
+}
+
+fn tagged(mut response: Response, fingerprint: &str) -> Response {
+    if let Ok(tag) = HeaderValue::from_str(&quoted(fingerprint)) {
         response.headers_mut().insert(header::ETAG, tag);
     }
     // The bytes depend on Accept where the query does not say the output.
@@ -146,7 +194,7 @@ fn tagged(mut response: Response, tag: &str) -> Response {
     response
 }
 
-/// The rendering as an answer.
+/// The rendered document with its entity tag and warnings.
 pub(super) fn document(manifest: &Manifest) -> Response {
     let body = Body::from(manifest.rendered.bytes.to_vec());
     let mut response =
@@ -154,7 +202,7 @@ pub(super) fn document(manifest: &Manifest) -> Response {
     if let Some(warnings) = warnings_header(&manifest.warnings) {
         response.headers_mut().insert(X_REGCRED_WARNINGS, warnings);
     }
-    response
+    tagged(response, &manifest.fingerprint)
 }
 
 /// A list of strings (RFC 8941, sections 3.1 and 3.3.3).

@@ -10,6 +10,7 @@ use axum::routing::get;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
@@ -35,6 +36,17 @@ pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     seconds: Family<RouteLabels, Histogram>,
+    waiting: Gauge,
+    link_uses: Counter,
+}
+
+/// A request that waits; it is counted until this is dropped.
+pub struct Waiting(Gauge);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 impl Default for Metrics {
@@ -50,10 +62,24 @@ impl Default for Metrics {
             Unit::Seconds,
             seconds.clone(),
         );
+        let waiting = Gauge::default();
+        registry.register(
+            "waiting_requests",
+            "Requests that wait for a change",
+            waiting.clone(),
+        );
+        let link_uses = Counter::default();
+        registry.register(
+            "link_uses",
+            "Renderings that a link was used for",
+            link_uses.clone(),
+        );
         Self {
             registry,
             requests,
             seconds,
+            waiting,
+            link_uses,
         }
     }
 }
@@ -79,6 +105,22 @@ impl Metrics {
         self.seconds
             .get_or_create(&labels)
             .observe(elapsed.as_secs_f64());
+    }
+
+    /// Counts a request that waits, until what this gives is dropped.
+    pub fn count_waiting(&self) -> Waiting {
+        self.waiting.inc();
+        Waiting(self.waiting.clone())
+    }
+
+    /// How many requests wait.
+    pub fn waiting(&self) -> i64 {
+        self.waiting.get()
+    }
+
+    /// Counts the use of a link.
+    pub fn count_link_use(&self) {
+        self.link_uses.inc();
     }
 
     fn text(&self) -> String {

@@ -3,9 +3,11 @@
 //! A request passes, from the outside in: [`envelope`] (id, span, metrics, problem bodies, common
 //! headers), [`gate`] (authentication and the permission table, for every `/v1` route), its handler.
 
+pub mod asking;
 pub mod audit_events;
 pub mod body;
 pub mod conditional;
+pub mod consumers;
 pub mod credential_provider;
 pub mod credentials;
 pub mod docs;
@@ -27,8 +29,10 @@ pub mod role_bindings;
 pub mod router;
 pub mod sealed_manifests;
 pub mod server;
+pub mod share_links;
 pub mod tenants;
 pub mod tokens;
+pub mod waiting;
 pub mod whoami;
 
 use std::sync::Arc;

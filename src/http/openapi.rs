@@ -53,6 +53,23 @@ pub struct ReadConditions {
     if_none_match: Option<String>,
 }
 
+/// What a rendering takes.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[allow(dead_code, reason = "describes what manifests::answer reads")]
+pub struct RenderConditions {
+    /// Entity tags that the client has; 304 if one is current.
+    #[param(
+        rename = "If-None-Match",
+        example = "\"8f14e45fceea167a5a36dedd4bea2543\""
+    )]
+    if_none_match: Option<String>,
+    /// `wait=N` holds a request with `If-None-Match` for up to N seconds, at most 60, until there is
+    /// something else than the client has; `Preference-Applied` in the answer says that it did.
+    #[param(rename = "Prefer", example = "wait=30")]
+    prefer: Option<String>,
+}
+
 /// What a write takes.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
@@ -147,6 +164,22 @@ pub struct TokenParam {
     /// Id or name of the token.
     #[param(example = "ci")]
     token: String,
+}
+
+/// The tenant, the pull secret and the link of a path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "describes path segments")]
+pub struct LinkParam {
+    /// Name of the tenant.
+    #[param(example = "team-a")]
+    tenant: String,
+    /// Name of the pull secret.
+    #[param(example = "team-pull")]
+    pull_secret: String,
+    /// Id of the link.
+    #[param(example = "01939d7e-1f00-7000-8000-000000000001")]
+    link: String,
 }
 
 /// What a rendering takes; each overrides what is stored.
@@ -289,6 +322,14 @@ fn operations(item: &mut PathItem) -> Vec<(Method, &mut Operation)> {
 /// Security, and every problem that an operation can answer with.
 fn add_problems(path: &str, method: &Method, operation: &mut Operation) {
     let open = !path.starts_with("/v1/");
+    if path == "/links/{link}" {
+        add(operation, "403", "`forbidden`: a prefetch");
+        add(operation, "404", "`not-found`: used up, over, revoked");
+        add(operation, "409", "as for a manifest");
+        add(operation, "422", "as for a manifest");
+        add(operation, "503", "`unavailable`");
+        return;
+    }
     if open {
         if path == "/readyz" {
             add(operation, "503", "`unavailable`");
@@ -344,13 +385,14 @@ fn add_problems(path: &str, method: &Method, operation: &mut Operation) {
         add(operation, "409", conflicts);
     }
     let conditional = matches!(*method, Method::PUT | Method::PATCH | Method::DELETE)
-        && !path.ends_with("{token}");
+        && !path.ends_with("{token}")
+        && !path.ends_with("{link}");
     if conditional {
         add(operation, "400", "`malformed-request`");
         add(operation, "412", "`precondition-failed`");
     }
     let revalidates = *method == Method::GET && path.ends_with('}') && !path.ends_with("{token}");
-    if revalidates || (render && *method == Method::GET) {
+    if revalidates || render {
         add(operation, "400", "`malformed-request`");
         let unchanged = ResponseBuilder::new()
             .description("The client has the current state")

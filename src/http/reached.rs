@@ -43,8 +43,9 @@ impl Reached {
     }
 }
 
-/// HTTP/2 names the host in the target, HTTP/1.1 in a header.
-fn requested(parts: &Parts) -> Option<String> {
+/// The URL that a request was sent to, if it names a host. HTTP/2 names it in the target, HTTP/1.1 in a
+/// header.
+pub(super) fn requested(parts: &Parts) -> Option<String> {
     let named = || parts.headers.get(header::HOST)?.to_str().ok()?.parse().ok();
     let authority: Authority = parts.uri.authority().cloned().or_else(named)?;
     if authority.host().is_empty() || authority.as_str().contains('@') {

@@ -9,9 +9,9 @@ use utoipa_axum::routes;
 use super::envelope::{envelope, no_method, no_route};
 use super::gate::gate;
 use super::{
-    App, audit_events, credential_provider, credentials, docs, health, identity_providers, links,
-    manifests, metrics, openapi, pull_secrets, role_bindings, sealed_manifests, tenants, tokens,
-    whoami,
+    App, audit_events, consumers, credential_provider, credentials, docs, health,
+    identity_providers, links, manifests, metrics, openapi, pull_secrets, role_bindings,
+    sealed_manifests, share_links, tenants, tokens, whoami,
 };
 
 /// Where `/metrics` is shown.
@@ -43,6 +43,7 @@ fn api() -> OpenApiRouter<App> {
         ))
         .routes(routes!(credentials::versions))
         .routes(routes!(credentials::rollback))
+        .routes(routes!(credentials::end_previous))
         .routes(routes!(pull_secrets::list))
         .routes(routes!(
             pull_secrets::read,
@@ -62,6 +63,9 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(credential_provider::credential_provider))
         .routes(routes!(links::image_puller))
         .routes(routes!(links::service_account_link))
+        .routes(routes!(consumers::list))
+        .routes(routes!(share_links::create, share_links::list))
+        .routes(routes!(share_links::revoke))
         .routes(routes!(tokens::tenant::create, tokens::tenant::list))
         .routes(routes!(tokens::tenant::read, tokens::tenant::revoke))
         .routes(routes!(tokens::platform::create, tokens::platform::list))
@@ -88,6 +92,7 @@ fn open() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
+        .routes(routes!(share_links::follow))
 }
 
 /// The OpenAPI document of all routes.

@@ -7,12 +7,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::App;
+use super::asking::Asking;
 use super::body::JsonBody;
 use super::gate::{Entered, known_name};
-use super::manifests::{answer, options};
+use super::manifests::{Asked, answer, options};
 use super::problem::{Answer, Problem};
 use super::query::Query;
-use super::reached::Reached;
 use crate::broker::manifests::{Options, Source};
 use crate::model::form::{self, Form};
 use crate::model::json::Json;
@@ -35,7 +35,7 @@ pub struct SealingBody {
 /// bytes differ each time, because each has a key of its own; the entity tag changes when what is
 /// sealed does.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/pull-secrets/{pull_secret}/manifest", tag = "manifests",
-    params(super::openapi::PullSecretParam, super::openapi::SealParams,
+    params(super::openapi::PullSecretParam, super::openapi::SealParams, super::openapi::RenderConditions,
         ("namespace" = Option<String>, Query, description = "Namespace of the objects", example = "default")),
     request_body = SealingBody,
     responses((status = 200, description = "The manifest", content(
@@ -44,24 +44,24 @@ pub async fn of_pull_secret(
     State(app): State<App>,
     Entered(scope): Entered,
     Path((_, name)): Path<(String, String)>,
-    headers: HeaderMap,
+    asking: Asking,
     query: Query,
-    reached: Reached,
     body: JsonBody,
 ) -> Answer<Response> {
     let source = Source::PullSecret(known_name(&name)?);
-    let wanted = Wanted::read(query, &headers)?;
+    let wanted = Wanted::read(query, &asking.headers)?;
     let options = wanted
         .with_body(&app, body.json)
         .map_err(Problem::invalid)?;
-    answer(&app, &scope, &headers, &reached, options, source).await
+    let asked = Asked { options, source };
+    answer(&app, &scope, asking, asked).await
 }
 
 /// Seals one credential for a cluster
 ///
 /// With `format=sealed-secret`, as for a pull secret. A credential has no namespace of its own.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/credentials/{credential}/manifest", tag = "manifests",
-    params(super::openapi::CredentialParam, super::openapi::SealParams,
+    params(super::openapi::CredentialParam, super::openapi::SealParams, super::openapi::RenderConditions,
         ("namespace" = String, Query, description = "Namespace of the objects; needed unless the scope is cluster-wide", example = "default")),
     request_body = SealingBody,
     responses((status = 200, description = "The manifest", content(
@@ -70,17 +70,17 @@ pub async fn of_credential(
     State(app): State<App>,
     Entered(scope): Entered,
     Path((_, name)): Path<(String, String)>,
-    headers: HeaderMap,
+    asking: Asking,
     query: Query,
-    reached: Reached,
     body: JsonBody,
 ) -> Answer<Response> {
     let source = Source::Credential(known_name(&name)?);
-    let wanted = Wanted::read(query, &headers)?;
+    let wanted = Wanted::read(query, &asking.headers)?;
     let options = wanted
         .with_body(&app, body.json)
         .map_err(Problem::invalid)?;
-    answer(&app, &scope, &headers, &reached, options, source).await
+    let asked = Asked { options, source };
+    answer(&app, &scope, asking, asked).await
 }
 
 /// What the query of a POST asks for.

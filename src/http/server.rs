@@ -31,15 +31,6 @@ const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// Most connections at one time.
 const MOST_CONNECTIONS: usize = 10_000;
 
-/// How a request came in, in its extensions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scheme {
-    /// In plain text.
-    Http,
-    /// Over TLS that ends here.
-    Https,
-}
-
 /// A listener with what it serves.
 pub struct Front {
     /// Where connections arrive.
@@ -56,6 +47,12 @@ impl Front {
         let connections = GracefulShutdown::new();
         let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
         loop {
+            if places.available_permits() == 0 {
+                tracing::warn!(
+                    MOST_CONNECTIONS,
+                    "all connections are taken; new ones wait until others end"
+                );
+            }
             let Ok(place) = places.clone().acquire_owned().await else {
                 break;
             };
@@ -107,6 +104,15 @@ async fn rest_after(error: &io::Error) {
         tracing::error!(%error, "cannot accept a connection");
         tokio::time::sleep(ACCEPT_REST).await;
     }
+}
+
+/// Whether a request came over TLS, in its extensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// It did not.
+    Http,
+    /// It did.
+    Https,
 }
 
 struct Connection {

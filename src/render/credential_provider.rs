@@ -8,8 +8,8 @@ use zeroize::Zeroizing;
 
 use super::auth_file;
 use super::bundle::{Bundle, Endpoint};
-use super::plan::{Item, RenderError};
-use crate::model::credential::Kind;
+use super::plan::RenderError;
+use crate::model::credential::{CredentialSpec, Kind};
 use crate::model::pulled_image::PulledImage;
 use crate::model::registry_path::RegistryPath;
 
@@ -35,37 +35,35 @@ enum CacheKey {
 }
 
 impl Pull {
-    /// Keeps of a pull secret's credentials those that an image needs: what cannot match is neither
-    /// rendered nor audited, and its conflicts keep nobody from pulling.
-    pub fn narrowing(image: PulledImage, items: &mut Vec<Item>, now: OffsetDateTime) -> Self {
-        let cache_key = cache_key(&image, items);
-        items.retain(|item| paths(item).any(|path| image.matches(path)));
-        let ends = items.iter().filter_map(|item| item.spec.expires_at);
-        // kubelet would keep "nothing" too, and not see the credential that is added next.
-        let cached_for = if items.is_empty() {
-            Duration::ZERO
-        } else {
-            ends.map(|end| end - now)
-                .fold(CACHED_FOR, Duration::min)
-                .max(Duration::ZERO)
-        };
+    /// Whether a credential has a part for an image.
+    pub fn needs(image: &PulledImage, spec: &CredentialSpec) -> bool {
+        paths(spec).any(|path| image.matches(path))
+    }
+
+    /// A pull with these credentials to choose from, needed or not.
+    pub fn new(image: PulledImage, specs: &[CredentialSpec], now: OffsetDateTime) -> Self {
+        let ends = specs
+            .iter()
+            .filter(|spec| Self::needs(&image, spec))
+            .filter_map(|spec| spec.expires_at);
+        let cached_for = ends.map(|end| end - now).fold(CACHED_FOR, Duration::min);
         Self {
+            cache_key: cache_key(&image, specs),
+            cached_for: cached_for.max(Duration::ZERO),
             image,
-            cache_key,
-            cached_for,
         }
     }
 }
 
-fn paths(item: &Item) -> impl Iterator<Item = &RegistryPath> {
-    let auth_server = item.spec.auth_server.as_ref().map(|auth| &auth.registry);
-    [&item.spec.registry].into_iter().chain(auth_server)
+fn paths(spec: &CredentialSpec) -> impl Iterator<Item = &RegistryPath> {
+    let auth_server = spec.auth_server.as_ref().map(|auth| &auth.registry);
+    [&spec.registry].into_iter().chain(auth_server)
 }
 
 /// `Registry` lets kubelet use the answer for every image of the host, so it is right only if all of
 /// them would get the same: one account at most, for the host as a whole.
-fn cache_key(image: &PulledImage, items: &[Item]) -> CacheKey {
-    let mut at_host: Vec<&RegistryPath> = items
+fn cache_key(image: &PulledImage, specs: &[CredentialSpec]) -> CacheKey {
+    let mut at_host: Vec<&RegistryPath> = specs
         .iter()
         .flat_map(paths)
         .filter(|path| image.is_at(path))
@@ -110,6 +108,7 @@ pub fn render(bundle: &Bundle, pull: &Pull) -> Result<Zeroizing<Vec<u8>>, Render
         .iter()
         .map(|endpoint| (endpoint.path.as_str(), auth_config(endpoint)))
         .collect();
+    // kubelet would keep "nothing" too, and not see the credential that is added next.
     let cached_for = if auth.is_empty() {
         Duration::ZERO
     } else {

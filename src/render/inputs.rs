@@ -1,10 +1,8 @@
 //! What a format needs beside the bundle.
 
-use time::OffsetDateTime;
-
 use super::credential_provider::Pull;
 use super::external_secret::Origin;
-use super::plan::{Item, RenderError};
+use super::plan::RenderError;
 use super::sealing::Sealing;
 use crate::model::pulled_image::PulledImage;
 
@@ -25,14 +23,6 @@ pub enum Inputs {
 }
 
 impl Inputs {
-    /// The inputs for these credentials; of which only those are kept that the inputs let count.
-    pub fn narrowing(&self, items: &mut Vec<Item>, now: OffsetDateTime) -> Self {
-        match self {
-            Self::Image(image) => Self::Pull(Pull::narrowing(image.clone(), items, now)),
-            other => other.clone(),
-        }
-    }
-
     /// The image that the rendering is for, as the audit trail names it.
     pub fn image(&self) -> Option<String> {
         match self {

@@ -15,6 +15,7 @@ pub mod bundle;
 pub mod credential_provider;
 pub mod data;
 pub mod external_secret;
+pub mod former;
 pub mod helm_values;
 pub mod image_puller;
 pub mod inputs;
@@ -153,6 +154,34 @@ impl Format {
         }
     }
 
+    /// Whether it speaks of Secrets by name. The others are one auth file, or none, and have no place
+    /// for a former version beside the current one.
+    pub fn names_secrets(self) -> bool {
+        match self {
+            Self::Secret
+            | Self::Oc
+            | Self::Kubectl
+            | Self::ServiceAccount
+            | Self::HelmValues
+            | Self::SealedSecret => true,
+            Self::DockerConfig
+            | Self::PodmanAuth
+            | Self::DockerCfg
+            | Self::ImagePuller
+            | Self::Data
+            | Self::ExternalSecret
+            | Self::CredentialProvider => false,
+        }
+    }
+
+    /// Whether it takes more than credentials to render it.
+    pub fn needs_inputs(self) -> bool {
+        matches!(
+            self,
+            Self::ExternalSecret | Self::SealedSecret | Self::CredentialProvider
+        )
+    }
+
     /// Whether it can be written so: what is YAML by default can be JSON too.
     pub fn has_output(self, output: Output) -> bool {
         let default = self.default_output();
@@ -161,6 +190,26 @@ impl Format {
 }
 
 impl Output {
+    /// The output as this program spells it; `script` is what scripts are written as anyway.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Yaml => "yaml",
+            Self::Json => "json",
+            Self::Script => "script",
+        }
+    }
+
+    /// Reads that spelling.
+    ///
+    /// # Errors
+    /// `invalid-output` for any other word.
+    pub fn parse(text: &str) -> Result<Self, Fault> {
+        [Self::Yaml, Self::Json, Self::Script]
+            .into_iter()
+            .find(|output| output.as_str() == text)
+            .ok_or_else(|| Fault::new("invalid-output", "expected yaml or json"))
+    }
+
     /// The media type of documents written so.
     pub fn media_type(self) -> &'static str {
         match self {

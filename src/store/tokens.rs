@@ -35,6 +35,16 @@ pub async fn by_hash(conn: &mut PgConnection, hash: &[u8]) -> Result<Option<Toke
     .await
 }
 
+/// Finds a token by id wherever it is held, revoked and expired ones too.
+pub async fn by_any_id(conn: &mut PgConnection, id: Uuid) -> Result<Option<TokenRow>> {
+    sqlx::query_as(
+        "SELECT t.*, n.name AS tenant FROM tokens t LEFT JOIN tenants n ON n.id = t.tenant_id WHERE t.id = $1",
+    )
+    .bind(id)
+    .fetch_optional(conn)
+    .await
+}
+
 /// Finds a token of a tenant (or of the platform) by id.
 pub async fn by_id(
     conn: &mut PgConnection,

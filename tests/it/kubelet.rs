@@ -295,6 +295,36 @@ async fn an_answer_is_audited_as_a_rendering_of_what_it_gives() {
     assert!(!events.body().contains("not-for-the-trail"));
 }
 
+#[tokio::test]
+async fn a_node_is_a_consumer_of_what_it_was_given() {
+    let (regcred, owner) = started(&[
+        ("host", password("quay.io", "all", "a1")),
+        ("other", password("ghcr.io", "other", "o1")),
+    ])
+    .await;
+    let node = regcred.with_role("team-a", "puller").await;
+    let stale = async || {
+        let path = format!("{BASE}/pull-secrets/node/consumers");
+        let reply = owner.get(&path).await.expect(200);
+        let items = reply.items("format");
+        assert_eq!(items, ["credential-provider"], "one, whatever it pulls");
+        reply.items("stale")[0].clone()
+    };
+    answer(&node, "quay.io/team/app").await;
+    answer(&node, "quay.io/other/app").await;
+    assert_eq!(stale().await, false);
+    let change = async |name: &str, credential: Value| {
+        let path = format!("{BASE}/credentials/{name}");
+        owner.put(&path, &credential).await.expect(200);
+    };
+    change("other", password("ghcr.io", "other", "o2")).await;
+    assert_eq!(stale().await, false);
+    change("host", password("quay.io", "all", "a2")).await;
+    assert_eq!(stale().await, true);
+    answer(&node, "quay.io/team/app").await;
+    assert_eq!(stale().await, false);
+}
+
 /// The token of a new caller, in a file.
 async fn token_file(regcred: &Regcred, directory: &Directory, role: &str) -> String {
     let file = directory.path().join(role);

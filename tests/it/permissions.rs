@@ -43,7 +43,8 @@ fn operations() -> Vec<(Method, String, String)> {
                 .replace("{tenant}", "team-a")
                 .replace("{credential}", "connect")
                 .replace("{pull_secret}", "team-pull")
-                .replace("{token}", "spare");
+                .replace("{token}", "spare")
+                .replace("{link}", "no-link");
             operations.push((method, template.clone(), path));
         }
     }
@@ -66,6 +67,9 @@ fn expected(role: &str, method: &Method, template: &str) -> May {
         _ if tail.ends_with("/manifest") || tail.ends_with("/credential-provider") => {
             role == "puller"
         }
+        // A link lends what its maker may do.
+        _ if tail.ends_with("/links") && !read => role == "puller",
+        _ if tail.ends_with("/links/{link}") => role == "puller",
         _ if tail.ends_with("/service-account-link") || tail == "/image-puller" => true,
         _ if tail.starts_with("/credentials") => role == "editor" || (role == "viewer" && read),
         _ if tail.starts_with("/pull-secrets") => role == "editor" || read,
@@ -126,6 +130,15 @@ async fn spare_token(regcred: &Regcred, template: &str) {
         .await;
 }
 
+/// The path with a link that is there to be revoked.
+async fn with_spare_link(regcred: &Regcred, path: &str) -> String {
+    let Some(base) = path.strip_suffix("/no-link") else {
+        return path.to_owned();
+    };
+    let link = regcred.admin.post(base, &json!({})).await.expect(201);
+    format!("{base}/{}", link.text("/id"))
+}
+
 #[tokio::test]
 async fn every_role_may_do_what_the_table_says_and_nothing_else() {
     let regcred = Regcred::start().await;
@@ -143,6 +156,7 @@ async fn every_role_may_do_what_the_table_says_and_nothing_else() {
     for (method, template, path) in operations() {
         for (role, client) in &clients {
             spare_token(&regcred, &template).await;
+            let path = with_spare_link(&regcred, &path).await;
             let found = outcome(try_out(client, &method, &path).await);
             assert_eq!(
                 found,

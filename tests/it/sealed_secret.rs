@@ -243,6 +243,31 @@ async fn the_bytes_are_new_each_time_and_the_entity_tag_is_the_states() {
 }
 
 #[tokio::test]
+async fn who_has_something_sealed_is_a_consumer_and_no_link_seals() {
+    let (_regcred, owner) = started().await;
+    let body = json!({"certificate": Controller::new().pem()});
+    owner.post(SEALED, &body).await.expect(200);
+    let stale = async || {
+        let path = format!("{BASE}/pull-secrets/team-pull/consumers");
+        owner.get(&path).await.expect(200).items("stale")[0].clone()
+    };
+    assert_eq!(stale().await, false);
+    let changed = password("quay.io", "u", "new");
+    owner
+        .put(&format!("{BASE}/credentials/connect"), &changed)
+        .await
+        .expect(200);
+    assert_eq!(stale().await, true);
+    for format in ["sealed-secret", "external-secret"] {
+        let link = json!({"format": format});
+        owner
+            .post(&format!("{BASE}/pull-secrets/team-pull/links"), &link)
+            .await
+            .expect_mistakes(&["/format"]);
+    }
+}
+
+#[tokio::test]
 async fn sealing_is_audited_and_shows_no_secret() {
     let (regcred, owner) = started().await;
     let body = json!({"certificate": Controller::new().pem()});

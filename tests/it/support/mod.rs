@@ -50,9 +50,10 @@ pub struct Regcred {
     pub database_url: String,
     /// A platform admin.
     pub admin: Client,
+    metrics: Arc<Metrics>,
     offset: Arc<AtomicI64>,
-    _stop: watch::Sender<bool>,
-    _directory: files::Directory,
+    stop: watch::Sender<bool>,
+    directory: Arc<files::Directory>,
 }
 
 static TEMPLATE: OnceCell<()> = OnceCell::const_new();
@@ -90,16 +91,25 @@ impl Regcred {
         Self::start_on_with(database_url, directory, parts).await
     }
 
+    /// Another replica, on the same database with the same keys.
+    pub async fn another(&self) -> Self {
+        Self::start_on(self.database_url.clone(), self.directory.clone()).await
+    }
+
     /// Starts one on a database, with the key in the directory.
-    pub async fn start_on(database_url: String, directory: files::Directory) -> Self {
+    pub async fn start_on(
+        database_url: String,
+        directory: impl Into<Arc<files::Directory>>,
+    ) -> Self {
         Self::start_on_with(database_url, directory, |broker| broker).await
     }
 
     async fn start_on_with(
         database_url: String,
-        directory: files::Directory,
+        directory: impl Into<Arc<files::Directory>>,
         parts: impl FnOnce(Broker) -> Broker,
     ) -> Self {
+        let directory = directory.into();
         let pool = database::pool(&database_url, 8).expect("a valid URL");
         let provider = Provider::local(&directory.path().join("key")).expect("a valid key file");
         let offset = Arc::new(AtomicI64::new(0));
@@ -115,11 +125,13 @@ impl Regcred {
             Arc::new(Keyring::new(provider)),
             clock,
         ));
+        let metrics = Arc::new(Metrics::default());
         let app = App {
             broker,
-            metrics: Arc::new(Metrics::default()),
+            metrics: metrics.clone(),
         };
         let admin = admin_token(&pool).await;
+        let broker = app.broker.clone();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
             .expect("a free port");
@@ -130,6 +142,7 @@ impl Regcred {
             tls: None,
             router: router::public(app, MetricsPlace::Elsewhere),
         };
+        tokio::spawn(regcred::jobs::changes::run(broker, stopped.clone()));
         tokio::spawn(front.serve(stopped));
         let base = format!("http://{address}");
         Self {
@@ -137,15 +150,40 @@ impl Regcred {
             base,
             pool,
             database_url,
+            metrics,
             offset,
-            _stop: stop,
-            _directory: directory,
+            stop,
+            directory,
         }
     }
 
     /// Moves the server's clock on.
     pub fn pass(&self, seconds: i64) {
         self.offset.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    /// Has it stop as a signal would.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// How many requests wait for a change.
+    pub fn waiting(&self) -> usize {
+        usize::try_from(self.metrics.waiting()).expect("not negative")
+    }
+
+    /// Returns once so many requests wait.
+    pub async fn until_waiting(&self, wanted: usize) {
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while self.waiting() != wanted {
+            assert!(std::time::Instant::now() < until, "{} wait", self.waiting());
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+
+    /// The same caller, asking this replica.
+    pub fn like(&self, caller: &Client) -> Client {
+        caller.at(&self.base)
     }
 
     /// A caller without a token.
