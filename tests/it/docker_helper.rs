@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::fed::{Ended, feed};
 use crate::support::files::Directory;
-use crate::support::peers::peer;
+use crate::support::peers::{peer, spare_peer};
 use crate::support::registry::Registry;
 use crate::support::{Client, Regcred, password};
 
@@ -462,18 +462,11 @@ async fn skopeo_and_podman_pull_with_it() {
     );
 }
 
-/// Docker's command line, where it is installed. Without an engine it still logs in and out, and reads
-/// manifests.
-fn docker() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|directory| directory.join("docker"))
-        .find(|candidate| candidate.is_file())
-}
-
 #[tokio::test]
 async fn docker_logs_in_and_reads_and_logs_out_through_it() {
-    let (Some(docker), Some((registry, regcred, owner))) = (docker(), with_registry().await) else {
+    // Without an engine its command line still logs in and out, and reads manifests.
+    let docker = spare_peer("docker");
+    let (Some(docker), Some((registry, regcred, owner))) = (docker, with_registry().await) else {
         return;
     };
     let host = registry.address.as_str();

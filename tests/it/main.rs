@@ -23,6 +23,7 @@ mod overlap;
 mod permissions;
 mod platform_docs;
 mod pull_secrets;
+mod recipes;
 mod role_bindings;
 mod scripts;
 mod sealed_secret;

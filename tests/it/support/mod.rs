@@ -32,6 +32,7 @@ pub mod fed;
 pub mod files;
 pub mod issuer;
 pub mod kubectl;
+pub mod page;
 pub mod peers;
 pub mod postgres;
 pub mod process;
