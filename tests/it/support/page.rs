@@ -63,16 +63,19 @@ impl Page {
     }
 }
 
-/// `kubectl` without a cluster: what is applied is read by the real one, what is created is made by it.
+/// `kubectl` without a cluster: what is applied is kept, and read by the real one; what is created is
+/// made by it.
 const KUBECTL: &str = r#"#!/bin/sh
 set -eu
 case "$1" in
 apply)
   for argument in "$@"; do
     case "$argument" in
-    --filename=*) "$REAL_KUBECTL" label --local --output=yaml "$argument" read-by=kubectl > "$HOME/applied.yaml" ;;
+    --filename=-) cat > "$HOME/applied.yaml" ;;
+    --filename=*) cat "${argument#--filename=}" > "$HOME/applied.yaml" ;;
     esac
-  done ;;
+  done
+  "$REAL_KUBECTL" label --local --output=name --filename="$HOME/applied.yaml" read-by=kubectl ;;
 create) "$REAL_KUBECTL" "$@" --dry-run=client --output=yaml > "$HOME/created.yaml" ;;
 label) echo "$@" > "$HOME/labelled" ;;
 *) echo "no stub for $1" >&2; exit 1 ;;
