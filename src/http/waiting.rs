@@ -79,8 +79,8 @@ fn wait_of(headers: &HeaderMap) -> Option<u64> {
 }
 
 impl Patience {
-    /// Waits until the client no longer has what would be rendered, or its patience ends. Whoever
-    /// waited is let in anew before anything is answered.
+    /// Waits until the client no longer has what would be rendered, or its patience ends; `None` if
+    /// there is no place to wait in. Whoever waited is let in anew before anything is answered.
     ///
     /// # Errors
     /// What keeps it from being rendered by then, `unauthenticated` for a token that ended meanwhile.
@@ -89,16 +89,15 @@ impl Patience {
         app: &App,
         scope: &Scope,
         (source, options): (&Source, &Options),
-        fingerprint: String,
         is_known: &(dyn Fn(&str) -> bool + Sync),
-    ) -> Answer<Outcome> {
+    ) -> Answer<Option<Outcome>> {
         let place = app
             .broker
             .place(scope, source, options, self.presence.clone());
         let Some(mut place) = place else {
             // As if nothing had been preferred.
             self.seconds = 0;
-            return Ok(Outcome::Unchanged(fingerprint));
+            return Ok(None);
         };
         let _counted = app.metrics.count_waiting();
         let wait = Wait {
@@ -111,8 +110,10 @@ impl Patience {
             let waited = app.broker.wait(&mut place, scope, &wait).await;
             gate::enter(app, &mut self.head).await?;
             match waited? {
-                Waited::Changed => return Ok(Outcome::Changed),
-                Waited::Unchanged(fingerprint) => return Ok(Outcome::Unchanged(fingerprint)),
+                Waited::Changed => return Ok(Some(Outcome::Changed)),
+                Waited::Unchanged(fingerprint) => {
+                    return Ok(Some(Outcome::Unchanged(fingerprint)));
+                }
                 Waited::AccessChanged => {}
             }
         }

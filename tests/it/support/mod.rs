@@ -45,6 +45,8 @@ pub struct Regcred {
     pub database_url: String,
     /// A platform admin.
     pub admin: Client,
+    /// What jobs ask.
+    pub broker: Broker,
     metrics: Arc<Metrics>,
     offset: Arc<AtomicI64>,
     stop: watch::Sender<bool>,
@@ -120,7 +122,7 @@ impl Regcred {
             tls: None,
             router: router::public(app, MetricsPlace::Elsewhere),
         };
-        tokio::spawn(regcred::jobs::changes::run(broker, stopped.clone()));
+        tokio::spawn(regcred::jobs::changes::run(broker.clone(), stopped.clone()));
         tokio::spawn(front.serve(stopped));
         let base = format!("http://{address}");
         Self {
@@ -128,6 +130,7 @@ impl Regcred {
             base,
             pool,
             database_url,
+            broker,
             metrics,
             offset,
             stop,
