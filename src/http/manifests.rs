@@ -124,13 +124,13 @@ async fn revalidate(
             if is_known(&current) {
                 Outcome::Unchanged(current)
             } else {
-                Outcome::Changed
+                Outcome::Changed(None)
             }
         }
     };
     let mut response = match outcome {
         Outcome::Unchanged(current) => tagged(StatusCode::NOT_MODIFIED.into_response(), &current),
-        Outcome::Changed => document(&app.broker.manifest(scope, source, options).await?),
+        Outcome::Changed(_turn) => document(&app.broker.manifest(scope, source, options).await?),
     };
     if let Some(patience) = patience {
         patience.applied(&mut response);
