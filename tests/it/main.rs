@@ -17,6 +17,7 @@ mod permissions;
 mod platform_docs;
 mod pull_secrets;
 mod scripts;
+mod served_waits;
 mod share_links;
 mod tenants;
 mod tokens;
