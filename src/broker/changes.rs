@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use uuid::Uuid;
 
 use super::manifests::State;
@@ -17,6 +17,9 @@ use crate::store::tenant_changes::ChangesRow;
 const MOST_WAITING: usize = 8000;
 /// Most who look anew at the same time: they must not take every connection from those who ask.
 const MOST_LOOKING: usize = 4;
+/// Most who are answered at the same time after a change: the others wait here for their turn, and not
+/// for a connection, which they would be refused after a while.
+const MOST_ANSWERED: usize = 8;
 /// The platform's own changes stand under this id: they can end anybody's access.
 const PLATFORM: Uuid = Uuid::nil();
 
@@ -66,6 +69,7 @@ pub struct Changes {
     closed: watch::Sender<bool>,
     news: Notify,
     looking: Semaphore,
+    turns: Arc<Semaphore>,
 }
 
 impl Default for Changes {
@@ -75,6 +79,7 @@ impl Default for Changes {
             closed: watch::Sender::new(false),
             news: Notify::new(),
             looking: Semaphore::new(MOST_LOOKING),
+            turns: Arc::new(Semaphore::new(MOST_ANSWERED)),
         }
     }
 }
@@ -170,6 +175,12 @@ impl Changes {
         self.closed.send_replace(true);
     }
 
+    /// Returns when it is one's turn to be answered after a wait, until what it gives is dropped.
+    pub async fn turn(&self) -> Turn {
+        // Nobody closes the semaphore; without a permit it would be everybody's turn.
+        Turn(self.turns.clone().acquire_owned().await.ok())
+    }
+
     pub(super) fn looking(&self) -> &Semaphore {
         &self.looking
     }
@@ -190,6 +201,9 @@ impl Changes {
         self.house.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// The turn to be answered.
+pub struct Turn(#[expect(dead_code, reason = "held, not read")] Option<OwnedSemaphorePermit>);
 
 /// Why one who waits wakes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

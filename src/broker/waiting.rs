@@ -32,6 +32,9 @@ pub type Presence = watch::Receiver<()>;
 pub struct Place {
     guest: Guest,
     presence: Presence,
+    /// The ring of contents after which it was taken.
+    taken: u64,
+    /// The ring of access after which the caller was let in.
     access: u64,
 }
 
@@ -57,11 +60,12 @@ impl Broker {
     ) -> Option<Place> {
         let what = format!("{source:?} {options:?}");
         let mut guest = self.changes.enter(scope.tenant.as_ref()?.id, &what)?;
-        let access = guest.rung().access;
+        let rung = guest.rung();
         Some(Place {
             guest,
             presence,
-            access,
+            taken: rung.contents,
+            access: rung.access,
         })
     }
 
@@ -77,7 +81,7 @@ impl Broker {
                 place.access = rung.access;
                 return Ok(Waited::AccessChanged);
             }
-            let state = self.look(&place.guest, rung.contents, scope, wait).await?;
+            let state = self.look(place, rung.contents, scope, wait).await?;
             if !(wait.is_known)(&state.fingerprint) {
                 return Ok(Waited::Changed);
             }
@@ -89,19 +93,21 @@ impl Broker {
         }
     }
 
-    /// What would be rendered, as one of those who wait for it has seen after this ring.
+    /// What would be rendered, as one of those who wait for it has seen after this ring. What was seen
+    /// before the client came may be older than what it has; then it is looked at anew.
     async fn look(
         &self,
-        guest: &Guest,
+        place: &Place,
         ring: u64,
         scope: &Scope,
         wait: &Wait<'_>,
     ) -> Result<State> {
-        let seen = guest.seen();
+        let seen = place.guest.seen();
         let mut seen = seen.lock().await;
         if let Some((at, state)) = &*seen {
             let holds = state.turns_at.is_none_or(|turns_at| turns_at > self.now());
-            if *at >= ring && holds {
+            let newer = *at > place.taken || (wait.is_known)(&state.fingerprint);
+            if *at >= ring && holds && newer {
                 return Ok(state.clone());
             }
         }

@@ -162,15 +162,24 @@ async fn revalidate(
         conditional::is_known(headers, &quoted(fingerprint)).unwrap_or_default()
     };
     let (source, options) = what;
-    let current = app.broker.state(scope, source, options).await?.fingerprint;
-    let outcome = match &mut patience {
-        _ if !is_known(&current) => Outcome::Changed,
-        Some(patience) => patience.wait(app, scope, what, current, &is_known).await?,
-        None => Outcome::Unchanged(current),
+    let waited = match &mut patience {
+        Some(patience) => patience.wait(app, scope, what, &is_known).await?,
+        None => None,
+    };
+    let outcome = match waited {
+        Some(outcome) => outcome,
+        None => {
+            let current = app.broker.state(scope, source, options).await?.fingerprint;
+            if is_known(&current) {
+                Outcome::Unchanged(current)
+            } else {
+                Outcome::Changed(None)
+            }
+        }
     };
     let mut response = match outcome {
         Outcome::Unchanged(current) => tagged(StatusCode::NOT_MODIFIED.into_response(), &current),
-        Outcome::Changed => document(&app.broker.manifest(scope, source, options).await?),
+        Outcome::Changed(_turn) => document(&app.broker.manifest(scope, source, options).await?),
     };
     if let Some(patience) = patience {
         patience.applied(&mut response);

@@ -14,6 +14,7 @@ use super::envelope::Here;
 use super::gate;
 use super::problem::Answer;
 use crate::broker::Scope;
+use crate::broker::changes::Turn;
 use crate::broker::manifests::{Options, Source};
 use crate::broker::waiting::{Presence, Wait, Waited};
 
@@ -34,8 +35,8 @@ pub struct Patience {
 
 /// What a wait came to.
 pub enum Outcome {
-    /// The client does not have what would be rendered now.
-    Changed,
+    /// The client does not have what would be rendered now; it is its turn to get that.
+    Changed(Option<Turn>),
     /// The client has it: its fingerprint.
     Unchanged(String),
 }
@@ -79,8 +80,9 @@ fn wait_of(headers: &HeaderMap) -> Option<u64> {
 }
 
 impl Patience {
-    /// Waits until the client no longer has what would be rendered, or its patience ends. Whoever
-    /// waited is let in anew before anything is answered.
+    /// Waits until the client no longer has what would be rendered, or its patience ends; `None` if
+    /// there is no place to wait in. Whoever waited is let in anew before it is told anything but that
+    /// nothing changed.
     ///
     /// # Errors
     /// What keeps it from being rendered by then, `unauthenticated` for a token that ended meanwhile.
@@ -89,16 +91,15 @@ impl Patience {
         app: &App,
         scope: &Scope,
         (source, options): (&Source, &Options),
-        fingerprint: String,
         is_known: &(dyn Fn(&str) -> bool + Sync),
-    ) -> Answer<Outcome> {
+    ) -> Answer<Option<Outcome>> {
         let place = app
             .broker
             .place(scope, source, options, self.presence.clone());
         let Some(mut place) = place else {
             // As if nothing had been preferred.
             self.seconds = 0;
-            return Ok(Outcome::Unchanged(fingerprint));
+            return Ok(None);
         };
         let _counted = app.metrics.count_waiting();
         let wait = Wait {
@@ -109,11 +110,13 @@ impl Patience {
         };
         loop {
             let waited = app.broker.wait(&mut place, scope, &wait).await;
+            if let Ok(Waited::Unchanged(fingerprint)) = waited {
+                return Ok(Some(Outcome::Unchanged(fingerprint)));
+            }
+            let turn = app.broker.changes().turn().await;
             gate::enter(app, &mut self.head).await?;
-            match waited? {
-                Waited::Changed => return Ok(Outcome::Changed),
-                Waited::Unchanged(fingerprint) => return Ok(Outcome::Unchanged(fingerprint)),
-                Waited::AccessChanged => {}
+            if let Waited::Changed = waited? {
+                return Ok(Some(Outcome::Changed(Some(turn))));
             }
         }
     }

@@ -296,7 +296,7 @@ fn warnings(request: &Request, endpoints: &[Endpoint]) -> Vec<Warning> {
             let (version, end) = (previous.version, previous.retires_at);
             let end = crate::model::time::format(end);
             let detail = format!("version {version} of credential {name} is usable until {end}");
-            warnings.push(Warning::for_everybody("overlap", detail));
+            warnings.push(Warning::for_linkers("overlap", detail));
         }
     }
     warnings.extend(warning::of_target(&request.target));

@@ -21,6 +21,8 @@ pub struct Warning {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Audience {
     Everybody,
+    /// Everybody, and those who link Secrets by name.
+    Linkers,
     Kubelet,
     Docker,
     Podman,
@@ -40,6 +42,11 @@ impl Warning {
         Self::new(code, Audience::Everybody, detail)
     }
 
+    /// A warning for every format that holds Secrets or names them.
+    pub fn for_linkers(code: &'static str, detail: String) -> Self {
+        Self::new(code, Audience::Linkers, detail)
+    }
+
     /// Whether it concerns those who read a format.
     pub fn concerns(&self, format: Format) -> bool {
         use Format as F;
@@ -50,6 +57,7 @@ impl Warning {
         }
         match self.audience {
             Audience::Everybody => !matches!(format, F::ImagePuller | F::ServiceAccount),
+            Audience::Linkers => format != F::ImagePuller,
             Audience::Kubelet => matches!(
                 format,
                 F::Secret

@@ -27,6 +27,7 @@ mod recipes;
 mod role_bindings;
 mod scripts;
 mod sealed_secret;
+mod served_waits;
 mod share_links;
 mod tenants;
 mod tokens;

@@ -51,6 +51,8 @@ pub struct Regcred {
     pub database_url: String,
     /// A platform admin.
     pub admin: Client,
+    /// What jobs ask.
+    pub broker: Broker,
     metrics: Arc<Metrics>,
     offset: Arc<AtomicI64>,
     stop: watch::Sender<bool>,
@@ -143,7 +145,7 @@ impl Regcred {
             tls: None,
             router: router::public(app, MetricsPlace::Elsewhere),
         };
-        tokio::spawn(regcred::jobs::changes::run(broker, stopped.clone()));
+        tokio::spawn(regcred::jobs::changes::run(broker.clone(), stopped.clone()));
         tokio::spawn(front.serve(stopped));
         let base = format!("http://{address}");
         Self {
@@ -151,6 +153,7 @@ impl Regcred {
             base,
             pool,
             database_url,
+            broker,
             metrics,
             offset,
             stop,
