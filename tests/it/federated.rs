@@ -354,3 +354,64 @@ async fn a_set_without_usable_keys_replaces_nothing() {
     assert_eq!(issuer.asked(), 2);
     caller.get("/v1/whoami").await.expect(200);
 }
+
+#[tokio::test]
+async fn the_last_owner_is_taken_away_by_the_platform_only() {
+    let ca = Ca::new();
+    let issuer = Issuer::start(&ca, &[&RSA]).await;
+    let (regcred, owner) = known(&issuer, &ca).await;
+    let path = format!("{BINDINGS}/owners");
+    let subject = json!({"identity_provider": "cluster-a", "claims": {"sub": "boss"}});
+    let body = json!({"role": "owner", "subject": subject});
+    owner.put(&path, &body).await.expect(201);
+    let boss = regcred.caller(&issuer.token("boss"));
+    let me = owner.get("/v1/whoami").await.expect(200);
+    let token = format!("/v1/tenants/team-a/tokens/{}", me.text("/caller/id"));
+    boss.delete(&token).await.expect(204);
+    for refused in [
+        boss.delete(&path).await,
+        boss.patch(&path, &json!({"role": "editor"})).await,
+    ] {
+        refused.expect_problem(409, "conflict");
+    }
+    boss.patch(&path, &json!({"subject": {"claims": {"sub": "boss*"}}}))
+        .await
+        .expect(200);
+    regcred.admin.delete(&path).await.expect(204);
+    boss.get("/v1/tenants/team-a")
+        .await
+        .expect_problem(404, "not-found");
+}
+
+#[tokio::test]
+async fn a_repeated_post_of_a_federated_caller_has_one_effect() {
+    let ca = Ca::new();
+    let issuer = Issuer::start(&ca, &[&RSA]).await;
+    let (regcred, owner) = known(&issuer, &ca).await;
+    let path = "/v1/tenants/team-a/tokens";
+    for name in ["one", "two"] {
+        let subject = json!({"identity_provider": "cluster-a", "claims": {"sub": name}});
+        let body = json!({"role": "owner", "subject": subject});
+        owner
+            .put(&format!("{BINDINGS}/{name}"), &body)
+            .await
+            .expect(201);
+    }
+    let body = json!({"name": "ci", "role": "viewer"});
+    let once = ("idempotency-key", "k");
+    let first = regcred.caller(&issuer.token("one"));
+    let first = first.post_with(path, &body, once).await.expect(201);
+    let mut renewed = issuer.claims("one");
+    renewed["jti"] = "2".into();
+    let again = regcred.caller(&issuer.sign(&RSA, &renewed));
+    let again = again.post_with(path, &body, once).await.expect(201);
+    assert_eq!(again.text("/token"), first.text("/token"));
+    let other = regcred.caller(&issuer.token("two"));
+    other
+        .post_with(path, &body, once)
+        .await
+        .expect_problem(409, "conflict");
+    let made = &owner.get(&format!("{path}/ci")).await.expect(200).json()["created_by"];
+    assert_eq!(made["identity_provider"], "cluster-a");
+    assert_eq!(made["name"], "one");
+}
