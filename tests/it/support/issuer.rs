@@ -22,9 +22,13 @@ use x509_parser::public_key::RSAPublicKey;
 
 use super::egress::{Names, way_out};
 use super::fake::{Ca, Fake};
+use super::{Client, Regcred};
 
 /// The audience that the tests' tokens are for.
 pub const AUDIENCE: &str = "regcred";
+
+/// Where the role bindings of the tests' tenant are.
+pub const BINDINGS: &str = "/v1/tenants/team-a/role-bindings";
 
 /// A key that signs.
 pub struct Key {
@@ -292,6 +296,29 @@ pub fn reaching(ca: &Ca, names: &[&str]) -> impl FnOnce(Broker) -> Broker {
     });
     let egress = way_out(&known, Some(ca), &["127.0.0.0/8"]);
     |broker| broker.with_egress(egress)
+}
+
+/// A regcred that knows an issuer as `cluster-a`, and a tenant that lets its builder view.
+pub async fn known(issuer: &Issuer, ca: &Ca) -> (Regcred, Client) {
+    known_to(Regcred::start_with(reaching(ca, &[])).await, issuer).await
+}
+
+/// The same with a regcred that is there already.
+pub async fn known_to(regcred: Regcred, issuer: &Issuer) -> (Regcred, Client) {
+    let path = "/v1/identity-providers/cluster-a";
+    regcred
+        .admin
+        .put(path, &issuer.provider())
+        .await
+        .expect(201);
+    let owner = regcred.tenant("team-a").await;
+    let subject = json!({"identity_provider": "cluster-a", "claims": {"sub": "builder"}});
+    let body = json!({"role": "viewer", "subject": subject});
+    owner
+        .put(&format!("{BINDINGS}/builder"), &body)
+        .await
+        .expect(201);
+    (regcred, owner)
 }
 
 async fn configuration(State(state): State<Arc<Served>>) -> Result<Json<Value>, StatusCode> {

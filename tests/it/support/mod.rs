@@ -92,7 +92,8 @@ impl Regcred {
         Self::start_on_with(database_url, directory, |broker| broker).await
     }
 
-    async fn start_on_with(
+    /// The same with other parts than the default ones.
+    pub async fn start_on_with(
         database_url: String,
         directory: files::Directory,
         parts: impl FnOnce(Broker) -> Broker,
