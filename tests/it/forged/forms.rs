@@ -53,7 +53,7 @@ fn encodings(stage: &Stage, good: &str) -> Forgeries {
         let claims = format!("{}{}", stage.claims(), " ".repeat(pad));
         let token = stage.over(&claims);
         let parts: Vec<&str> = token.split('.').collect();
-        if parts[1].len() % 4 != 0 {
+        if !parts[1].len().is_multiple_of(4) {
             let token = format!("{}.{}.{}", parts[0], padded(parts[1]), parts[2]);
             cases.push((format!("a padded payload {pad}"), token));
         }
