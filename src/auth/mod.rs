@@ -2,5 +2,6 @@
 
 pub mod caller;
 pub mod permission;
+pub mod proxies;
 pub mod role;
 pub mod token;

@@ -3,8 +3,10 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::audit::{Knock, Shown};
 use super::error::stored;
 use super::{Broker, Error, Result, Scope, TenantRef};
 use crate::auth::caller::{Caller, Grant};
@@ -26,6 +28,8 @@ pub struct Door<'a> {
     pub tenant: Option<&'a str>,
     /// The pull secret that it names, as sent.
     pub pull_secret: Option<&'a str>,
+    /// How the audit trail names the request.
+    pub knock: &'a Knock,
 }
 
 impl Broker {
@@ -41,12 +45,19 @@ impl Broker {
         request_id: Uuid,
         door: Door<'_>,
     ) -> Result<Scope> {
-        let caller = self.authenticate(bearer, source).await?;
+        let caller = self.authenticate(bearer, source, request_id).await?;
+        let refused = |tenant: Option<&TenantRef>, error: &Error| {
+            self.note_refusal(&caller, tenant, request_id, door.knock, error);
+        };
         let tenant = match door.tenant {
-            Some(name) => self.find_tenant(&caller, name, door.action).await?,
+            Some(name) => self
+                .find_tenant(&caller, name, door.action)
+                .await
+                .inspect_err(|error| refused(None, error))?,
             None => None,
         };
-        admit(&caller, tenant.as_ref(), door)?;
+        admit(&caller, tenant.as_ref(), door)
+            .inspect_err(|error| refused(tenant.as_ref(), error))?;
         Ok(Scope {
             caller,
             tenant,
@@ -54,18 +65,29 @@ impl Broker {
         })
     }
 
-    async fn authenticate(&self, bearer: Option<&str>, source: Option<IpAddr>) -> Result<Caller> {
-        let token = bearer
-            .and_then(Token::parse)
-            .ok_or(Error::Unauthenticated)?;
+    async fn authenticate(
+        &self,
+        bearer: Option<&str>,
+        source: Option<IpAddr>,
+        request_id: Uuid,
+    ) -> Result<Caller> {
+        let bearer = bearer.ok_or(Error::Unauthenticated)?;
+        let refused = |shown: Shown<'_>| {
+            self.note_login_failure(source, request_id, shown);
+            Error::Unauthenticated
+        };
+        let token = Token::parse(bearer).ok_or_else(|| refused(Shown::Unknown(bearer)))?;
         let mut conn = self.pool.acquire().await?;
         let row = tokens::by_hash(&mut conn, &token.hash().0).await?;
-        let row = row.ok_or(Error::Unauthenticated)?;
+        let row = row.ok_or_else(|| refused(Shown::Unknown(bearer)))?;
         let now = self.now();
-        let ended = row.revoked_at.is_some() || row.expires_at.is_some_and(|end| end <= now);
         let caller = caller_of(&row, source)?;
-        if ended || !comes_from_its_networks(&caller) {
-            return Err(Error::Unauthenticated);
+        if let Some(why) = why_refused(&row, &caller, now) {
+            return Err(refused(Shown::Known {
+                actor: caller.actor(),
+                tenant: own_tenant(&caller),
+                why,
+            }));
         }
         if row
             .last_used_at
@@ -102,6 +124,29 @@ impl Broker {
             None if action == Action::WriteTenant => Ok(None),
             None => Err(Error::NotFound),
         }
+    }
+}
+
+/// Why a token that there is does not let in.
+fn why_refused(row: &TokenRow, caller: &Caller, now: OffsetDateTime) -> Option<&'static str> {
+    if row.revoked_at.is_some() {
+        Some("revoked")
+    } else if row.expires_at.is_some_and(|end| end <= now) {
+        Some("expired")
+    } else if !comes_from_its_networks(caller) {
+        Some("from another network")
+    } else {
+        None
+    }
+}
+
+fn own_tenant(caller: &Caller) -> Option<TenantRef> {
+    match &caller.grant {
+        Grant::Tenant { id, name, .. } => Some(TenantRef {
+            id: *id,
+            name: name.clone(),
+        }),
+        Grant::Platform(_) => None,
     }
 }
 

@@ -17,6 +17,8 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::audit::backlog::Which;
+use crate::auth::proxies::TrustedProxies;
 use crate::broker::Broker;
 use crate::config::{Config, TlsFiles};
 use crate::http::router::{self, MetricsPlace};
@@ -30,11 +32,13 @@ use crate::keys::provider::Provider;
 const JOBS_END_WITHIN: Duration = Duration::from_secs(5);
 
 /// The application over a database and its keys.
-pub(super) fn app(pool: PgPool, provider: Provider) -> App {
+pub(super) fn app(config: &Config, pool: PgPool, provider: Provider) -> App {
     let clock = Arc::new(|| SystemTime::now().into());
     let keyring = Arc::new(Keyring::new(provider));
     App {
-        broker: Broker::new(pool, keyring, clock),
+        broker: Broker::new(pool, keyring, clock)
+            .with_trusted_proxies(TrustedProxies::new(config.trusted_proxies.clone()))
+            .with_audit_retention(config.audit_retention),
         metrics: Arc::new(Metrics::default()),
     }
 }
@@ -102,6 +106,12 @@ pub(super) async fn serve(
     while serving.join_next().await.is_some() {}
     if tokio::time::timeout(JOBS_END_WITHIN, jobs).await.is_err() {
         tracing::warn!("a job did not end in time");
+    }
+    let rest = app.broker.write_backlog(Which::All);
+    match tokio::time::timeout(JOBS_END_WITHIN, rest).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "the last audit events are lost"),
+        Err(_) => tracing::error!("the last audit events are lost: the database takes too long"),
     }
     app.broker.pool().close().await;
     Ok(())
