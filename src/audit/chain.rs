@@ -338,6 +338,9 @@ mod tests {
             .iter()
             .map(|byte| format!("{byte:02x}"))
             .collect();
-        assert_eq!(hex, "5ac02d6fd850af1233171c8b6a853c2b3dff7df83c2945abc498c1cd9157792c");
+        assert_eq!(
+            hex,
+            "5ac02d6fd850af1233171c8b6a853c2b3dff7df83c2945abc498c1cd9157792c"
+        );
     }
 }

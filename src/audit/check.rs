@@ -111,7 +111,7 @@ pub async fn verify(
         tx.rollback().await?;
     }
     let mut tx = pool.begin().await?;
-    check_unsealed(&mut tx, &mut report).await?;
+    check_unsealed(&mut tx, begun, &mut report).await?;
     if let Some(anchor) = anchor {
         check_anchor(&mut tx, anchor, &mut report).await?;
     }
@@ -159,10 +159,13 @@ async fn check_lane(
         return Ok(());
     };
     let mut walk = Walk::from(&row);
-    let what = match walk_lane(conn, keys, &row, &mut walk, report, tell).await? {
-        Some(broken) => Some(broken),
-        None => end_of(conn, keys, &row, &walk, begun).await?,
-    };
+    let mut what = start_of(conn, &row).await?;
+    if what.is_none() {
+        what = walk_lane(conn, keys, &row, &mut walk, report, tell).await?;
+    }
+    if what.is_none() {
+        what = end_of(conn, keys, &row, &walk, begun).await?;
+    }
     report.removed += count(row.base_seq);
     if row.seq > 0 {
         report.lanes.push(LaneEnd {
@@ -174,6 +177,17 @@ async fn check_lane(
     }
     report.broken.extend(what);
     Ok(())
+}
+
+/// Whether there is nothing before the lane's first event.
+async fn start_of(conn: &mut PgConnection, lane: &LaneRow) -> Result<Option<Break>, AuditError> {
+    let found = audit_events::below_base(conn, lane.lane, lane.base_seq).await?;
+    Ok(found.map(|(event, seq)| Break {
+        lane: Some(lane.lane),
+        seq: Some(seq),
+        event: Some(event),
+        what: "there is an event before the first".into(),
+    }))
 }
 
 /// Follows the events of a lane to the first that does not verify.
@@ -259,8 +273,11 @@ async fn end_of(
 }
 
 /// Events without a seal that no command wrote.
-async fn check_unsealed(conn: &mut PgConnection, report: &mut Report) -> Result<(), AuditError> {
-    let begun = !report.lanes.is_empty();
+async fn check_unsealed(
+    conn: &mut PgConnection,
+    begun: bool,
+    report: &mut Report,
+) -> Result<(), AuditError> {
     let mut after = None;
     loop {
         let rows = audit_events::unsealed(conn, after, UNSEALED_AT_ONCE).await?;

@@ -235,6 +235,21 @@ pub async fn outside(conn: &mut PgConnection, lanes: i16) -> Result<Option<(Uuid
     .await
 }
 
+/// An event of a lane up to its base, where retention has left none: id and number.
+pub async fn below_base(
+    conn: &mut PgConnection,
+    lane: i16,
+    base: i64,
+) -> Result<Option<(Uuid, i64)>> {
+    sqlx::query_as(
+        "SELECT id, seq FROM audit_events WHERE lane = $1 AND seq <= $2 ORDER BY seq LIMIT 1",
+    )
+    .bind(lane)
+    .bind(base)
+    .fetch_optional(conn)
+    .await
+}
+
 /// The seal in a place.
 pub async fn mac_at(conn: &mut PgConnection, lane: i16, seq: i64) -> Result<Option<Vec<u8>>> {
     sqlx::query_scalar("SELECT mac FROM audit_events WHERE lane = $1 AND seq = $2")

@@ -32,6 +32,7 @@ pub mod kubectl;
 pub mod peers;
 pub mod postgres;
 pub mod process;
+pub mod trail;
 
 pub use client::Client;
 
