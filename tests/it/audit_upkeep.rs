@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use regcred::audit::backlog::Which;
+use regcred::audit::trail::Trail;
 use regcred::auth::role::Role;
 use regcred::broker::tokens::{Ends, TokenWrite, bootstrap_token};
 use regcred::model::name::Name;
@@ -499,4 +500,39 @@ async fn the_server_writes_what_waits_before_it_ends() {
     drop(owner);
     let (code, output, _) = run(&mut watched.verify_command(&[]));
     assert_eq!(code, 0, "{output}");
+}
+
+/// Renderings a second with the lanes and without, in turns, and their ratio. Not a check: machines
+/// differ. `cargo test --release --test it -- --ignored --nocapture what_the_lanes_cost`
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+#[allow(clippy::print_stdout, reason = "a measurement")]
+async fn what_the_lanes_cost() {
+    let (watched, owner) = prepared().await;
+    let made = owner
+        .post(
+            "/v1/tenants/team-a/tokens",
+            &json!({"name": "ci", "role": "puller"}),
+        )
+        .await
+        .expect(201);
+    let sealed = serve(watched.broker(0)).await;
+    let plain = serve(watched.broker(0).with_trail(Trail::without_keys())).await;
+    let mut seconds = [0.0; 2];
+    for parallel in [1, 4, 16] {
+        for _ in 0..6 {
+            for (base, sum) in [&plain.base, &sealed.base].into_iter().zip(&mut seconds) {
+                let ci = Client::new(base, Some(made.text("/token")));
+                let started = std::time::Instant::now();
+                render(&[ci], parallel, 320 / parallel).await;
+                *sum += started.elapsed().as_secs_f64();
+            }
+        }
+        let [plain, sealed] = seconds.map(|sum| 6.0 * 320.0 / sum);
+        println!(
+            "{parallel} at once: {plain:.0}/s without lanes, {sealed:.0}/s with, ratio {:.2}",
+            sealed / plain
+        );
+        seconds = [0.0; 2];
+    }
 }
