@@ -136,6 +136,13 @@ impl Caller {
         Some(all)
     }
 
+    /// Whether it holds a role of the platform.
+    pub fn is_of_the_platform(&self) -> bool {
+        self.grants
+            .iter()
+            .any(|grant| matches!(grant, Grant::Platform(_)))
+    }
+
     /// Whether it is an admin of the platform.
     pub fn is_admin(&self) -> bool {
         self.grants.contains(&Grant::Platform(Role::Admin))

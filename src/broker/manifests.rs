@@ -145,7 +145,10 @@ impl Broker {
             version,
             detail: Some(detail),
         };
-        self.note(&mut tx, scope, deed).await.map_err(unavailable)?;
+        // The end of the trail is not in the snapshot that the manifest was read from.
+        tx.rollback().await?;
+        let mut tx = self.begin().await?;
+        self.note(&mut tx, scope, deed).await?;
         tx.commit()
             .await
             .map_err(|error| Error::Unavailable(error.to_string()))?;
@@ -293,16 +296,6 @@ fn alone(name: &Name) -> PullSecretSpec {
 
 fn used(item: &Item) -> serde_json::Value {
     serde_json::json!({"name": item.credential, "secret_version": item.registry.revision.version})
-}
-
-/// Whatever keeps the event from being written, the caller gets no secret and may try again.
-fn unavailable(error: Error) -> Error {
-    match error {
-        Error::Internal(cause) => {
-            Error::Unavailable(format!("the audit event cannot be written: {cause}"))
-        }
-        other => other,
-    }
 }
 
 impl From<RenderError> for Error {

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Texts};
 
+mod audit;
 mod dev;
 mod keys;
 mod logging;
@@ -50,6 +51,9 @@ enum Command {
     /// Look after the key-encryption key.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Look into the audit trail.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Print the OpenAPI document.
     Openapi(openapi::OpenapiArgs),
 }
@@ -81,6 +85,12 @@ struct ServingFlags {
     /// PEM file with extra trusted CAs for registries and issuers.
     #[arg(long, value_name = "FILE")]
     ca_bundle: Option<String>,
+    /// Networks of proxies whose X-Forwarded-For is believed.
+    #[arg(long, value_name = "CIDRS")]
+    trusted_proxies: Option<String>,
+    /// How long audit events are kept, such as 365d [default: for ever].
+    #[arg(long, value_name = "TIME")]
+    audit_retention: Option<String>,
 }
 
 impl ServingFlags {
@@ -94,6 +104,8 @@ impl ServingFlags {
             ("log_format", self.log_format),
             ("allow_networks", self.allow_networks),
             ("ca_bundle", self.ca_bundle),
+            ("trusted_proxies", self.trusted_proxies),
+            ("audit_retention", self.audit_retention),
         ]
         .into_iter()
         .filter_map(|(key, value)| value.map(|value| (key, value)))
@@ -168,6 +180,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Migrate => migrate::run(&load(Texts::new())?),
         Command::Token(command) => token::run(&command, &load(Texts::new())?),
         Command::Keys(command) => keys::run(&command),
+        Command::Audit(command) => audit::run(&command, &load(Texts::new())?),
         Command::Openapi(args) => openapi::run(&args),
     }?;
     Ok(ExitCode::SUCCESS)

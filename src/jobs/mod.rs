@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use crate::broker::Broker;
 use crate::http::server::stopped;
 
+mod audit;
 mod issuer_keys;
 
 /// How often old answers are removed.
@@ -16,12 +17,13 @@ const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
 /// Runs all jobs until `stop` becomes true.
 pub async fn run(broker: Broker, stop: watch::Receiver<bool>) {
     tokio::join!(
-        prune_answers(&broker, stop.clone()),
+        audit::run(broker.clone(), stop.clone()),
+        forget_answers(&broker, stop.clone()),
         issuer_keys::run(&broker, stop),
     );
 }
 
-async fn prune_answers(broker: &Broker, mut stop: watch::Receiver<bool>) {
+async fn forget_answers(broker: &Broker, mut stop: watch::Receiver<bool>) {
     let mut tick = tokio::time::interval(PRUNE_EVERY);
     loop {
         tokio::select! {

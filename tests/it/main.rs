@@ -3,6 +3,9 @@
 mod support;
 
 mod at_rest;
+mod audit;
+mod audit_chain;
+mod audit_upkeep;
 mod cli;
 mod conventions;
 mod credentials;

@@ -34,6 +34,7 @@ pub mod kubectl;
 pub mod peers;
 pub mod postgres;
 pub mod process;
+pub mod trail;
 
 pub use client::Client;
 
