@@ -145,3 +145,27 @@ async fn a_set_without_usable_keys_replaces_nothing() {
     assert_eq!(issuer.asked(), 2);
     caller.get("/v1/whoami").await.expect(200);
 }
+
+#[tokio::test]
+async fn an_issuer_in_a_listed_network_may_do_without_tls() {
+    let ca = Ca::new();
+    for name in ["127.0.0.1", "issuer.cluster.local"] {
+        let issuer = Issuer::start_plain(name, &[&RSA]).await;
+        let regcred = Regcred::start_with(reaching(&ca, &["issuer.cluster.local"])).await;
+        let (regcred, _) = known_to(regcred, &issuer).await;
+        let caller = regcred.caller(&issuer.token("builder"));
+        caller.get("/v1/tenants/team-a").await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn an_issuer_whose_certificate_is_not_trusted_is_not_believed() {
+    let issuer = Issuer::start(&Ca::new(), &[&RSA]).await;
+    let (regcred, _) = known(&issuer, &Ca::new()).await;
+    let caller = regcred.caller(&issuer.token("builder"));
+    caller
+        .get("/v1/whoami")
+        .await
+        .expect_problem(401, "unauthenticated");
+    assert_eq!(issuer.asked(), 0);
+}

@@ -201,6 +201,15 @@ struct Served {
     released: Notify,
 }
 
+impl Served {
+    fn router(self: &Arc<Self>) -> Router {
+        Router::new()
+            .route("/.well-known/openid-configuration", get(configuration))
+            .route("/keys", get(key_set))
+            .with_state(self.clone())
+    }
+}
+
 /// How the issuer answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mood {
@@ -223,13 +232,20 @@ impl Issuer {
     /// Starts one that calls itself by a name.
     pub async fn start_as(name: &str, ca: &Ca, keys: &[&Key]) -> Self {
         let state = Arc::new(Served::default());
-        let router = Router::new()
-            .route("/.well-known/openid-configuration", get(configuration))
-            .route("/keys", get(key_set))
-            .with_state(state.clone());
-        let fake = Fake::https(router, ca, &[name]).await;
+        let fake = Fake::https(state.router(), ca, &[name]).await;
+        Self::of(&format!("https://{name}"), fake, state, keys)
+    }
+
+    /// Starts one without TLS, which calls itself by a name.
+    pub async fn start_plain(name: &str, keys: &[&Key]) -> Self {
+        let state = Arc::new(Served::default());
+        let fake = Fake::http(state.router()).await;
+        Self::of(&format!("http://{name}"), fake, state, keys)
+    }
+
+    fn of(base: &str, fake: Fake, state: Arc<Served>, keys: &[&Key]) -> Self {
         let port = fake.address.port();
-        let url = format!("https://{name}:{port}");
+        let url = format!("{base}:{port}");
         state.url.set(url.clone()).expect("set once");
         let issuer = Self {
             url,
