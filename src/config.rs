@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use ipnet::IpNet;
+use time::Duration;
 use url::Url;
 
 use crate::auth::limits::Rates;
@@ -17,7 +18,7 @@ use crate::model::secret::SecretText;
 use crate::registry::egress::Ports;
 
 /// Every setting: its key in the file, its variable, what it is.
-const SETTINGS: [(&str, &str); 14] = [
+const SETTINGS: [(&str, &str); 16] = [
     ("database_url", "DATABASE_URL"),
     ("listen", "REGCRED_LISTEN"),
     ("metrics_listen", "REGCRED_METRICS_LISTEN"),
@@ -31,6 +32,8 @@ const SETTINGS: [(&str, &str); 14] = [
     ("egress_ports", "REGCRED_EGRESS_PORTS"),
     ("limit_failures", "REGCRED_LIMIT_FAILURES"),
     ("limit_requests", "REGCRED_LIMIT_REQUESTS"),
+    ("trusted_proxies", "REGCRED_TRUSTED_PROXIES"),
+    ("audit_retention", "REGCRED_AUDIT_RETENTION"),
     ("public_url", "REGCRED_PUBLIC_URL"),
 ];
 
@@ -130,6 +133,10 @@ pub struct Config {
     pub egress_ports: Ports,
     /// How often logins may fail, and how often a caller may ask.
     pub rates: Rates,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How long audit events are kept; for ever without.
+    pub audit_retention: Option<Duration>,
     /// What the URLs of links and of stores begin with.
     pub public_url: Option<Url>,
 }
@@ -192,10 +199,12 @@ impl Config {
             tls: tls(path("tls_cert"), path("tls_key"))?,
             log: texts.get("log").cloned().unwrap_or_else(|| "info".into()),
             log_format: log_format(texts)?,
-            allow_networks: networks(texts)?,
+            allow_networks: networks(texts, "allow_networks")?,
             ca_bundle: path("ca_bundle"),
             egress_ports: ports(texts)?,
             rates: rates(texts)?,
+            trusted_proxies: networks(texts, "trusted_proxies")?,
+            audit_retention: retention(texts)?,
             public_url: public_url(texts)?,
         })
     }
@@ -280,20 +289,16 @@ fn is_base(url: &Url) -> bool {
         && url.password().is_none()
 }
 
-fn networks(texts: &Texts) -> Result<Vec<IpNet>, ConfigError> {
-    let text = texts
-        .get("allow_networks")
-        .map(String::as_str)
-        .unwrap_or_default();
+/// Networks, or single addresses, between commas or spaces.
+fn networks(texts: &Texts, key: &str) -> Result<Vec<IpNet>, ConfigError> {
+    let expected = "expected networks such as 10.0.0.0/8,192.168.0.0/16";
+    let text = texts.get(key).map(String::as_str).unwrap_or_default();
+    let address = |part: &str| part.parse().ok().map(|one: IpAddr| IpNet::from(one));
     text.split([',', ' '])
         .filter(|part| !part.is_empty())
         .map(|part| {
-            part.parse().map_err(|_| {
-                wrong(
-                    "allow_networks",
-                    "expected networks such as 10.0.0.0/8,192.168.0.0/16",
-                )
-            })
+            let network = part.parse().ok().or_else(|| address(part));
+            network.ok_or_else(|| wrong(key, expected))
         })
         .collect()
 }
@@ -325,6 +330,23 @@ fn ports(texts: &Texts) -> Result<Ports, ConfigError> {
             .map(Ports::Only)
             .ok_or_else(expected),
     }
+}
+
+/// A number of days or hours.
+fn retention(texts: &Texts) -> Result<Option<Duration>, ConfigError> {
+    let Some(text) = texts.get("audit_retention") else {
+        return Ok(None);
+    };
+    let hours = match text.split_at_checked(text.len().saturating_sub(1)) {
+        Some((number, "d")) => number.parse().ok().map(|days: u32| i64::from(days) * 24),
+        Some((number, "h")) => number.parse().ok().map(|hours: u32| i64::from(hours)),
+        _ => None,
+    };
+    // An event must be there for the request after it to see; a century is more than anybody asks for.
+    hours
+        .filter(|hours| (1..=100 * 366 * 24).contains(hours))
+        .map(|hours| Some(Duration::hours(hours)))
+        .ok_or_else(|| wrong("audit_retention", "expected a time such as 365d or 12h"))
 }
 
 fn read_environment(
@@ -384,7 +406,7 @@ fn text_of(key: &str, value: toml::Value) -> Result<String, ConfigError> {
     match value {
         toml::Value::String(text) => Ok(text),
         toml::Value::Integer(number) if key.starts_with("limit_") => Ok(number.to_string()),
-        toml::Value::Array(items) if key == "allow_networks" => {
+        toml::Value::Array(items) if matches!(key, "allow_networks" | "trusted_proxies") => {
             let texts: Option<Vec<&str>> = items.iter().map(toml::Value::as_str).collect();
             texts
                 .map(|texts| texts.join(","))
@@ -460,6 +482,8 @@ mod tests {
             ("REGCRED_EGRESS_PORTS", "443,hunter2"),
             ("REGCRED_LIMIT_FAILURES", "hunter2"),
             ("REGCRED_LIMIT_REQUESTS", "-1 hunter2"),
+            ("REGCRED_TRUSTED_PROXIES", "10.0.0.1,hunter2"),
+            ("REGCRED_AUDIT_RETENTION", "hunter2"),
             ("REGCRED_PUBLIC_URL", "hunter2"),
             ("REGCRED_PUBLIC_URL", "https://u:hunter2@example.com"),
             ("REGCRED_PUBLIC_URL", "ftp://hunter2"),
@@ -486,6 +510,41 @@ mod tests {
         let config =
             load(&[], &[("DATABASE_URL", "postgres://u:hunter2@h/d")], None).expect("valid");
         assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn retention_is_a_number_of_days_or_hours() {
+        let retention = |text| load(&[], &[("REGCRED_AUDIT_RETENTION", text)], None);
+        for (text, hours) in [("365d", 365 * 24), ("1d", 24), ("12h", 12)] {
+            let config = retention(text).expect("valid");
+            assert_eq!(config.audit_retention, Some(Duration::hours(hours)));
+        }
+        for text in [
+            "0d",
+            "d",
+            "1",
+            "1m",
+            "-1d",
+            "1.5d",
+            "99999999d",
+            "1 d",
+            "1dé",
+        ] {
+            assert!(retention(text).is_err(), "{text:?}");
+        }
+        assert_eq!(load(&[], &[], None).expect("valid").audit_retention, None);
+    }
+
+    #[test]
+    fn trusted_proxies_are_networks_or_addresses() {
+        let file = Some("trusted_proxies = [\"10.0.0.0/8\", \"2001:db8::1\"]");
+        let config = load(&[], &[], file).expect("valid");
+        let shown: Vec<String> = config
+            .trusted_proxies
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(shown, ["10.0.0.0/8", "2001:db8::1/128"]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //!
 //! `docs/architecture.md` says how the parts fit together.
 
+pub mod audit;
 pub mod auth;
 pub mod broker;
 pub mod cli;

@@ -43,6 +43,11 @@ pub enum Identity {
         /// Its `sub` claim.
         subject: String,
     },
+    /// Not at all: background work of regcred itself, which no request comes in as.
+    Job {
+        /// What it does.
+        name: Name,
+    },
 }
 
 /// A role and the place where it is held.
@@ -131,6 +136,13 @@ impl Caller {
         Some(all)
     }
 
+    /// Whether it holds a role of the platform.
+    pub fn is_of_the_platform(&self) -> bool {
+        self.grants
+            .iter()
+            .any(|grant| matches!(grant, Grant::Platform(_)))
+    }
+
     /// Whether it is an admin of the platform.
     pub fn is_admin(&self) -> bool {
         self.grants.contains(&Grant::Platform(Role::Admin))
@@ -145,7 +157,7 @@ impl Caller {
     /// identity provider ends within minutes, but the role that it shows does not end with it.
     pub fn grants_end_at(&self) -> Option<OffsetDateTime> {
         match self.identity {
-            Identity::Token { .. } => self.expires_at,
+            Identity::Token { .. } | Identity::Job { .. } => self.expires_at,
             Identity::Federated { .. } => {
                 let mut last = None;
                 for grant in &self.grants {
@@ -162,11 +174,29 @@ impl Caller {
         }
     }
 
+    /// A background job of regcred itself, which acts for nobody. It has no token and no way in.
+    pub fn job(name: Name) -> Self {
+        Self {
+            id: Uuid::nil(),
+            identity: Identity::Job { name },
+            grants: vec![Grant::Platform(Role::Operator)],
+            networks: None,
+            expires_at: None,
+            source: None,
+        }
+    }
+
     /// Who acted, as the audit trail and version lists show it.
     pub fn actor(&self) -> Actor {
         match &self.identity {
             Identity::Token { name } => Actor {
                 kind: "token",
+                id: self.id,
+                name: name.to_string(),
+                identity_provider: None,
+            },
+            Identity::Job { name } => Actor {
+                kind: "job",
                 id: self.id,
                 name: name.to_string(),
                 identity_provider: None,
@@ -184,7 +214,7 @@ impl Caller {
 /// Who did something.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Actor {
-    /// What kind of caller: `token`, or `oidc` for one of an identity provider.
+    /// What kind of caller: `token`, `oidc` for one of an identity provider, `job` for regcred's own background work.
     #[schema(example = "token")]
     pub kind: &'static str,
     /// Its id.

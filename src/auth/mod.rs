@@ -5,5 +5,6 @@ pub mod caller;
 pub mod limits;
 pub mod oidc;
 pub mod permission;
+pub mod proxies;
 pub mod role;
 pub mod token;

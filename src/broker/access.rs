@@ -3,8 +3,10 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::audit::{Knock, Shown};
 use super::error::stored;
 use super::{Broker, Error, Result, Scope, TenantRef};
 use crate::auth::caller::{Caller, Grant, Identity};
@@ -26,6 +28,19 @@ pub struct Door<'a> {
     pub tenant: Option<&'a str>,
     /// The pull secret that it names, as sent.
     pub pull_secret: Option<&'a str>,
+    /// How the audit trail names the request.
+    pub knock: &'a Knock,
+}
+
+/// An attempt to log in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Login<'a> {
+    /// What was shown.
+    pub(super) bearer: &'a str,
+    /// Where the request came from.
+    pub(super) source: Option<IpAddr>,
+    /// Its id.
+    pub(super) request_id: Uuid,
 }
 
 impl Broker {
@@ -42,7 +57,12 @@ impl Broker {
         door: Door<'_>,
     ) -> Result<Scope> {
         let bearer = bearer.ok_or(Error::Unauthenticated)?;
-        let mut caller = match self.authenticate(bearer, source, door).await {
+        let login = Login {
+            bearer,
+            source,
+            request_id,
+        };
+        let mut caller = match self.authenticate(login, door).await {
             Err(Error::Unauthenticated) => {
                 let noted = self.limits.note_failure(source, bearer, self.now());
                 return Err(noted.map_or_else(Error::TooManyRequests, |()| Error::Unauthenticated));
@@ -51,11 +71,18 @@ impl Broker {
         };
         let noted = self.limits.note_request(caller.id, self.now());
         noted.map_err(Error::TooManyRequests)?;
+        let refused = |caller: &Caller, tenant: Option<&TenantRef>, error: &Error| {
+            self.note_refusal(caller, tenant, request_id, door.knock, error);
+        };
         let tenant = match door.tenant {
-            Some(name) => self.find_tenant(&caller, name, door.action).await?,
+            Some(name) => self
+                .find_tenant(&caller, name, door.action)
+                .await
+                .inspect_err(|error| refused(&caller, None, error))?,
             None => None,
         };
-        admit(&mut caller, tenant.as_ref(), door)?;
+        admit(&mut caller, tenant.as_ref(), door)
+            .inspect_err(|error| refused(&caller, tenant.as_ref(), error))?;
         Ok(Scope {
             caller,
             tenant,
@@ -63,27 +90,33 @@ impl Broker {
         })
     }
 
-    async fn authenticate(
-        &self,
-        bearer: &str,
-        source: Option<IpAddr>,
-        door: Door<'_>,
-    ) -> Result<Caller> {
-        match Token::parse(bearer) {
-            Some(token) => self.authenticate_token(&token, source).await,
-            None => self.authenticate_federated(bearer, source, door).await,
+    async fn authenticate(&self, login: Login<'_>, door: Door<'_>) -> Result<Caller> {
+        match Token::parse(login.bearer) {
+            Some(token) => self.authenticate_token(&token, login).await,
+            None => self.authenticate_federated(login, door).await,
         }
     }
 
-    async fn authenticate_token(&self, token: &Token, source: Option<IpAddr>) -> Result<Caller> {
+    /// Notes a failed login; what was wrong is for the audit trail alone.
+    pub(super) fn refuse(&self, login: Login<'_>, shown: Shown<'_>) -> Error {
+        self.note_login_failure(login.source, login.request_id, shown);
+        Error::Unauthenticated
+    }
+
+    async fn authenticate_token(&self, token: &Token, login: Login<'_>) -> Result<Caller> {
         let mut conn = self.pool.acquire().await?;
         let row = tokens::by_hash(&mut conn, &token.hash().0).await?;
-        let row = row.ok_or(Error::Unauthenticated)?;
+        let unknown = || self.refuse(login, Shown::Unknown(login.bearer));
+        let row = row.ok_or_else(unknown)?;
         let now = self.now();
-        let ended = row.revoked_at.is_some() || row.expires_at.is_some_and(|end| end <= now);
-        let caller = caller_of(&row, source)?;
-        if ended || !comes_from_its_networks(&caller) {
-            return Err(Error::Unauthenticated);
+        let caller = caller_of(&row, login.source)?;
+        if let Some(why) = why_refused(&row, &caller, now) {
+            let shown = Shown::Known {
+                actor: caller.actor(),
+                tenant: own_tenant(&caller),
+                why,
+            };
+            return Err(self.refuse(login, shown));
         }
         if row
             .last_used_at
@@ -130,11 +163,7 @@ impl Broker {
             }),
             _ => None,
         });
-        let of_the_platform = caller
-            .grants
-            .iter()
-            .any(|grant| matches!(grant, Grant::Platform(_)));
-        if own.is_some() || !of_the_platform {
+        if own.is_some() || !caller.is_of_the_platform() {
             return own.map(Some).ok_or(Error::NotFound);
         }
         let row = match Name::parse(name) {
@@ -150,6 +179,29 @@ impl Broker {
             None => Err(Error::NotFound),
         }
     }
+}
+
+/// Why a token that there is does not let in.
+fn why_refused(row: &TokenRow, caller: &Caller, now: OffsetDateTime) -> Option<&'static str> {
+    if row.revoked_at.is_some() {
+        Some("revoked")
+    } else if row.expires_at.is_some_and(|end| end <= now) {
+        Some("expired")
+    } else if !comes_from_its_networks(caller) {
+        Some("from another network")
+    } else {
+        None
+    }
+}
+
+fn own_tenant(caller: &Caller) -> Option<TenantRef> {
+    caller.grants.iter().find_map(|grant| match grant {
+        Grant::Tenant { id, name, .. } => Some(TenantRef {
+            id: *id,
+            name: name.clone(),
+        }),
+        Grant::Platform(_) => None,
+    })
 }
 
 fn caller_of(row: &TokenRow, source: Option<IpAddr>) -> Result<Caller> {

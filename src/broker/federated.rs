@@ -1,13 +1,12 @@
 //! Callers of identity providers: whose token it is, and what the role bindings say of it.
 
-use std::net::IpAddr;
-
 use uuid::Uuid;
 
-use super::access::Door;
+use super::access::{Door, Login};
+use super::audit::Shown;
 use super::error::stored;
 use super::view::stored_name;
-use super::{Broker, Error, Result};
+use super::{Broker, Result};
 use crate::auth::binding::BindingSpec;
 use crate::auth::caller::{Caller, Grant, Identity};
 use crate::auth::oidc::Refused;
@@ -29,18 +28,17 @@ impl Broker {
     /// anew each time; only the issuers' public keys are kept.
     pub(super) async fn authenticate_federated(
         &self,
-        bearer: &str,
-        source: Option<IpAddr>,
+        login: Login<'_>,
         door: Door<'_>,
     ) -> Result<Caller> {
-        let token = Compact::parse(bearer).map_err(refused)?;
+        let unknown = |_| self.refuse(login, Shown::Unknown(login.bearer));
+        let token = Compact::parse(login.bearer).map_err(unknown)?;
+        let refused = |refused| self.refuse(login, Shown::Foreign(refused));
         let claims = Registered::read(&token.claims, self.now()).map_err(refused)?;
         let accepting = self.accepting(&token, &claims).await?;
-        let provider = accepting
-            .first()
-            .ok_or(Error::Unauthenticated)?
-            .name
-            .clone();
+        let nobody = Refused("no identity provider takes it");
+        let provider = accepting.first().ok_or_else(|| refused(nobody))?;
+        let provider = provider.name.clone();
         let ids: Vec<Uuid> = accepting.iter().map(|provider| provider.id).collect();
         let tenant = door.tenant.filter(|_| !door.action.is_for_anybody());
         let grants = self.bound(&ids, &token, &claims.subject, tenant).await?;
@@ -53,7 +51,7 @@ impl Broker {
             grants,
             networks: None,
             expires_at: Some(claims.expires_at),
-            source,
+            source: login.source,
         })
     }
 
@@ -125,10 +123,4 @@ fn grant(row: BindingRow, spec: BindingSpec) -> Result<Grant> {
         pull_secrets: spec.pull_secrets,
         ends_at: row.expires_at,
     })
-}
-
-/// The reason is for the operator's log; callers learn none.
-fn refused(refused: Refused) -> Error {
-    tracing::debug!(why = refused.0, "a token was refused");
-    Error::Unauthenticated
 }

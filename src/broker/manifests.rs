@@ -246,7 +246,7 @@ impl Broker {
             version: rendition.draft.version,
             detail: Some(detail),
         };
-        self.note(conn, scope, deed).await.map_err(unavailable)
+        self.note(conn, scope, deed).await
     }
 
     /// What the rendering would be named, and when time alone may change it. Nothing leaves, so nothing
@@ -396,11 +396,11 @@ fn name_of(bundle: &Bundle, options: &Options, inputs: &Inputs) -> Result<String
     )?)
 }
 
-/// Whatever keeps the event from being written, the caller gets no secret and may try again.
+/// Whatever keeps the consumer from being written, the caller gets no secret and may try again.
 pub(super) fn unavailable(error: Error) -> Error {
     match error {
         Error::Internal(cause) => {
-            Error::Unavailable(format!("the audit event cannot be written: {cause}"))
+            Error::Unavailable(format!("the consumer cannot be written: {cause}"))
         }
         other => other,
     }

@@ -9,15 +9,20 @@ use sqlx::{PgPool, Postgres, Transaction};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::audit::chain::ChainKeys;
+use crate::audit::trail::Trail;
 use crate::auth::caller::Caller;
 use crate::auth::limits::Limits;
 use crate::auth::oidc::issuer_keys::IssuerKeys;
+use crate::auth::proxies::TrustedProxies;
 use crate::keys::keyring::Keyring;
 use crate::model::name::Name;
 use crate::registry::egress::Egress;
 
 pub mod access;
 pub mod audit;
+pub mod audit_reading;
+pub mod audit_upkeep;
 pub mod changes;
 pub mod consumers;
 pub mod credential_change;
@@ -64,6 +69,9 @@ pub struct Broker {
     changes: Arc<Changes>,
     recent: Arc<RecentFetches>,
     public_url: Option<Arc<url::Url>>,
+    trail: Arc<Trail>,
+    audit_retention: Option<time::Duration>,
+    proxies: Arc<TrustedProxies>,
 }
 
 /// A request that was let in: who calls, in which tenant, under which id.
@@ -102,6 +110,9 @@ impl Broker {
         let egress = Egress::default();
         Self {
             pool,
+            trail: Arc::new(Trail::new(keyring.clone())),
+            audit_retention: None,
+            proxies: Arc::default(),
             keyring,
             clock,
             issuers: IssuerKeys::new(Arc::new(egress.clone())),
@@ -145,6 +156,35 @@ impl Broker {
         &self.changes
     }
 
+    /// Writes another audit trail than the sealed one of the keyring.
+    #[must_use]
+    pub fn with_trail(mut self, trail: Trail) -> Self {
+        self.trail = Arc::new(trail);
+        self
+    }
+
+    /// Takes these proxies' word for where a request comes from; nobody's unless this is called.
+    #[must_use]
+    pub fn with_trusted_proxies(mut self, proxies: TrustedProxies) -> Self {
+        self.proxies = Arc::new(proxies);
+        self
+    }
+
+    /// Whose word is taken for where a request comes from.
+    pub fn trusted_proxies(&self) -> &TrustedProxies {
+        &self.proxies
+    }
+
+    /// The audit trail, for those who count its events.
+    pub fn trail(&self) -> &Trail {
+        &self.trail
+    }
+
+    /// The keys that the audit trail is checked with.
+    pub fn chain_keys(&self) -> ChainKeys {
+        ChainKeys::new(self.keyring.clone())
+    }
+
     /// Now, to the microsecond that PostgreSQL keeps.
     pub fn now(&self) -> OffsetDateTime {
         crate::model::time::to_microseconds((self.clock)())
@@ -167,7 +207,8 @@ impl Broker {
     pub async fn check_ready(&self) -> Result<()> {
         let mut tx = self.begin().await?;
         self.keyring.check(&mut tx).await?;
-        Ok(())
+        self.trail.begin(&mut tx, self.now()).await?;
+        Ok(tx.commit().await?)
     }
 
     async fn begin(&self) -> Result<Transaction<'static, Postgres>> {

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::access::Door;
-use super::audit::Deed;
+use super::audit::{Deed, Knock};
 use super::error::stored;
 use super::idempotency::{Answer, Claim, Once};
 use super::manifests::{Manifest, Options, Source, commit_note, unavailable};
@@ -334,7 +334,7 @@ impl Broker {
             version: None,
             detail: Some(serde_json::json!({"use": uses, "max_uses": row.max_uses})),
         };
-        self.note(&mut tx, scope, deed).await.map_err(unavailable)?;
+        self.note(&mut tx, scope, deed).await?;
         self.note_rendition(&mut tx, scope, source, options, &rendition)
             .await?;
         commit_note(tx).await?;
@@ -356,10 +356,18 @@ impl Broker {
             id: row.tenant_id,
             name: stored_name(&row.tenant)?,
         };
+        let knock = Knock {
+            method: "GET".into(),
+            target: format!(
+                "tenants/{}/pull-secrets/{}/links/{}",
+                row.tenant, row.pull_secret, row.id
+            ),
+        };
         let door = Door {
             action: Action::RenderPullSecret,
             tenant: Some(&row.tenant),
             pull_secret: Some(&row.pull_secret),
+            knock: &knock,
         };
         let creator = creator.ok_or(Error::NotFound)?;
         let caller = self.readmit(&creator, source, &tenant, door)?;

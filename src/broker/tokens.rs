@@ -13,6 +13,8 @@ use super::audit::Deed;
 use super::granting::{Taken, check_end, check_role};
 use super::idempotency::{Answer, Claim, Once};
 use super::{Broker, Error, Result, Scope};
+use crate::audit::event::{Event, Outcome, command};
+use crate::audit::trail::Trail;
 use crate::auth::role::Role;
 use crate::auth::token::Token;
 use crate::model::form::{self, Form};
@@ -20,7 +22,6 @@ use crate::model::json::Json;
 use crate::model::mistake::{Fault, Mistake};
 use crate::model::name::Name;
 use crate::store::Slice;
-use crate::store::audit_events::{self, AuditRow};
 use crate::store::tokens::{self, TokenRow};
 
 /// Longest life of a token: ten years, in seconds.
@@ -338,24 +339,21 @@ pub async fn bootstrap_token(
 ) -> Result<Token> {
     let now = crate::model::time::to_microseconds(now);
     let mut tx = pool.begin().await?;
-    let actor = serde_json::json!({"kind": "command", "id": Uuid::nil(), "name": by}).to_string();
+    let actor = command(by);
     let ends_at = write.ends.after(now);
-    let (token, row) = insert_token(&mut tx, None, write, ends_at, actor.clone(), now).await?;
-    let event = AuditRow {
-        id: Uuid::now_v7(),
-        at: now,
-        tenant_id: None,
+    let (token, row) = insert_token(&mut tx, None, write, ends_at, actor.to_string(), now).await?;
+    let event = Event {
         tenant: None,
         actor,
         source: None,
-        action: "token.create".into(),
+        action: "token.create",
         target: format!("tokens/{}", row.name),
-        target_version: None,
-        outcome: "success".into(),
-        detail: Some(serde_json::json!({"id": row.id, "role": row.role}).to_string()),
+        version: None,
+        outcome: Outcome::Success,
+        detail: Some(serde_json::json!({"id": row.id, "role": row.role})),
         request_id: Uuid::now_v7(),
     };
-    audit_events::insert(&mut tx, &event).await?;
+    Trail::without_keys().append(&mut tx, event, now).await?;
     tx.commit().await?;
     Ok(token)
 }

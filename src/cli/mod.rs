@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Texts};
 
+mod audit;
 mod credential_provider;
 mod dev;
 mod docker_helper;
@@ -52,6 +53,9 @@ enum Command {
     /// Look after the key-encryption key.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Look into the audit trail.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Print the OpenAPI document.
     Openapi(openapi::OpenapiArgs),
     /// Answer kubelet as its credential provider plugin.
@@ -88,6 +92,12 @@ struct ServingFlags {
     /// Where callers reach the API, such as https://regcred.example.com.
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
+    /// Networks of proxies whose X-Forwarded-For is believed.
+    #[arg(long, value_name = "CIDRS")]
+    trusted_proxies: Option<String>,
+    /// How long audit events are kept, such as 365d [default: for ever].
+    #[arg(long, value_name = "TIME")]
+    audit_retention: Option<String>,
 }
 
 impl ServingFlags {
@@ -102,6 +112,8 @@ impl ServingFlags {
             ("allow_networks", self.allow_networks),
             ("ca_bundle", self.ca_bundle),
             ("public_url", self.public_url),
+            ("trusted_proxies", self.trusted_proxies),
+            ("audit_retention", self.audit_retention),
         ]
         .into_iter()
         .filter_map(|(key, value)| value.map(|value| (key, value)))
@@ -184,6 +196,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Migrate => migrate::run(&load(Texts::new())?),
         Command::Token(command) => token::run(&command, &load(Texts::new())?),
         Command::Keys(command) => keys::run(&command),
+        Command::Audit(command) => audit::run(&command, &load(Texts::new())?),
         Command::Openapi(args) => openapi::run(&args),
         Command::CredentialProvider(args) => credential_provider::run(&args),
     }?;

@@ -18,7 +18,9 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::audit::backlog::Which;
 use crate::auth::limits::Limits;
+use crate::auth::proxies::TrustedProxies;
 use crate::broker::Broker;
 use crate::config::{Config, TlsFiles};
 use crate::http::router::{self, MetricsPlace};
@@ -39,7 +41,9 @@ pub(super) fn app(config: &Config, pool: PgPool, provider: Provider) -> anyhow::
     let broker = Broker::new(pool, keyring, clock)
         .with_egress(egress(config)?)
         .with_limits(Limits::new(config.rates))
-        .with_public_url(config.public_url.clone());
+        .with_public_url(config.public_url.clone())
+        .with_trusted_proxies(TrustedProxies::new(config.trusted_proxies.clone()))
+        .with_audit_retention(config.audit_retention);
     Ok(App {
         broker,
         metrics: Arc::new(Metrics::default()),
@@ -121,6 +125,12 @@ pub(super) async fn serve(
     while serving.join_next().await.is_some() {}
     if tokio::time::timeout(JOBS_END_WITHIN, jobs).await.is_err() {
         tracing::warn!("a job did not end in time");
+    }
+    let rest = app.broker.write_backlog(Which::All);
+    match tokio::time::timeout(JOBS_END_WITHIN, rest).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "the last audit events are lost"),
+        Err(_) => tracing::error!("the last audit events are lost: the database takes too long"),
     }
     app.broker.pool().close().await;
     Ok(())

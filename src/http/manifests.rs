@@ -321,9 +321,9 @@ pub(super) fn output(format: Format, asked: Option<Output>, headers: &HeaderMap)
 }
 
 /// The media ranges of `Accept` with their qualities (RFC 9110, section 12.5.1).
-struct Accepted(Vec<(String, f32)>);
+pub(super) struct Accepted(Vec<(String, f32)>);
 
-fn accepted(headers: &HeaderMap) -> Accepted {
+pub(super) fn accepted(headers: &HeaderMap) -> Accepted {
     let values = headers
         .get_all(header::ACCEPT)
         .iter()
@@ -354,7 +354,7 @@ impl Accepted {
     }
 
     /// The quality of the most specific range that holds the media type; 1 without any `Accept`.
-    fn quality(&self, media_type: &str) -> f32 {
+    pub(super) fn quality(&self, media_type: &str) -> f32 {
         if self.0.is_empty() {
             return 1.0;
         }

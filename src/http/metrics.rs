@@ -8,6 +8,7 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -123,10 +124,14 @@ impl Metrics {
         self.link_uses.inc();
     }
 
-    fn text(&self) -> String {
+    /// All counters, with those of other parts.
+    fn text(&self, others: &[&Registry]) -> String {
         let mut text = String::new();
         // Writing into a String cannot fail.
-        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        for registry in [&self.registry].into_iter().chain(others.iter().copied()) {
+            let _ = encode_registry(&mut text, registry);
+        }
+        let _ = encode_eof(&mut text);
         text
     }
 }
@@ -138,5 +143,7 @@ pub fn router() -> Router<App> {
 
 async fn show(State(app): State<App>) -> impl IntoResponse {
     let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, media_type)], app.metrics.text())
+    let others = [app.broker.trail().counters().registry()];
+    let text = app.metrics.text(&others);
+    ([(header::CONTENT_TYPE, media_type)], text)
 }

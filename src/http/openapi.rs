@@ -43,6 +43,40 @@ pub struct CredentialFilters {
     expires_before: Option<String>,
 }
 
+/// Filters of an audit trail. Everything given must hold.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "describes what audit_events::filter reads")]
+pub struct AuditFilters {
+    /// An action, or with a dot at its end all that begin so.
+    #[param(example = "credential.")]
+    action: Option<String>,
+    /// Id or name of who acted.
+    #[param(example = "portal")]
+    actor: Option<String>,
+    /// What it was done to, or with a slash at its end all below it.
+    #[param(example = "pull-secrets/team-pull")]
+    target: Option<String>,
+    /// `success`, `failure` or `denied`.
+    #[param(example = "denied")]
+    outcome: Option<String>,
+    /// The address that the request came from.
+    #[param(example = "192.0.2.7")]
+    source: Option<String>,
+    /// The `X-Request-Id` of the answer.
+    #[param(example = "01939d7e-1f00-7000-8000-000000000001")]
+    request_id: Option<String>,
+    /// At this time or later (RFC 3339).
+    #[param(example = "2027-01-01T00:00:00Z")]
+    since: Option<String>,
+    /// Before this time (RFC 3339).
+    #[param(example = "2027-02-01T00:00:00Z")]
+    until: Option<String>,
+    /// `json`, a page; or `jsonl`, all events, one a line. Otherwise as `Accept` says.
+    #[param(example = "json")]
+    output: Option<String>,
+}
+
 /// What a read takes.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]

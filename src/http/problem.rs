@@ -181,6 +181,11 @@ impl Problem {
         self.code.facts().1
     }
 
+    /// This problem in words.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// The body, now that the request's id is known.
     pub fn body(&self, request_id: Uuid) -> Vec<u8> {
         let (status, code, title) = self.code.facts();

@@ -181,15 +181,15 @@ pub struct Visitor {
     id: Uuid,
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Visitor {
+impl FromRequestParts<App> for Visitor {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let id = parts.extensions.get::<RequestId>();
         let RequestId(id) =
             *id.ok_or_else(|| Problem::new(Code::Forbidden, "nobody may do this"))?;
         Ok(Self {
-            source: source_of(parts),
+            source: source_of(app, parts),
             id,
         })
     }

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use crate::broker::{Broker, Result};
 use crate::http::server::stopped;
 
+mod audit;
 pub mod changes;
 mod issuer_keys;
 
@@ -20,6 +21,7 @@ const RETIRE_EVERY: Duration = Duration::from_secs(30);
 /// Runs all jobs until `stop` becomes true.
 pub async fn run(broker: Broker, stop: watch::Receiver<bool>) {
     tokio::join!(
+        audit::run(broker.clone(), stop.clone()),
         changes::run(broker.clone(), stop.clone()),
         issuer_keys::run(&broker, stop.clone()),
         tidy_up(broker.clone(), stop),

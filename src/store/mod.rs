@@ -1,6 +1,7 @@
 //! SQL, and nothing but SQL: one file a table, functions over a connection. No rule lives here.
 
 pub mod audit_events;
+pub mod audit_lanes;
 pub mod consumers;
 pub mod credential_versions;
 pub mod credentials;

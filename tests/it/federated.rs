@@ -1,32 +1,10 @@
-//! Callers of identity providers: whose tokens are taken, and how their issuers' keys are kept.
+//! Callers of identity providers: whose tokens are taken, and what their bindings give them.
 
-use std::sync::{Arc, Mutex};
-
-use regcred::broker::Broker;
 use serde_json::{Value, json};
 
+use crate::support::Client;
 use crate::support::fake::Ca;
-use crate::support::issuer::{Issuer, Key, Mood, RSA, jws, now, reaching};
-use crate::support::{Client, Regcred};
-
-const BINDINGS: &str = "/v1/tenants/team-a/role-bindings";
-
-/// A regcred that knows an issuer as `cluster-a`, and a tenant that lets its builder view.
-async fn known(issuer: &Issuer, ca: &Ca) -> (Regcred, Client) {
-    known_to(Regcred::start_with(reaching(ca, &[])).await, issuer).await
-}
-
-async fn known_to(regcred: Regcred, issuer: &Issuer) -> (Regcred, Client) {
-    let path = "/v1/identity-providers/cluster-a";
-    regcred
-        .admin
-        .put(path, &issuer.provider())
-        .await
-        .expect(201);
-    let owner = regcred.tenant("team-a").await;
-    bind(&owner, "builder", json!({"sub": "builder"})).await;
-    (regcred, owner)
-}
+use crate::support::issuer::{BINDINGS, Issuer, Key, RSA, jws, known};
 
 async fn bind(owner: &Client, name: &str, claims: Value) {
     let subject = json!({"identity_provider": "cluster-a", "claims": claims});
@@ -219,138 +197,62 @@ async fn providers_may_share_an_issuer_and_their_roles_unite() {
 }
 
 #[tokio::test]
-async fn an_unknown_key_is_asked_for_once_a_minute_whoever_names_it() {
+async fn the_last_owner_is_taken_away_by_the_platform_only() {
     let ca = Ca::new();
     let issuer = Issuer::start(&ca, &[&RSA]).await;
-    let (regcred, _) = known(&issuer, &ca).await;
-    let forged = |id: &str| {
-        let header = json!({"alg": "RS256", "kid": id}).to_string();
-        jws(&header, &issuer.claims("builder").to_string(), |_| {
-            vec![7; 256]
-        })
-    };
-    for id in ["a", "b", "c"] {
-        let caller = regcred.caller(&forged(id));
-        caller.get("/v1/whoami").await.expect(401);
+    let (regcred, owner) = known(&issuer, &ca).await;
+    let path = format!("{BINDINGS}/owners");
+    let subject = json!({"identity_provider": "cluster-a", "claims": {"sub": "boss"}});
+    let body = json!({"role": "owner", "subject": subject});
+    owner.put(&path, &body).await.expect(201);
+    let boss = regcred.caller(&issuer.token("boss"));
+    let me = owner.get("/v1/whoami").await.expect(200);
+    let token = format!("/v1/tenants/team-a/tokens/{}", me.text("/caller/id"));
+    boss.delete(&token).await.expect(204);
+    for refused in [
+        boss.delete(&path).await,
+        boss.patch(&path, &json!({"role": "editor"})).await,
+    ] {
+        refused.expect_problem(409, "conflict");
     }
-    assert_eq!(issuer.asked(), 1);
-    let good = regcred.caller(&issuer.token("builder"));
-    good.get("/v1/whoami").await.expect(200);
-    assert_eq!(issuer.asked(), 1);
-    regcred.pass(60);
-    regcred
-        .caller(&forged("d"))
-        .get("/v1/whoami")
+    boss.patch(&path, &json!({"subject": {"claims": {"sub": "boss*"}}}))
         .await
-        .expect(401);
-    assert_eq!(issuer.asked(), 2);
-}
-
-#[tokio::test]
-async fn keys_rotate_with_overlap() {
-    let ca = Ca::new();
-    let issuer = Issuer::start(&ca, &[&RSA]).await;
-    let kept: Arc<Mutex<Option<Broker>>> = Arc::default();
-    let keep = kept.clone();
-    let reach = reaching(&ca, &[]);
-    let regcred = Regcred::start_with(move |broker| {
-        let broker = reach(broker);
-        *keep.lock().expect("no panic") = Some(broker.clone());
-        broker
-    })
-    .await;
-    let (regcred, _) = known_to(regcred, &issuer).await;
-    let broker = kept.lock().expect("no panic").take().expect("a broker");
-    let before = regcred.caller(&issuer.token("builder"));
-    before.get("/v1/whoami").await.expect(200);
-
-    let next = Key::ec("next", "ES256");
-    issuer.publish(&[&RSA, &next]);
-    let after = regcred.caller(&issuer.sign(&next, &issuer.claims("builder")));
-    after.get("/v1/whoami").await.expect(401);
-    regcred.pass(60);
-    after.get("/v1/whoami").await.expect(200);
-    before.get("/v1/whoami").await.expect(200);
-
-    issuer.publish(&[&next]);
-    regcred.pass(299);
-    broker.refresh_issuer_keys().await;
-    before.get("/v1/whoami").await.expect(200);
-    regcred.pass(1);
-    broker.refresh_issuer_keys().await;
-    let long = |key: &Key| {
-        let mut claims = issuer.claims("builder");
-        claims["exp"] = json!(now() + 86_400);
-        regcred.caller(&issuer.sign(key, &claims))
-    };
-    long(&RSA).get("/v1/whoami").await.expect(401);
-    long(&next).get("/v1/whoami").await.expect(200);
-}
-
-#[tokio::test]
-async fn known_keys_work_while_the_issuer_is_dead_and_not_for_ever() {
-    let ca = Ca::new();
-    let issuer = Issuer::start(&ca, &[&RSA]).await;
-    let (regcred, _) = known(&issuer, &ca).await;
-    let mut claims = issuer.claims("builder");
-    claims["exp"] = json!(now() + 10 * 86_400);
-    let caller = regcred.caller(&issuer.sign(&RSA, &claims));
-    caller.get("/v1/whoami").await.expect(200);
-    for mood in [Mood::Failing, Mood::Lying] {
-        issuer.be(mood);
-        regcred.pass(3600);
-        caller.get("/v1/whoami").await.expect(200);
-    }
-    regcred.pass(86_400);
-    caller.get("/v1/whoami").await.expect(401);
-    issuer.be(Mood::Well);
-    regcred.pass(60);
-    caller.get("/v1/whoami").await.expect(200);
-}
-
-#[tokio::test]
-async fn a_dead_issuer_keeps_only_its_own_callers_waiting() {
-    let ca = Ca::new();
-    let dead = Issuer::start(&ca, &[&RSA]).await;
-    let alive = Issuer::start(&ca, &[&RSA]).await;
-    let (regcred, owner) = known(&dead, &ca).await;
-    regcred
-        .admin
-        .put("/v1/identity-providers/cluster-b", &alive.provider())
+        .expect(200);
+    regcred.admin.delete(&path).await.expect(204);
+    boss.get("/v1/tenants/team-a")
         .await
-        .expect(201);
-    dead.be(Mood::Hanging);
-    let waiting: Vec<_> = (0..20)
-        .map(|_| {
-            let caller = regcred.caller(&dead.token("builder"));
-            tokio::spawn(async move { caller.get("/v1/whoami").await })
-        })
-        .collect();
-    let other = regcred.caller(&alive.token("builder"));
-    for _ in 0..3 {
-        other.get("/v1/whoami").await.expect(200);
-        owner.get("/v1/tenants/team-a").await.expect(200);
-    }
-    assert!(waiting.iter().all(|waiting| !waiting.is_finished()));
-    dead.be(Mood::Well);
-    for waiting in waiting {
-        let reply = waiting.await.expect("no panic");
-        reply.expect_problem(401, "unauthenticated");
-    }
+        .expect_problem(404, "not-found");
 }
 
 #[tokio::test]
-async fn a_set_without_usable_keys_replaces_nothing() {
+async fn a_repeated_post_of_a_federated_caller_has_one_effect() {
     let ca = Ca::new();
     let issuer = Issuer::start(&ca, &[&RSA]).await;
-    let (regcred, _) = known(&issuer, &ca).await;
-    let caller = regcred.caller(&issuer.token("builder"));
-    caller.get("/v1/whoami").await.expect(200);
-    issuer.publish_raw(vec![json!({"kty": "oct", "k": "AAAA", "kid": "rsa"})]);
-    regcred.pass(60);
-    let other = Key::ec("other", "ES256");
-    let unknown = regcred.caller(&issuer.sign(&other, &issuer.claims("builder")));
-    unknown.get("/v1/whoami").await.expect(401);
-    assert_eq!(issuer.asked(), 2);
-    caller.get("/v1/whoami").await.expect(200);
+    let (regcred, owner) = known(&issuer, &ca).await;
+    let path = "/v1/tenants/team-a/tokens";
+    for name in ["one", "two"] {
+        let subject = json!({"identity_provider": "cluster-a", "claims": {"sub": name}});
+        let body = json!({"role": "owner", "subject": subject});
+        owner
+            .put(&format!("{BINDINGS}/{name}"), &body)
+            .await
+            .expect(201);
+    }
+    let body = json!({"name": "ci", "role": "viewer"});
+    let once = ("idempotency-key", "k");
+    let first = regcred.caller(&issuer.token("one"));
+    let first = first.post_with(path, &body, once).await.expect(201);
+    let mut renewed = issuer.claims("one");
+    renewed["jti"] = "2".into();
+    let again = regcred.caller(&issuer.sign(&RSA, &renewed));
+    let again = again.post_with(path, &body, once).await.expect(201);
+    assert_eq!(again.text("/token"), first.text("/token"));
+    let other = regcred.caller(&issuer.token("two"));
+    other
+        .post_with(path, &body, once)
+        .await
+        .expect_problem(409, "conflict");
+    let made = &owner.get(&format!("{path}/ci")).await.expect(200).json()["created_by"];
+    assert_eq!(made["identity_provider"], "cluster-a");
+    assert_eq!(made["name"], "one");
 }

@@ -3,6 +3,9 @@
 mod support;
 
 mod at_rest;
+mod audit;
+mod audit_chain;
+mod audit_upkeep;
 mod cli;
 mod consumers;
 mod conventions;
@@ -15,6 +18,8 @@ mod federated;
 mod fidelity;
 mod fingerprints;
 mod forged;
+mod identity_docs;
+mod issuer_keys;
 mod kubelet;
 mod limits;
 mod manifests;
@@ -24,6 +29,7 @@ mod permissions;
 mod platform_docs;
 mod pull_secrets;
 mod recipes;
+mod replicas;
 mod role_bindings;
 mod scripts;
 mod sealed_secret;

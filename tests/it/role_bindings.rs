@@ -223,21 +223,19 @@ async fn an_operator_does_not_decide_whom_tenants_trust() {
     }
     let audiences = json!({"audiences": ["regcred"]});
     operator.patch(&path, &audiences).await.expect(200);
-    for (method, path) in [("role-bindings", BINDINGS), ("tokens", TOKENS)] {
-        let body = if method == "tokens" {
-            json!({"name": "mine", "role": "puller"})
-        } else {
-            binding("puller")
-        };
-        operator
-            .put(&format!("{path}/mine"), &body)
-            .await
-            .expect(if method == "tokens" { 405 } else { 403 });
-        operator.post(TOKENS, &body).await.expect(403);
-    }
+    operator
+        .put(&format!("{BINDINGS}/mine"), &binding("puller"))
+        .await
+        .expect_problem(403, "forbidden");
+    let token = json!({"name": "mine", "role": "puller"});
+    operator
+        .post(TOKENS, &token)
+        .await
+        .expect_problem(403, "forbidden");
     regcred.admin.patch(&path, &own).await.expect(200);
     let events = regcred.admin.get("/v1/audit-events").await.expect(200);
-    assert_eq!(events.items("action")[0], json!("identity-provider.write"));
+    let written = json!("identity-provider.write");
+    assert!(events.items("action").contains(&written));
 }
 
 /// Only one token and one binding make owners, besides the platform.
@@ -275,34 +273,6 @@ async fn only_the_platform_takes_the_last_owner_away() {
     owner.delete(&first).await.expect(204);
     second.delete(&format!("{TOKENS}/second")).await.expect(204);
     regcred.admin.delete(&bound).await.expect(204);
-}
-
-#[tokio::test]
-async fn the_last_owner_binding_is_neither_deleted_nor_made_less_by_its_tenant() {
-    let (regcred, _) = prepared().await;
-    let tokens = regcred.admin.get(TOKENS).await.expect(200).items("id");
-    let bound = format!("{BINDINGS}/owners");
-    regcred
-        .admin
-        .put(&bound, &binding("owner"))
-        .await
-        .expect(201);
-    // The owner's token is the one that acts; it is not the last while the binding is there.
-    let owner = regcred.with_role("team-a", "owner").await;
-    let me = owner.get("/v1/whoami").await.expect(200);
-    for id in &tokens {
-        let id = id.as_str().expect("an id");
-        owner.delete(&format!("{TOKENS}/{id}")).await.expect(204);
-    }
-    owner.delete(&bound).await.expect(204);
-    regcred
-        .admin
-        .put(&bound, &binding("owner"))
-        .await
-        .expect(201);
-    let own = format!("{TOKENS}/{}", me.text("/caller/id"));
-    owner.delete(&own).await.expect(204);
-    owner.get("/v1/whoami").await.expect(401);
 }
 
 #[tokio::test]

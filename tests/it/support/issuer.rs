@@ -22,9 +22,13 @@ use x509_parser::public_key::RSAPublicKey;
 
 use super::egress::{Names, way_out};
 use super::fake::{Ca, Fake};
+use super::{Client, Regcred};
 
 /// The audience that the tests' tokens are for.
 pub const AUDIENCE: &str = "regcred";
+
+/// Where the role bindings of the tests' tenant are.
+pub const BINDINGS: &str = "/v1/tenants/team-a/role-bindings";
 
 /// A key that signs.
 pub struct Key {
@@ -197,6 +201,15 @@ struct Served {
     released: Notify,
 }
 
+impl Served {
+    fn router(self: &Arc<Self>) -> Router {
+        Router::new()
+            .route("/.well-known/openid-configuration", get(configuration))
+            .route("/keys", get(key_set))
+            .with_state(self.clone())
+    }
+}
+
 /// How the issuer answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mood {
@@ -219,13 +232,20 @@ impl Issuer {
     /// Starts one that calls itself by a name.
     pub async fn start_as(name: &str, ca: &Ca, keys: &[&Key]) -> Self {
         let state = Arc::new(Served::default());
-        let router = Router::new()
-            .route("/.well-known/openid-configuration", get(configuration))
-            .route("/keys", get(key_set))
-            .with_state(state.clone());
-        let fake = Fake::https(router, ca, &[name]).await;
+        let fake = Fake::https(state.router(), ca, &[name]).await;
+        Self::of(&format!("https://{name}"), fake, state, keys)
+    }
+
+    /// Starts one without TLS, which calls itself by a name.
+    pub async fn start_plain(name: &str, keys: &[&Key]) -> Self {
+        let state = Arc::new(Served::default());
+        let fake = Fake::http(state.router()).await;
+        Self::of(&format!("http://{name}"), fake, state, keys)
+    }
+
+    fn of(base: &str, fake: Fake, state: Arc<Served>, keys: &[&Key]) -> Self {
         let port = fake.address.port();
-        let url = format!("https://{name}:{port}");
+        let url = format!("{base}:{port}");
         state.url.set(url.clone()).expect("set once");
         let issuer = Self {
             url,
@@ -292,6 +312,29 @@ pub fn reaching(ca: &Ca, names: &[&str]) -> impl FnOnce(Broker) -> Broker {
     });
     let egress = way_out(&known, Some(ca), &["127.0.0.0/8"]);
     |broker| broker.with_egress(egress)
+}
+
+/// A regcred that knows an issuer as `cluster-a`, and a tenant that lets its builder view.
+pub async fn known(issuer: &Issuer, ca: &Ca) -> (Regcred, Client) {
+    known_to(Regcred::start_with(reaching(ca, &[])).await, issuer).await
+}
+
+/// The same with a regcred that is there already.
+pub async fn known_to(regcred: Regcred, issuer: &Issuer) -> (Regcred, Client) {
+    let path = "/v1/identity-providers/cluster-a";
+    regcred
+        .admin
+        .put(path, &issuer.provider())
+        .await
+        .expect(201);
+    let owner = regcred.tenant("team-a").await;
+    let subject = json!({"identity_provider": "cluster-a", "claims": {"sub": "builder"}});
+    let body = json!({"role": "viewer", "subject": subject});
+    owner
+        .put(&format!("{BINDINGS}/builder"), &body)
+        .await
+        .expect(201);
+    (regcred, owner)
 }
 
 async fn configuration(State(state): State<Arc<Served>>) -> Result<Json<Value>, StatusCode> {

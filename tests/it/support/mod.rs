@@ -38,6 +38,7 @@ pub mod postgres;
 pub mod process;
 pub mod registry;
 pub mod sealing;
+pub mod trail;
 
 pub use client::Client;
 
@@ -107,7 +108,8 @@ impl Regcred {
         Self::start_on_with(database_url, directory, |broker| broker).await
     }
 
-    async fn start_on_with(
+    /// The same with other parts than the default ones.
+    pub async fn start_on_with(
         database_url: String,
         directory: impl Into<Arc<files::Directory>>,
         parts: impl FnOnce(Broker) -> Broker,
