@@ -5,16 +5,20 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use ipnet::IpNet;
+use time::Duration;
+use url::Url;
 
+use crate::auth::limits::Rates;
 use crate::model::secret::SecretText;
+use crate::registry::egress::Ports;
 
 /// Every setting: its key in the file, its variable, what it is.
-const SETTINGS: [(&str, &str); 10] = [
+const SETTINGS: [(&str, &str); 16] = [
     ("database_url", "DATABASE_URL"),
     ("listen", "REGCRED_LISTEN"),
     ("metrics_listen", "REGCRED_METRICS_LISTEN"),
@@ -25,16 +29,24 @@ const SETTINGS: [(&str, &str); 10] = [
     ("log_format", "REGCRED_LOG_FORMAT"),
     ("allow_networks", "REGCRED_ALLOW_NETWORKS"),
     ("ca_bundle", "REGCRED_CA_BUNDLE"),
+    ("egress_ports", "REGCRED_EGRESS_PORTS"),
+    ("limit_failures", "REGCRED_LIMIT_FAILURES"),
+    ("limit_requests", "REGCRED_LIMIT_REQUESTS"),
+    ("trusted_proxies", "REGCRED_TRUSTED_PROXIES"),
+    ("audit_retention", "REGCRED_AUDIT_RETENTION"),
+    ("public_url", "REGCRED_PUBLIC_URL"),
 ];
 
 /// Variables of the client-side commands. A shell that has them set may start a server too.
-const CLIENT_VARIABLES: [&str; 4] = [
+const CLIENT_VARIABLES: [&str; 5] = [
     "REGCRED_URL",
     "REGCRED_TENANT",
     "REGCRED_PULL_SECRET",
     "REGCRED_TOKEN_FILE",
+    "REGCRED_CA_FILE",
 ];
 
+const PUBLIC_URL: &str = "expected a URL such as https://regcred.example.com";
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 
 /// Why the configuration cannot be used. Never holds a value, which may be a secret.
@@ -117,6 +129,16 @@ pub struct Config {
     pub allow_networks: Vec<IpNet>,
     /// Extra trusted CAs for registries and issuers.
     pub ca_bundle: Option<PathBuf>,
+    /// Ports that outgoing requests may go to.
+    pub egress_ports: Ports,
+    /// How often logins may fail, and how often a caller may ask.
+    pub rates: Rates,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How long audit events are kept; for ever without.
+    pub audit_retention: Option<Duration>,
+    /// What the URLs of links and of stores begin with.
+    pub public_url: Option<Url>,
 }
 
 /// A database URL: it may hold a password, so it does not print.
@@ -177,8 +199,13 @@ impl Config {
             tls: tls(path("tls_cert"), path("tls_key"))?,
             log: texts.get("log").cloned().unwrap_or_else(|| "info".into()),
             log_format: log_format(texts)?,
-            allow_networks: networks(texts)?,
+            allow_networks: networks(texts, "allow_networks")?,
             ca_bundle: path("ca_bundle"),
+            egress_ports: ports(texts)?,
+            rates: rates(texts)?,
+            trusted_proxies: networks(texts, "trusted_proxies")?,
+            audit_retention: retention(texts)?,
+            public_url: public_url(texts)?,
         })
     }
 
@@ -245,22 +272,81 @@ fn log_format(texts: &Texts) -> Result<LogFormat, ConfigError> {
     }
 }
 
-fn networks(texts: &Texts) -> Result<Vec<IpNet>, ConfigError> {
-    let text = texts
-        .get("allow_networks")
-        .map(String::as_str)
-        .unwrap_or_default();
+fn public_url(texts: &Texts) -> Result<Option<Url>, ConfigError> {
+    let url: Option<Url> = parse(texts, "public_url", PUBLIC_URL)?;
+    match url {
+        Some(url) if !is_base(&url) => Err(wrong("public_url", PUBLIC_URL)),
+        url => Ok(url),
+    }
+}
+
+/// Whether paths can be put behind it, and it holds no account.
+fn is_base(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https")
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none()
+}
+
+/// Networks, or single addresses, between commas or spaces.
+fn networks(texts: &Texts, key: &str) -> Result<Vec<IpNet>, ConfigError> {
+    let expected = "expected networks such as 10.0.0.0/8,192.168.0.0/16";
+    let text = texts.get(key).map(String::as_str).unwrap_or_default();
+    let address = |part: &str| part.parse().ok().map(|one: IpAddr| IpNet::from(one));
     text.split([',', ' '])
         .filter(|part| !part.is_empty())
         .map(|part| {
-            part.parse().map_err(|_| {
-                wrong(
-                    "allow_networks",
-                    "expected networks such as 10.0.0.0/8,192.168.0.0/16",
-                )
-            })
+            let network = part.parse().ok().or_else(|| address(part));
+            network.ok_or_else(|| wrong(key, expected))
         })
         .collect()
+}
+
+fn rates(texts: &Texts) -> Result<Rates, ConfigError> {
+    let expected = "expected a number a minute, 0 for no limit";
+    let default = Rates::default();
+    Ok(Rates {
+        failures: parse(texts, "limit_failures", expected)?.unwrap_or(default.failures),
+        requests: parse(texts, "limit_requests", expected)?.unwrap_or(default.requests),
+    })
+}
+
+fn ports(texts: &Texts) -> Result<Ports, ConfigError> {
+    let expected = || {
+        wrong(
+            "egress_ports",
+            "expected any, or ports such as 443,5000,8443",
+        )
+    };
+    match texts.get("egress_ports").map(String::as_str) {
+        None | Some("any") => Ok(Ports::Any),
+        Some(text) => text
+            .split([',', ' '])
+            .filter(|part| !part.is_empty())
+            .map(|part| part.parse().ok().filter(|port| *port != 0))
+            .collect::<Option<Vec<u16>>>()
+            .filter(|ports| !ports.is_empty())
+            .map(Ports::Only)
+            .ok_or_else(expected),
+    }
+}
+
+/// A number of days or hours.
+fn retention(texts: &Texts) -> Result<Option<Duration>, ConfigError> {
+    let Some(text) = texts.get("audit_retention") else {
+        return Ok(None);
+    };
+    let hours = match text.split_at_checked(text.len().saturating_sub(1)) {
+        Some((number, "d")) => number.parse().ok().map(|days: u32| i64::from(days) * 24),
+        Some((number, "h")) => number.parse().ok().map(|hours: u32| i64::from(hours)),
+        _ => None,
+    };
+    // An event must be there for the request after it to see; a century is more than anybody asks for.
+    hours
+        .filter(|hours| (1..=100 * 366 * 24).contains(hours))
+        .map(|hours| Some(Duration::hours(hours)))
+        .ok_or_else(|| wrong("audit_retention", "expected a time such as 365d or 12h"))
 }
 
 fn read_environment(
@@ -319,7 +405,8 @@ fn place(text: &str, error: &toml::de::Error) -> String {
 fn text_of(key: &str, value: toml::Value) -> Result<String, ConfigError> {
     match value {
         toml::Value::String(text) => Ok(text),
-        toml::Value::Array(items) if key == "allow_networks" => {
+        toml::Value::Integer(number) if key.starts_with("limit_") => Ok(number.to_string()),
+        toml::Value::Array(items) if matches!(key, "allow_networks" | "trusted_proxies") => {
             let texts: Option<Vec<&str>> = items.iter().map(toml::Value::as_str).collect();
             texts
                 .map(|texts| texts.join(","))
@@ -392,6 +479,14 @@ mod tests {
             ("REGCRED_LOG_FORMAT", "hunter2"),
             ("REGCRED_ALLOW_NETWORKS", "10.0.0.0/8,hunter2"),
             ("REGCRED_TLS_CERT", "hunter2"),
+            ("REGCRED_EGRESS_PORTS", "443,hunter2"),
+            ("REGCRED_LIMIT_FAILURES", "hunter2"),
+            ("REGCRED_LIMIT_REQUESTS", "-1 hunter2"),
+            ("REGCRED_TRUSTED_PROXIES", "10.0.0.1,hunter2"),
+            ("REGCRED_AUDIT_RETENTION", "hunter2"),
+            ("REGCRED_PUBLIC_URL", "hunter2"),
+            ("REGCRED_PUBLIC_URL", "https://u:hunter2@example.com"),
+            ("REGCRED_PUBLIC_URL", "ftp://hunter2"),
         ] {
             let error = load(&[], &[(variable, value)], None)
                 .expect_err(variable)
@@ -415,6 +510,41 @@ mod tests {
         let config =
             load(&[], &[("DATABASE_URL", "postgres://u:hunter2@h/d")], None).expect("valid");
         assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn retention_is_a_number_of_days_or_hours() {
+        let retention = |text| load(&[], &[("REGCRED_AUDIT_RETENTION", text)], None);
+        for (text, hours) in [("365d", 365 * 24), ("1d", 24), ("12h", 12)] {
+            let config = retention(text).expect("valid");
+            assert_eq!(config.audit_retention, Some(Duration::hours(hours)));
+        }
+        for text in [
+            "0d",
+            "d",
+            "1",
+            "1m",
+            "-1d",
+            "1.5d",
+            "99999999d",
+            "1 d",
+            "1dé",
+        ] {
+            assert!(retention(text).is_err(), "{text:?}");
+        }
+        assert_eq!(load(&[], &[], None).expect("valid").audit_retention, None);
+    }
+
+    #[test]
+    fn trusted_proxies_are_networks_or_addresses() {
+        let file = Some("trusted_proxies = [\"10.0.0.0/8\", \"2001:db8::1\"]");
+        let config = load(&[], &[], file).expect("valid");
+        let shown: Vec<String> = config
+            .trusted_proxies
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(shown, ["10.0.0.0/8", "2001:db8::1/128"]);
     }
 
     #[test]

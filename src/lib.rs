@@ -4,15 +4,18 @@
 //!
 //! `docs/architecture.md` says how the parts fit together.
 
+pub mod audit;
 pub mod auth;
 pub mod broker;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod dev;
 pub mod http;
 pub mod jobs;
 pub mod keys;
 pub mod model;
+pub mod registry;
 pub mod render;
 pub mod store;
 pub mod sync;

@@ -16,6 +16,9 @@ pub fn action_of(method: &Method, template: &str) -> Option<Action> {
         ("/v1/whoami", _) => A::WhoAmI,
         ("/v1/tenants", _) => A::ListTenants,
         ("/v1/tokens" | "/v1/tokens/{token}", _) => A::ManagePlatformTokens,
+        ("/v1/identity-providers" | "/v1/identity-providers/{identity_provider}", _) => {
+            A::ManageIdentityProviders
+        }
         ("/v1/audit-events", _) => A::ReadPlatformAudit,
         (_, Some("")) if read => A::ReadTenant,
         (_, Some("")) => A::WriteTenant,
@@ -25,15 +28,36 @@ pub fn action_of(method: &Method, template: &str) -> Option<Action> {
                 "/credentials" | "/credentials/{credential}" | "/credentials/{credential}/versions",
             ),
         ) if read => A::ReadCredentials,
-        (_, Some("/credentials/{credential}" | "/credentials/{credential}/rollback")) => {
-            A::WriteCredentials
-        }
+        (
+            _,
+            Some(
+                "/credentials/{credential}"
+                | "/credentials/{credential}/rollback"
+                | "/credentials/{credential}/previous",
+            ),
+        ) => A::WriteCredentials,
         (_, Some("/credentials/{credential}/manifest" | "/manifest")) => A::RenderAnything,
         (_, Some("/pull-secrets" | "/pull-secrets/{pull_secret}")) if read => A::ReadPullSecrets,
         (_, Some("/pull-secrets/{pull_secret}")) => A::WritePullSecrets,
-        (_, Some("/pull-secrets/{pull_secret}/manifest")) => A::RenderPullSecret,
+        (
+            _,
+            Some(
+                "/pull-secrets/{pull_secret}/manifest"
+                | "/pull-secrets/{pull_secret}/credential-provider",
+            ),
+        ) => A::RenderPullSecret,
+        (
+            _,
+            Some("/pull-secrets/{pull_secret}/consumers" | "/pull-secrets/{pull_secret}/links"),
+        ) if read => A::ReadPullSecrets,
+        // A link lends what its maker may do.
+        (
+            _,
+            Some("/pull-secrets/{pull_secret}/links" | "/pull-secrets/{pull_secret}/links/{link}"),
+        ) => A::RenderPullSecret,
         (_, Some("/pull-secrets/{pull_secret}/service-account-link" | "/image-puller")) => A::Link,
         (_, Some("/tokens" | "/tokens/{token}")) => A::ManageTokens,
+        (_, Some("/role-bindings" | "/role-bindings/{role_binding}")) => A::ManageRoleBindings,
         (_, Some("/audit-events")) => A::ReadAudit,
         _ => return None,
     };

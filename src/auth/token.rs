@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use crate::model::secret::SecretText;
 
 const PREFIX: &str = "rgc_";
+const LINK_PREFIX: &str = "rgl_";
 /// Base-62 digits that 256 bits need.
 const BODY_DIGITS: usize = 43;
 /// Base-62 digits that 32 bits need.
@@ -26,39 +27,76 @@ pub struct Token(SecretText);
 impl Token {
     /// Makes a token from 256 random bits.
     pub fn from_random(bits: &[u8; 32]) -> Self {
-        let mut text = String::with_capacity(PREFIX.len() + BODY_DIGITS + CHECKSUM_DIGITS);
-        text.push_str(PREFIX);
-        push_base62(&mut text, bits, BODY_DIGITS);
-        let checksum = checksum(&text);
-        push_base62(&mut text, &checksum, CHECKSUM_DIGITS);
-        Self(SecretText::new(text))
+        Self(make(PREFIX, bits))
     }
 
     /// Takes a text that has the form and the checksum of a token.
     pub fn parse(text: &str) -> Option<Self> {
-        let body = text.strip_prefix(PREFIX)?;
-        let well_formed = body.len() == BODY_DIGITS + CHECKSUM_DIGITS
-            && body.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        if !well_formed {
-            return None;
-        }
-        let (signed, given) = text.split_at(PREFIX.len() + BODY_DIGITS);
-        let mut expected = String::new();
-        push_base62(&mut expected, &checksum(signed), CHECKSUM_DIGITS);
-        (expected == given).then(|| Self(SecretText::new(text.to_owned())))
+        take(PREFIX, text).map(Self)
     }
 
     /// What is stored of it.
     pub fn hash(&self) -> TokenHash {
-        let mut hash = [0; 32];
-        hash.copy_from_slice(digest(&SHA256, self.0.expose().as_bytes()).as_ref());
-        TokenHash(hash)
+        hash(&self.0)
     }
 
     /// The token itself, to be shown once.
     pub fn secret(&self) -> &SecretText {
         &self.0
     }
+}
+
+/// The last part of a link's URL: like a token, but of no use as one.
+pub struct LinkToken(SecretText);
+
+impl LinkToken {
+    /// Makes one from 256 random bits.
+    pub fn from_random(bits: &[u8; 32]) -> Self {
+        Self(make(LINK_PREFIX, bits))
+    }
+
+    /// Takes a text that has the form and the checksum of one.
+    pub fn parse(text: &str) -> Option<Self> {
+        take(LINK_PREFIX, text).map(Self)
+    }
+
+    /// What is stored of it.
+    pub fn hash(&self) -> TokenHash {
+        hash(&self.0)
+    }
+
+    /// The text itself, to be shown once.
+    pub fn secret(&self) -> &SecretText {
+        &self.0
+    }
+}
+
+fn make(prefix: &str, bits: &[u8; 32]) -> SecretText {
+    let mut text = String::with_capacity(prefix.len() + BODY_DIGITS + CHECKSUM_DIGITS);
+    text.push_str(prefix);
+    push_base62(&mut text, bits, BODY_DIGITS);
+    let checksum = checksum(&text);
+    push_base62(&mut text, &checksum, CHECKSUM_DIGITS);
+    SecretText::new(text)
+}
+
+fn take(prefix: &str, text: &str) -> Option<SecretText> {
+    let body = text.strip_prefix(prefix)?;
+    let well_formed = body.len() == BODY_DIGITS + CHECKSUM_DIGITS
+        && body.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if !well_formed {
+        return None;
+    }
+    let (signed, given) = text.split_at(prefix.len() + BODY_DIGITS);
+    let mut expected = String::new();
+    push_base62(&mut expected, &checksum(signed), CHECKSUM_DIGITS);
+    (expected == given).then(|| SecretText::new(text.to_owned()))
+}
+
+fn hash(text: &SecretText) -> TokenHash {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, text.expose().as_bytes()).as_ref());
+    TokenHash(hash)
 }
 
 /// The first 32 bits of SHA-256. It guards against typing, not against forging.
@@ -98,6 +136,14 @@ mod tests {
         assert_eq!(token.len(), 53);
         let parsed = Token::parse(&token).expect("its own form");
         assert_eq!(parsed.hash(), Token::from_random(&[7; 32]).hash());
+    }
+
+    #[test]
+    fn a_link_is_no_token_and_a_token_no_link() {
+        let link = LinkToken::from_random(&[7; 32]);
+        assert!(LinkToken::parse(link.secret().expose()).is_some());
+        assert!(Token::parse(link.secret().expose()).is_none());
+        assert!(LinkToken::parse(&token()).is_none());
     }
 
     #[test]

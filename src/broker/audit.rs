@@ -1,14 +1,19 @@
-//! Writing the audit trail, and reading it page by page.
+//! Writing the audit trail: what was done, what failed, what was denied.
 
-use serde::Serialize;
+use std::net::IpAddr;
+
 use sqlx::PgConnection;
-use time::OffsetDateTime;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Broker, Result, Scope};
-use crate::store::Slice;
-use crate::store::audit_events::{self, AuditRow};
+use super::{Broker, Error, Result, Scope, TenantRef};
+use crate::audit::AuditError;
+use crate::audit::backlog::{Tally, Which};
+use crate::audit::event::{Event, Outcome, command, stranger};
+use crate::auth::caller::{Actor, Caller};
+use crate::auth::oidc::Refused;
+
+/// Events of the backlog that one transaction writes.
+const WRITTEN_AT_ONCE: usize = 100;
 
 /// What is noted of one deed.
 #[derive(Debug, Clone)]
@@ -23,128 +28,240 @@ pub struct Deed<'a> {
     pub detail: Option<serde_json::Value>,
 }
 
-/// Whether it was done.
-#[derive(Debug, Clone, Copy)]
-enum Outcome {
-    Success,
-    Failure,
+/// What a request asked for, as the trail names it if it is denied.
+#[derive(Debug, Clone)]
+pub struct Knock {
+    /// The method.
+    pub method: String,
+    /// The path below `/v1/`. Only names and ids are in it, nothing else that a caller may have put there.
+    pub target: String,
 }
 
-impl Outcome {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Failure => "failure",
-        }
-    }
+/// A token that was shown and does not let in.
+#[derive(Debug, Clone)]
+pub enum Shown<'a> {
+    /// None of ours; only its form is known.
+    Unknown(&'a str),
+    /// A token of an issuer that is not taken.
+    Foreign(Refused),
+    /// One of ours that does not work, or not from there.
+    Known {
+        /// Whose it is.
+        actor: Actor,
+        /// Whose trail it concerns.
+        tenant: Option<TenantRef>,
+        /// Why it does not work.
+        why: &'static str,
+    },
 }
 
 impl Broker {
-    /// Writes one event in the transaction of its deed: both are kept, or neither is.
+    /// Writes one event in the transaction of its deed: both are kept, or neither is. The transaction
+    /// is READ COMMITTED, and this is its last statement but the commit.
+    ///
+    /// # Errors
+    /// `Unavailable` if it cannot be written, whatever keeps it: the deed is then not done.
     pub(super) async fn note(
         &self,
         conn: &mut PgConnection,
         scope: &Scope,
         deed: Deed<'_>,
     ) -> Result<()> {
-        self.write_event(conn, scope, deed, Outcome::Success).await
+        self.append(conn, event_of(scope, deed, Outcome::Success))
+            .await
     }
 
     /// Writes the event of a deed that failed, in a transaction of its own.
     pub(super) async fn note_failure(&self, scope: &Scope, deed: Deed<'_>) -> Result<()> {
         let mut tx = self.begin().await?;
-        self.write_event(&mut tx, scope, deed, Outcome::Failure)
+        self.append(&mut tx, event_of(scope, deed, Outcome::Failure))
             .await?;
         Ok(tx.commit().await?)
     }
 
-    async fn write_event(
+    /// Writes the event of what a command does on the platform, such as `regcred keys rotate`, in the
+    /// transaction of its deed.
+    ///
+    /// # Errors
+    /// `Unavailable` if it cannot be written.
+    pub async fn note_command(
         &self,
         conn: &mut PgConnection,
-        scope: &Scope,
+        name: &str,
         deed: Deed<'_>,
-        outcome: Outcome,
     ) -> Result<()> {
-        let row = AuditRow {
-            id: Uuid::now_v7(),
-            at: self.now(),
-            tenant_id: scope.tenant.as_ref().map(|tenant| tenant.id),
-            tenant: scope.tenant.as_ref().map(|tenant| tenant.name.to_string()),
-            actor: serde_json::to_string(&scope.caller.actor())?,
-            source: scope.caller.source.map(|source| source.to_string()),
-            action: deed.action.to_owned(),
+        let event = Event {
+            tenant: None,
+            actor: command(name),
+            source: None,
+            action: deed.action,
             target: deed.target.to_owned(),
-            target_version: deed.version,
-            outcome: outcome.as_str().to_owned(),
-            detail: deed.detail.map(|detail| detail.to_string()),
-            request_id: scope.request_id,
+            version: deed.version,
+            outcome: Outcome::Success,
+            detail: deed.detail,
+            request_id: Uuid::now_v7(),
         };
-        audit_events::insert(conn, &row).await?;
+        self.append(conn, event).await
+    }
+
+    pub(super) async fn append(&self, conn: &mut PgConnection, event: Event) -> Result<()> {
+        Ok(self.trail.append(conn, event, self.now()).await?)
+    }
+
+    /// Notes that a caller who was let in was then refused: by a rule that needed the body.
+    pub fn note_denial(&self, scope: &Scope, knock: &Knock, why: &str) {
+        self.deny(
+            &scope.caller,
+            scope.tenant.as_ref(),
+            scope.request_id,
+            knock,
+            why,
+        );
+    }
+
+    /// Notes why a caller was not let in, where that is a denial. A tenant sees those of callers with a
+    /// role in it; that somebody else's caller knocked is for the platform alone.
+    pub(super) fn note_refusal(
+        &self,
+        caller: &Caller,
+        tenant: Option<&TenantRef>,
+        request_id: Uuid,
+        knock: &Knock,
+        error: &Error,
+    ) {
+        match error {
+            Error::Forbidden(why) => self.deny(caller, tenant, request_id, knock, why),
+            // For a caller of the platform it is not there; for others it is none of theirs.
+            Error::NotFound if !caller.is_of_the_platform() => {
+                self.deny(caller, None, request_id, knock, "no role in the tenant");
+            }
+            _ => {}
+        }
+    }
+
+    fn deny(
+        &self,
+        caller: &Caller,
+        tenant: Option<&TenantRef>,
+        request_id: Uuid,
+        knock: &Knock,
+        why: &str,
+    ) {
+        let within = tenant.map(|tenant| format!("tenants/{}/", tenant.name));
+        let target = within
+            .and_then(|within| knock.target.strip_prefix(&within).map(str::to_owned))
+            .unwrap_or_else(|| knock.target.clone());
+        let event = Event {
+            tenant: tenant.map(named),
+            actor: serde_json::to_value(caller.actor()).unwrap_or_default(),
+            source: caller.source,
+            action: "access.deny",
+            target,
+            version: None,
+            outcome: Outcome::Denied,
+            detail: Some(serde_json::json!({"method": knock.method, "why": why})),
+            request_id,
+        };
+        self.trail.backlog().add(event, self.now());
+    }
+
+    /// Notes that a token was shown that does not let in. Nothing of it is kept.
+    pub(super) fn note_login_failure(
+        &self,
+        source: Option<IpAddr>,
+        request_id: Uuid,
+        shown: Shown<'_>,
+    ) {
+        let (actor, tenant, detail) = match shown {
+            Shown::Unknown(bearer) => (
+                stranger(),
+                None,
+                serde_json::json!({"why": "unknown", "shown": form_of(bearer)}),
+            ),
+            Shown::Foreign(Refused(why)) => (
+                stranger(),
+                None,
+                serde_json::json!({"why": why, "shown": "jwt"}),
+            ),
+            Shown::Known { actor, tenant, why } => (
+                serde_json::to_value(actor).unwrap_or_default(),
+                tenant,
+                serde_json::json!({"why": why}),
+            ),
+        };
+        let event = Event {
+            tenant: tenant.as_ref().map(named),
+            actor,
+            source,
+            action: "login.fail",
+            target: "login".into(),
+            version: None,
+            outcome: Outcome::Failure,
+            detail: Some(detail),
+            request_id,
+        };
+        self.trail.backlog().add(event, self.now());
+    }
+
+    /// Writes what waits in the backlog. What cannot be written stays there.
+    ///
+    /// # Errors
+    /// Whatever kept it from being written.
+    pub async fn write_backlog(&self, which: Which) -> Result<()> {
+        let _one_at_a_time = self.trail.writing().await;
+        let taken = self.trail.backlog().take(which, self.now());
+        let mut rest = taken.as_slice();
+        while !rest.is_empty() {
+            let (some, others) = rest.split_at(rest.len().min(WRITTEN_AT_ONCE));
+            if let Err(error) = self.write_tallies(some).await {
+                self.trail.backlog_failed(rest.to_vec());
+                return Err(error);
+            }
+            rest = others;
+        }
         Ok(())
     }
 
-    /// Events of the scope's tenant, or of the platform without one; newest first.
-    pub async fn audit_page(&self, scope: &Scope, slice: &Slice<Uuid>) -> Result<Vec<AuditEvent>> {
+    async fn write_tallies(&self, tallies: &[Tally]) -> Result<()> {
         let mut tx = self.begin().await?;
-        let tenant = scope.tenant.as_ref().map(|tenant| tenant.id);
-        let rows = audit_events::page(&mut tx, tenant, slice).await?;
-        rows.into_iter().map(AuditEvent::from_row).collect()
+        for tally in tallies {
+            self.append(&mut tx, tally.event()).await?;
+        }
+        Ok(tx.commit().await?)
     }
 }
 
-/// Something that was done, by whom, to what.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct AuditEvent {
-    /// The event's id; later events have greater ids.
-    pub id: Uuid,
-    /// When it was done.
-    #[serde(with = "time::serde::rfc3339")]
-    pub at: OffsetDateTime,
-    /// The tenant's name at that time.
-    #[schema(example = "team-a")]
-    pub tenant: Option<String>,
-    /// Who did it: kind, id and name.
-    #[schema(value_type = Object, example = json!({"kind": "token", "id": "01939d7e-1f00-7000-8000-000000000001", "name": "portal"}))]
-    pub actor: serde_json::Value,
-    /// The address that the request came from.
-    #[schema(example = "192.0.2.7")]
-    pub source: Option<String>,
-    /// What was done.
-    #[schema(example = "manifest.render")]
-    pub action: String,
-    /// To what.
-    #[schema(example = "pull-secrets/team-pull")]
-    pub target: String,
-    /// The version that resulted or was used.
-    pub target_version: Option<i64>,
-    /// `success` or `failure`.
-    #[schema(example = "success")]
-    pub outcome: String,
-    /// What else there is to know, such as the format and the credentials of a rendering.
-    #[schema(value_type = Option<Object>)]
-    pub detail: Option<serde_json::Value>,
-    /// The `X-Request-Id` of the answer.
-    pub request_id: Uuid,
+fn event_of(scope: &Scope, deed: Deed<'_>, outcome: Outcome) -> Event {
+    Event {
+        tenant: scope.tenant.as_ref().map(named),
+        actor: serde_json::to_value(scope.caller.actor()).unwrap_or_default(),
+        source: scope.caller.source,
+        action: deed.action,
+        target: deed.target.to_owned(),
+        version: deed.version,
+        outcome,
+        detail: deed.detail,
+        request_id: scope.request_id,
+    }
 }
 
-impl AuditEvent {
-    fn from_row(row: AuditRow) -> Result<Self> {
-        Ok(Self {
-            id: row.id,
-            at: row.at,
-            tenant: row.tenant,
-            actor: serde_json::from_str(&row.actor)?,
-            source: row.source,
-            action: row.action,
-            target: row.target,
-            target_version: row.target_version,
-            outcome: row.outcome,
-            detail: row
-                .detail
-                .as_deref()
-                .map(serde_json::from_str)
-                .transpose()?,
-            request_id: row.request_id,
-        })
+fn named(tenant: &TenantRef) -> (Uuid, String) {
+    (tenant.id, tenant.name.to_string())
+}
+
+/// What a token looks like: tells a mistyped token from a foreign one without keeping any of it.
+fn form_of(bearer: &str) -> &'static str {
+    match bearer {
+        _ if bearer.starts_with("rgc_") => "token",
+        _ if bearer.starts_with("eyJ") && bearer.matches('.').count() == 2 => "jwt",
+        _ => "other",
+    }
+}
+
+impl From<AuditError> for Error {
+    /// Whatever keeps an event from being written, what it speaks of is not done, and may be tried
+    /// again.
+    fn from(error: AuditError) -> Self {
+        Self::Unavailable(format!("the audit trail: {error}"))
     }
 }

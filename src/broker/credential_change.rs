@@ -160,6 +160,8 @@ mod tests {
             verification: None,
             created_at: epoch,
             updated_at: epoch,
+            previous_version: None,
+            previous_retires_at: None,
             document: String::new(),
             has_auth_secret: secrets.auth.is_some(),
         };

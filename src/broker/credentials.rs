@@ -1,21 +1,22 @@
 //! Credentials: reading, writing, deleting.
 
 use sqlx::PgConnection;
+use time::Duration;
 use uuid::Uuid;
 
 use super::audit::Deed;
 use super::credential_change::{Before, check_secret_names, next_state, same_logins};
 use super::credential_state::Secrets;
 use super::precondition::Precondition;
-use super::view::{CredentialVersionView, CredentialView, Written};
-use super::{Broker, Error, Result, Scope};
+use super::view::{CredentialVersionView, CredentialView, PreviousView, Written};
+use super::{Broker, Error, Result, Scope, previous};
 use crate::model::credential::{CredentialSpec, CredentialWrite, Unnamed};
 use crate::model::name::Name;
 use crate::store::credentials::{CredentialRow, Filter};
 use crate::store::{Slice, credential_versions, credentials, pull_secrets, tenants};
 
 /// How many versions of a credential are kept.
-const KEPT_VERSIONS: i64 = 10;
+pub(super) const KEPT_VERSIONS: i64 = 10;
 
 /// What deleting a credential does to the pull secrets that list it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,14 +37,16 @@ impl Broker {
     ) -> Result<Vec<CredentialView>> {
         let mut tx = self.begin().await?;
         let rows = credentials::page(&mut tx, scope.tenant()?.id, filter, slice).await?;
-        rows.into_iter().map(CredentialView::from_row).collect()
+        let now = self.now();
+        let view = |row| CredentialView::from_row(row, now);
+        rows.into_iter().map(view).collect()
     }
 
     /// One credential.
     pub async fn credential(&self, scope: &Scope, name: &str) -> Result<CredentialView> {
         let mut tx = self.begin().await?;
         let row = credentials::by_name(&mut tx, scope.tenant()?.id, name).await?;
-        CredentialView::from_row(row.ok_or(Error::NotFound)?)
+        CredentialView::from_row(row.ok_or(Error::NotFound)?, self.now())
     }
 
     /// The kept versions of a credential, newest first.
@@ -57,8 +60,10 @@ impl Broker {
             .await?
             .ok_or(Error::NotFound)?;
         let versions = credential_versions::all_of(&mut tx, row.id).await?;
+        // One that is kept because it is still usable may be older than the last ones.
         versions
             .into_iter()
+            .take(usize::try_from(KEPT_VERSIONS).unwrap_or_default())
             .map(|version| CredentialVersionView::from_row(version, row.version))
             .collect()
     }
@@ -113,7 +118,7 @@ impl Broker {
             .write_credential(&mut tx, scope, name, before, write)
             .await?;
         tx.commit().await?;
-        let view = CredentialView::from_row(row)?;
+        let view = CredentialView::from_row(row, self.now())?;
         Ok(if created {
             Written::Created(view)
         } else {
@@ -191,6 +196,7 @@ impl Broker {
         write: CredentialWrite,
     ) -> Result<CredentialRow> {
         let version = before.as_ref().map_or(1, |before| before.row.version + 1);
+        let overlap = write.overlap;
         let (spec, secrets) = next_state(before.as_ref(), write, version)?;
         check_secret_names(&spec, name)?;
         let old = match before {
@@ -200,11 +206,15 @@ impl Broker {
             Some(before) => Some((before.row, before.secrets)),
             None => None,
         };
-        self.store_version(conn, scope, name, old, &spec, &secrets)
+        self.store_version(conn, scope, name, old, &spec, &secrets, overlap)
             .await
     }
 
     /// Writes the next version of a credential, or its first.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "the old state and all of the new one"
+    )]
     pub(super) async fn store_version(
         &self,
         conn: &mut PgConnection,
@@ -213,22 +223,34 @@ impl Broker {
         old: Option<(CredentialRow, Secrets)>,
         spec: &CredentialSpec,
         secrets: &Secrets,
+        overlap: Option<Duration>,
     ) -> Result<CredentialRow> {
-        let row = self.next_row(scope, name, old.as_ref(), spec, secrets)?;
+        let mut row = self.next_row(scope, name, old.as_ref(), spec, secrets)?;
+        let previous = match &old {
+            Some(old) => self.previous_after(conn, old, secrets, overlap).await?,
+            None => None,
+        };
+        row.previous_version = previous.as_ref().map(|previous| previous.version);
+        row.previous_retires_at = previous.as_ref().map(|previous| previous.retires_at);
         match old {
             Some(_) => credentials::update(conn, &row).await?,
             None => credentials::insert(conn, &row).await?,
         }
         let version = self.seal_version(conn, scope, &row, spec, secrets).await?;
         credential_versions::insert(conn, &version).await?;
-        credential_versions::prune(conn, row.id, row.version - KEPT_VERSIONS + 1).await?;
+        previous::prune(conn, &row, row.previous_version).await?;
         self.refuse_conflicts_of(conn, scope, row.id).await?;
+        if previous.is_some() {
+            self.refuse_unrenderable_overlap(conn, scope, &row).await?;
+        }
         let target = format!("credentials/{name}");
         let deed = Deed {
             action: "credential.write",
             target: &target,
             version: Some(row.version),
-            detail: None,
+            detail: previous
+                .map(PreviousView::from)
+                .map(|view| serde_json::json!({"previous": view})),
         };
         self.note(conn, scope, deed).await?;
         Ok(row)
@@ -268,6 +290,8 @@ impl Broker {
             verification: verified.and_then(|row| row.verification.clone()),
             created_at: old.map_or(now, |row| row.created_at),
             updated_at: now,
+            previous_version: None,
+            previous_retires_at: None,
             document: serde_json::to_string(spec)?,
             has_auth_secret: secrets.auth.is_some(),
         })

@@ -1,18 +1,22 @@
 //! Rendering: the one way a stored secret leaves.
 
-use sqlx::PgConnection;
+use serde::Serialize;
+use sqlx::{PgConnection, Postgres, Transaction};
+use time::OffsetDateTime;
 
 use super::audit::Deed;
-use super::pull_secrets::spec_of;
+use super::draft::Draft;
 use super::{Broker, Error, Result, Scope};
 use crate::model::mistake::Fault;
 use crate::model::name::{Name, Namespace, ObjectName};
-use crate::model::pull_secret::{Layout, OnConflict, PullSecretSpec, SecretType, Target};
+use crate::model::pull_secret::{Layout, PullSecretSpec, SecretType, Target};
+use crate::model::pulled_image::PulledImage;
 use crate::render::bundle::Bundle;
+use crate::render::former::Formers;
+use crate::render::inputs::Inputs;
 use crate::render::link::{Link, ServiceAccountObject};
 use crate::render::plan::{self, Item, RenderError, Request};
-use crate::render::{Format, Output, Rendered, fingerprint, render};
-use crate::store::{credentials, pull_secrets};
+use crate::render::{Format, Output, Rendered, fingerprint_with, render_with};
 
 /// What to render.
 #[derive(Debug, Clone)]
@@ -42,6 +46,24 @@ pub struct Options {
     pub secret_type: Option<SecretType>,
     /// What an expired credential means.
     pub expired: Expired,
+    /// What the format needs beside the credentials.
+    pub inputs: Inputs,
+}
+
+impl Options {
+    /// What kubelet is answered that is about to pull an image.
+    pub fn for_pull_of(image: PulledImage) -> Self {
+        Self {
+            format: Format::CredentialProvider,
+            output: Output::Json,
+            layout: None,
+            namespace: None,
+            secret_name: None,
+            secret_type: None,
+            expired: Expired::Warns,
+            inputs: Inputs::Image(image),
+        }
+    }
 }
 
 /// What an expired credential means to a rendering.
@@ -51,6 +73,15 @@ pub enum Expired {
     Warns,
     /// A refusal.
     Refuses,
+}
+
+/// What a rendering would be.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// As of [`Manifest`].
+    pub fingerprint: String,
+    /// When it may be another one without any write: something expires or retires.
+    pub turns_at: Option<OffsetDateTime>,
 }
 
 /// A rendering, ready to be answered.
@@ -63,17 +94,38 @@ pub struct Manifest {
     pub warnings: Vec<String>,
 }
 
-/// What a rendering is made of.
-struct Material {
-    version: Option<i64>,
-    spec: PullSecretSpec,
-    default_name: ObjectName,
-    items: Vec<Item>,
+/// A rendering before it is noted, and what is noted of it.
+pub(super) struct Rendition {
+    pub manifest: Manifest,
+    pub draft: Draft,
+    pub used: Vec<Used>,
+}
+
+/// What of a credential was used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Used {
+    pub name: Name,
+    /// The version that brought the secret.
+    pub secret_version: u64,
+    /// The same of the former version, if that was rendered too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous_secret_version: Option<u64>,
+}
+
+impl Options {
+    /// Whether former versions are rendered beside the current ones.
+    pub(super) fn formers(&self) -> Formers {
+        if self.format.names_secrets() {
+            Formers::Rendered
+        } else {
+            Formers::LeftOut
+        }
+    }
 }
 
 impl Source {
     /// The path below the tenant, as the audit trail names it.
-    fn target(&self) -> String {
+    pub(super) fn target(&self) -> String {
         match self {
             Self::PullSecret(name) => format!("pull-secrets/{name}"),
             Self::Credential(name) => format!("credentials/{name}"),
@@ -95,12 +147,22 @@ impl Broker {
         options: &Options,
     ) -> Result<Manifest> {
         let result = self.render_and_note(scope, source, options).await;
+        self.noting_failure(scope, source, options, result).await
+    }
+
+    /// Notes that a stored secret does not open.
+    pub(super) async fn noting_failure<T>(
+        &self,
+        scope: &Scope,
+        source: &Source,
+        options: &Options,
+        result: Result<T>,
+    ) -> Result<T> {
         if let Err(Error::DoesNotOpen(why)) = &result {
-            let target = source.target();
             let detail = Some(serde_json::json!({"format": options.format.as_str(), "why": why}));
             let deed = Deed {
                 action: "manifest.render",
-                target: &target,
+                target: &source.target(),
                 version: None,
                 detail,
             };
@@ -115,41 +177,99 @@ impl Broker {
         source: &Source,
         options: &Options,
     ) -> Result<Manifest> {
+        let rendition = self.rendition(scope, source, options).await?;
+        let actor = scope.caller.actor();
+        let mut tx = self.begin().await?;
+        // The consumer first: writers, too, hold a pull secret's row before they write the trail.
+        self.note_consumer(&mut tx, scope, &actor, options, &rendition)
+            .await
+            .map_err(unavailable)?;
+        self.note_rendition(&mut tx, scope, source, options, &rendition)
+            .await?;
+        commit_note(tx).await?;
+        self.remember_consumer(scope, &actor, options, &rendition);
+        Ok(rendition.manifest)
+    }
+
+    /// Renders, but notes nothing: it must not leave before [`Broker::note_rendition`] is committed.
+    /// What is read is one state of the database; what is noted goes into another transaction, which
+    /// may wait for others that note the same.
+    pub(super) async fn rendition(
+        &self,
+        scope: &Scope,
+        source: &Source,
+        options: &Options,
+    ) -> Result<Rendition> {
         let mut tx = self.begin_snapshot().await?;
-        let material = self.material(&mut tx, scope, source).await?;
-        if options.expired == Expired::Refuses {
-            self.refuse_expired(&material.items)?;
-        }
-        let used: Vec<serde_json::Value> = material.items.iter().map(used).collect();
-        let target = source.target();
-        let Material {
-            version,
-            spec,
-            default_name,
-            items,
-        } = material;
-        let bundle = self.bundle(spec, default_name, items, options)?;
+        let mut draft = self.draft(&mut tx, scope, source).await?;
+        let inputs = draft.narrowed_to(&options.inputs, self.now())?;
+        self.refuse_expired(&draft, options)?;
+        let formers = options.formers();
+        let items = self.open(&mut tx, scope, &draft.rows, formers).await?;
+        tx.commit().await?;
+        let used = items.iter().map(used).collect();
+        let bundle = self.bundle(&draft, items, options)?;
         let manifest = Manifest {
-            fingerprint: fingerprint(&bundle, options.format, options.output)?,
+            fingerprint: name_of(&bundle, options, &inputs)?,
             warnings: bundle
                 .warnings_for(options.format)
                 .iter()
                 .map(ToString::to_string)
                 .collect(),
-            rendered: render(&bundle, options.format, options.output)?,
+            rendered: render_with(&bundle, options.format, options.output, &inputs)?,
         };
-        let detail = serde_json::json!({"format": options.format.as_str(), "credentials": used});
+        Ok(Rendition {
+            manifest,
+            draft,
+            used,
+        })
+    }
+
+    /// Notes what was rendered. Whatever keeps it from being written, the caller gets no secret and may try
+    /// again.
+    pub(super) async fn note_rendition(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        source: &Source,
+        options: &Options,
+        rendition: &Rendition,
+    ) -> Result<()> {
+        let mut detail =
+            serde_json::json!({"format": options.format.as_str(), "credentials": rendition.used});
+        if let Some(image) = options.inputs.image() {
+            detail["image"] = image.into();
+        }
         let deed = Deed {
             action: "manifest.render",
-            target: &target,
-            version,
+            target: &source.target(),
+            version: rendition.draft.version,
             detail: Some(detail),
         };
-        self.note(&mut tx, scope, deed).await.map_err(unavailable)?;
-        tx.commit()
-            .await
-            .map_err(|error| Error::Unavailable(error.to_string()))?;
-        Ok(manifest)
+        self.note(conn, scope, deed).await
+    }
+
+    /// What the rendering would be named, and when time alone may change it. Nothing leaves, so nothing
+    /// is noted.
+    ///
+    /// # Errors
+    /// As for [`Broker::manifest`].
+    pub async fn state(&self, scope: &Scope, source: &Source, options: &Options) -> Result<State> {
+        let result = self.find_state(scope, source, options).await;
+        self.noting_failure(scope, source, options, result).await
+    }
+
+    async fn find_state(&self, scope: &Scope, source: &Source, options: &Options) -> Result<State> {
+        let mut tx = self.begin_snapshot().await?;
+        let mut draft = self.draft(&mut tx, scope, source).await?;
+        let inputs = draft.narrowed_to(&options.inputs, self.now())?;
+        self.refuse_expired(&draft, options)?;
+        let bundle = self.sketched(&mut tx, scope, &draft, options).await?;
+        tx.commit().await?;
+        Ok(State {
+            fingerprint: name_of(&bundle, options, &inputs)?,
+            turns_at: draft.turns_at(self.now()),
+        })
     }
 
     /// What to change to link a pull secret's Secrets to a ServiceAccount. Their names need no secret
@@ -161,9 +281,8 @@ impl Broker {
         current: ServiceAccountObject,
     ) -> Result<Link> {
         let mut tx = self.begin_snapshot().await?;
-        let material = self
-            .material(&mut tx, scope, &Source::PullSecret(name.clone()))
-            .await?;
+        let source = Source::PullSecret(name.clone());
+        let draft = self.draft(&mut tx, scope, &source).await?;
         let options = Options {
             format: Format::ServiceAccount,
             output: Output::Json,
@@ -172,13 +291,9 @@ impl Broker {
             secret_name: None,
             secret_type: None,
             expired: Expired::Warns,
+            inputs: Inputs::Nothing,
         };
-        let bundle = self.bundle(
-            material.spec,
-            material.default_name,
-            material.items,
-            &options,
-        )?;
+        let bundle = self.sketched(&mut tx, scope, &draft, &options).await?;
         let names: Vec<ObjectName> = bundle
             .secrets
             .iter()
@@ -188,64 +303,28 @@ impl Broker {
         link.map_err(Error::invalid)
     }
 
-    async fn material(
+    /// A bundle without secrets. Nothing is opened, unless two credentials claim one path: whether they
+    /// are one account, only their secrets tell.
+    async fn sketched(
         &self,
         conn: &mut PgConnection,
         scope: &Scope,
-        source: &Source,
-    ) -> Result<Material> {
-        let tenant = scope.tenant()?.id;
-        match source {
-            Source::PullSecret(name) => {
-                let row = pull_secrets::by_name(conn, tenant, name.as_str())
-                    .await?
-                    .ok_or(Error::NotFound)?;
-                let spec = spec_of(&row)?;
-                let items = self.resolve(conn, scope, &spec).await?;
-                Ok(Material {
-                    version: Some(row.version),
-                    spec,
-                    default_name: name.into(),
-                    items,
-                })
+        draft: &Draft,
+        options: &Options,
+    ) -> Result<Bundle> {
+        let formers = options.formers();
+        let items = self.sketch(conn, &draft.rows, formers).await?;
+        match self.bundle(draft, items, options) {
+            Err(Error::RegistryPathConflict { .. }) => {
+                let items = self.open(conn, scope, &draft.rows, formers).await?;
+                self.bundle(draft, items, options)
             }
-            Source::Credential(name) => {
-                let row = credentials::by_name(conn, tenant, name.as_str())
-                    .await?
-                    .ok_or(Error::NotFound)?;
-                let version = Some(row.version);
-                let items = self.open_rows(conn, scope, vec![row]).await?;
-                let default_name = items
-                    .first()
-                    .map_or_else(|| name.into(), |item| item.spec.registry_secret_name(name));
-                Ok(Material {
-                    version,
-                    spec: alone(name),
-                    default_name,
-                    items,
-                })
-            }
-            Source::AdHoc(spec) => {
-                let items = self.resolve(conn, scope, spec).await?;
-                let default_name = ObjectName::parse("pull-secret")
-                    .map_err(|fault| Error::Internal(fault.detail))?;
-                Ok(Material {
-                    version: None,
-                    spec: (**spec).clone(),
-                    default_name,
-                    items,
-                })
-            }
+            planned => planned,
         }
     }
 
-    fn bundle(
-        &self,
-        spec: PullSecretSpec,
-        default_name: ObjectName,
-        items: Vec<Item>,
-        options: &Options,
-    ) -> Result<Bundle> {
+    fn bundle(&self, draft: &Draft, items: Vec<Item>, options: &Options) -> Result<Bundle> {
+        let spec = draft.spec.clone();
         let target = Target {
             namespace: options.namespace.clone().or(spec.target.namespace),
             secret_type: options.secret_type.unwrap_or(spec.target.secret_type),
@@ -254,23 +333,25 @@ impl Broker {
         let request = Request {
             items,
             on_conflict: spec.on_conflict,
-            layout: options.layout.unwrap_or(spec.layout),
+            layout: layout(options, spec.layout),
             target,
-            default_name,
+            default_name: draft.default_name.clone(),
             secret_name_override: options.secret_name.clone(),
+            formers: options.formers(),
             now: self.now(),
         };
         Ok(plan::plan(request)?)
     }
 
-    fn refuse_expired(&self, items: &[Item]) -> Result<()> {
+    fn refuse_expired(&self, draft: &Draft, options: &Options) -> Result<()> {
         let now = self.now();
-        let expired: Vec<&str> = items
+        let expired: Vec<&str> = draft
+            .rows
             .iter()
-            .filter(|item| item.spec.expires_at.is_some_and(|end| end <= now))
-            .map(|item| item.credential.as_str())
+            .filter(|row| row.expires_at.is_some_and(|end| end <= now))
+            .map(|row| row.name.as_str())
             .collect();
-        if expired.is_empty() {
+        if options.expired == Expired::Warns || expired.is_empty() {
             return Ok(());
         }
         Err(Error::Conflict(format!(
@@ -280,26 +361,46 @@ impl Broker {
     }
 }
 
-/// The credential alone, as a pull secret would list it.
-fn alone(name: &Name) -> PullSecretSpec {
-    PullSecretSpec {
-        credentials: vec![name.clone()],
-        selector: None,
-        on_conflict: OnConflict::Reject,
-        layout: Layout::Merged,
-        target: Target::default(),
+/// What gives one object has one layout.
+fn layout(options: &Options, stored: Layout) -> Layout {
+    match options.format {
+        Format::ExternalSecret | Format::CredentialProvider => Layout::Merged,
+        _ => options.layout.unwrap_or(stored),
     }
 }
 
-fn used(item: &Item) -> serde_json::Value {
-    serde_json::json!({"name": item.credential, "secret_version": item.registry.revision.version})
+/// Ends the transaction of a note. Whatever keeps it from being durable, nothing leaves.
+pub(super) async fn commit_note(tx: Transaction<'static, Postgres>) -> Result<()> {
+    let result = tx.commit().await;
+    result.map_err(|error| Error::Unavailable(error.to_string()))
 }
 
-/// Whatever keeps the event from being written, the caller gets no secret and may try again.
-fn unavailable(error: Error) -> Error {
+fn used(item: &Item) -> Used {
+    let former = item
+        .previous
+        .as_ref()
+        .and_then(|previous| previous.state.as_ref());
+    Used {
+        name: item.credential.clone(),
+        secret_version: item.registry.revision.version,
+        previous_secret_version: former.map(|former| former.registry.revision.version),
+    }
+}
+
+fn name_of(bundle: &Bundle, options: &Options, inputs: &Inputs) -> Result<String> {
+    Ok(fingerprint_with(
+        bundle,
+        options.format,
+        options.output,
+        inputs,
+    )?)
+}
+
+/// Whatever keeps the consumer from being written, the caller gets no secret and may try again.
+pub(super) fn unavailable(error: Error) -> Error {
     match error {
         Error::Internal(cause) => {
-            Error::Unavailable(format!("the audit event cannot be written: {cause}"))
+            Error::Unavailable(format!("the consumer cannot be written: {cause}"))
         }
         other => other,
     }

@@ -9,27 +9,50 @@ use sqlx::{PgPool, Postgres, Transaction};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::audit::chain::ChainKeys;
+use crate::audit::trail::Trail;
 use crate::auth::caller::Caller;
+use crate::auth::limits::Limits;
+use crate::auth::oidc::issuer_keys::IssuerKeys;
+use crate::auth::proxies::TrustedProxies;
 use crate::keys::keyring::Keyring;
 use crate::model::name::Name;
+use crate::registry::egress::Egress;
 
 pub mod access;
 pub mod audit;
+pub mod audit_reading;
+pub mod audit_upkeep;
+pub mod changes;
+pub mod consumers;
 pub mod credential_change;
 pub mod credential_state;
 pub mod credentials;
+pub mod draft;
 pub mod error;
+pub mod federated;
+mod granting;
 pub mod idempotency;
+pub mod identity_providers;
 pub mod manifests;
 pub mod precondition;
+pub mod previous;
 pub mod pull_secrets;
 pub mod resolve;
+pub mod role_bindings;
 pub mod rollback;
+pub mod share_links;
+pub mod stored_options;
 pub mod tenants;
 pub mod tokens;
+mod uncomparable;
 pub mod view;
+pub mod waiting;
 
 pub use error::{Error, Result};
+
+use changes::Changes;
+use consumers::RecentFetches;
 
 /// Tells the time. A value, so that a test sets it.
 pub type Clock = Arc<dyn Fn() -> OffsetDateTime + Send + Sync>;
@@ -40,6 +63,15 @@ pub struct Broker {
     pool: PgPool,
     keyring: Arc<Keyring>,
     clock: Clock,
+    egress: Egress,
+    issuers: IssuerKeys,
+    limits: Arc<Limits>,
+    changes: Arc<Changes>,
+    recent: Arc<RecentFetches>,
+    public_url: Option<Arc<url::Url>>,
+    trail: Arc<Trail>,
+    audit_retention: Option<time::Duration>,
+    proxies: Arc<TrustedProxies>,
 }
 
 /// A request that was let in: who calls, in which tenant, under which id.
@@ -75,11 +107,82 @@ impl Scope {
 impl Broker {
     /// The use cases over a database at the right version.
     pub fn new(pool: PgPool, keyring: Arc<Keyring>, clock: Clock) -> Self {
+        let egress = Egress::default();
         Self {
             pool,
+            trail: Arc::new(Trail::new(keyring.clone())),
+            audit_retention: None,
+            proxies: Arc::default(),
             keyring,
             clock,
+            issuers: IssuerKeys::new(Arc::new(egress.clone())),
+            egress,
+            limits: Arc::default(),
+            changes: Arc::default(),
+            recent: Arc::default(),
+            public_url: None,
         }
+    }
+
+    /// Asks registries and issuers through this way out; the default reaches public addresses only.
+    #[must_use]
+    pub fn with_egress(mut self, egress: Egress) -> Self {
+        self.issuers = IssuerKeys::new(Arc::new(egress.clone()));
+        self.egress = egress;
+        self
+    }
+
+    /// Counts failed logins and requests by these limits; the default ones are generous.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = Arc::new(limits);
+        self
+    }
+
+    /// What names the API's URL begins with this one; without it with the address that was asked.
+    #[must_use]
+    pub fn with_public_url(mut self, url: Option<url::Url>) -> Self {
+        self.public_url = url.map(Arc::new);
+        self
+    }
+
+    /// Where callers reach the API, if that is configured.
+    pub fn public_url(&self) -> Option<&url::Url> {
+        self.public_url.as_deref()
+    }
+
+    /// Who waits for changes, for the job that tells them.
+    pub fn changes(&self) -> &Changes {
+        &self.changes
+    }
+
+    /// Writes another audit trail than the sealed one of the keyring.
+    #[must_use]
+    pub fn with_trail(mut self, trail: Trail) -> Self {
+        self.trail = Arc::new(trail);
+        self
+    }
+
+    /// Takes these proxies' word for where a request comes from; nobody's unless this is called.
+    #[must_use]
+    pub fn with_trusted_proxies(mut self, proxies: TrustedProxies) -> Self {
+        self.proxies = Arc::new(proxies);
+        self
+    }
+
+    /// Whose word is taken for where a request comes from.
+    pub fn trusted_proxies(&self) -> &TrustedProxies {
+        &self.proxies
+    }
+
+    /// The audit trail, for those who count its events.
+    pub fn trail(&self) -> &Trail {
+        &self.trail
+    }
+
+    /// The keys that the audit trail is checked with.
+    pub fn chain_keys(&self) -> ChainKeys {
+        ChainKeys::new(self.keyring.clone())
     }
 
     /// Now, to the microsecond that PostgreSQL keeps.
@@ -104,7 +207,8 @@ impl Broker {
     pub async fn check_ready(&self) -> Result<()> {
         let mut tx = self.begin().await?;
         self.keyring.check(&mut tx).await?;
-        Ok(())
+        self.trail.begin(&mut tx, self.now()).await?;
+        Ok(tx.commit().await?)
     }
 
     async fn begin(&self) -> Result<Transaction<'static, Postgres>> {

@@ -1,23 +1,25 @@
 //! Which credentials a pull secret means, opened, and whether their accounts get along.
 
 use sqlx::PgConnection;
+use time::OffsetDateTime;
+use uuid::Uuid;
 
+use super::credential_state::{KnownSecret, Secrets};
+use super::previous::previous_of;
 use super::pull_secrets::spec_of;
 use super::{Broker, Error, Result, Scope};
 use crate::model::mistake::Fault;
 use crate::model::name::{Name, ObjectName};
 use crate::model::pull_secret::{OnConflict, PullSecretSpec, Target};
 use crate::render::bundle::{Half, Revision};
+use crate::render::former::{FormerState, Formers};
 use crate::render::plan::{self, Item, Opened, RenderError, Request};
+use crate::store::credential_versions::{RevisionRow, VersionRow};
 use crate::store::credentials::CredentialRow;
 use crate::store::{credential_versions, credentials, pull_secrets};
-use uuid::Uuid;
-
-use super::credential_state::KnownSecret;
 
 impl Broker {
-    /// The credentials that a pull secret means, opened: those listed, in list order, then those that
-    /// the selector finds, in order of name.
+    /// The credentials that a pull secret means, opened, in the order of [`Broker::meant`].
     ///
     /// # Errors
     /// `Invalid` for a listed name that there is not.
@@ -27,6 +29,21 @@ impl Broker {
         scope: &Scope,
         spec: &PullSecretSpec,
     ) -> Result<Vec<Item>> {
+        let rows = self.meant(conn, scope, spec).await?;
+        self.open_rows(conn, scope, rows).await
+    }
+
+    /// The rows of the credentials that a pull secret means: those listed, in list order, then those
+    /// that the selector finds, in order of name.
+    ///
+    /// # Errors
+    /// `Invalid` for a listed name that there is not.
+    pub(super) async fn meant(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        spec: &PullSecretSpec,
+    ) -> Result<Vec<CredentialRow>> {
         let mut rows = self.listed(conn, scope, &spec.credentials).await?;
         if let Some(labels) = &spec.selector {
             let labels = serde_json::to_value(labels)?;
@@ -36,7 +53,7 @@ impl Broker {
                 }
             }
         }
-        self.open_rows(conn, scope, rows).await
+        Ok(rows)
     }
 
     /// The rows of the listed credentials, in list order; every unknown name is a mistake.
@@ -76,26 +93,56 @@ impl Broker {
         scope: &Scope,
         rows: Vec<CredentialRow>,
     ) -> Result<Vec<Item>> {
+        self.open(conn, scope, &rows, Formers::LeftOut).await
+    }
+
+    /// Opens the current versions of these rows, in their order, and the former ones if they are
+    /// rendered.
+    pub(super) async fn open(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        rows: &[CredentialRow],
+        formers: Formers,
+    ) -> Result<Vec<Item>> {
         let tenant = scope.tenant()?.id;
-        let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
-        let versions = credential_versions::current_of(conn, &ids).await?;
+        let now = self.now();
+        let (ids, numbers) = wanted(rows, formers, now);
+        let versions = credential_versions::several(conn, &ids, &numbers).await?;
         let mut items = Vec::with_capacity(rows.len());
         for row in rows {
-            let version = versions
-                .iter()
-                .find(|version| version.credential_id == row.id);
-            let version = version
-                .ok_or_else(|| Error::Internal("a credential lacks its current version".into()))?;
-            let secrets = self.open_secrets(conn, tenant, version).await?;
-            items.push(Item {
-                credential: super::view::stored_name(&row.name)?,
-                spec: serde_json::from_str(&version.document)?,
-                registry: opened(row.id, secrets.registry, Half::Registry),
-                auth_server: secrets
-                    .auth
-                    .map(|secret| opened(row.id, secret, Half::AuthServer)),
-                rejected: row.verification_state == "rejected",
-            });
+            let current = find(&versions, row.id, row.version)?;
+            let secrets = self.open_secrets(conn, tenant, current).await?;
+            let mut item = item_of(row, &current.document, secrets, now)?;
+            if let (Some(previous), Formers::Rendered) = (&mut item.previous, formers) {
+                let former = find(&versions, row.id, previous.version)?;
+                let secrets = self.open_secrets(conn, tenant, former).await?;
+                previous.state = Some(former_of(row.id, &former.document, secrets)?);
+            }
+            items.push(item);
+        }
+        Ok(items)
+    }
+
+    /// The same with the names of the secrets' values in the place of the secrets: nothing is opened.
+    pub(super) async fn sketch(
+        &self,
+        conn: &mut PgConnection,
+        rows: &[CredentialRow],
+        formers: Formers,
+    ) -> Result<Vec<Item>> {
+        let now = self.now();
+        let (ids, numbers) = wanted(rows, formers, now);
+        let versions = credential_versions::revisions(conn, &ids, &numbers).await?;
+        let mut items = Vec::with_capacity(rows.len());
+        for row in rows {
+            let current = find(&versions, row.id, row.version)?;
+            let mut item = item_of(row, &current.document, stand_ins(current), now)?;
+            if let (Some(previous), Formers::Rendered) = (&mut item.previous, formers) {
+                let former = find(&versions, row.id, previous.version)?;
+                previous.state = Some(former_of(row.id, &former.document, stand_ins(former))?);
+            }
+            items.push(item);
         }
         Ok(items)
     }
@@ -140,6 +187,7 @@ impl Broker {
             target: Target::default(),
             default_name: ObjectName::from(name),
             secret_name_override: None,
+            formers: Formers::LeftOut,
             now: self.now(),
         };
         match plan::plan(request) {
@@ -149,14 +197,91 @@ impl Broker {
     }
 }
 
+/// Which versions to read: each current one, and the former ones that are usable.
+fn wanted(rows: &[CredentialRow], formers: Formers, now: OffsetDateTime) -> (Vec<Uuid>, Vec<i64>) {
+    let current = rows.iter().map(|row| (row.id, row.version));
+    let former = rows
+        .iter()
+        .filter(|_| formers == Formers::Rendered)
+        .filter_map(|row| Some((row.id, previous_of(row, now)?.version)));
+    current.chain(former).unzip()
+}
+
+/// A version row, with or without its secrets.
+trait Versioned {
+    fn is(&self, credential: Uuid, version: i64) -> bool;
+}
+
+impl Versioned for VersionRow {
+    fn is(&self, credential: Uuid, version: i64) -> bool {
+        self.credential_id == credential && self.version == version
+    }
+}
+
+impl Versioned for RevisionRow {
+    fn is(&self, credential: Uuid, version: i64) -> bool {
+        self.credential_id == credential && self.version == version
+    }
+}
+
+fn find<T: Versioned>(rows: &[T], credential: Uuid, version: i64) -> Result<&T> {
+    rows.iter()
+        .find(|row| row.is(credential, version))
+        .ok_or_else(|| Error::Internal("a credential lacks a version that it names".into()))
+}
+
+fn item_of(
+    row: &CredentialRow,
+    document: &str,
+    secrets: Secrets,
+    now: OffsetDateTime,
+) -> Result<Item> {
+    Ok(Item {
+        credential: super::view::stored_name(&row.name)?,
+        spec: serde_json::from_str(document)?,
+        registry: opened(row.id, secrets.registry, Half::Registry),
+        auth_server: secrets
+            .auth
+            .map(|secret| opened(row.id, secret, Half::AuthServer)),
+        rejected: row.verification_state == "rejected",
+        previous: previous_of(row, now),
+    })
+}
+
+fn former_of(credential: Uuid, document: &str, secrets: Secrets) -> Result<FormerState> {
+    Ok(FormerState {
+        spec: serde_json::from_str(document)?,
+        registry: opened(credential, secrets.registry, Half::Registry),
+        auth_server: secrets
+            .auth
+            .map(|secret| opened(credential, secret, Half::AuthServer)),
+    })
+}
+
+fn stand_ins(row: &RevisionRow) -> Secrets {
+    let known = |half, version: i64| KnownSecret {
+        text: revision(row.credential_id, version, half).stand_in(),
+        revision: version,
+    };
+    Secrets {
+        registry: known(Half::Registry, row.secret_revision),
+        auth: row
+            .auth_secret_revision
+            .map(|version| known(Half::AuthServer, version)),
+    }
+}
+
+fn revision(credential_id: Uuid, version: i64, half: Half) -> Revision {
+    Revision {
+        credential_id,
+        version: u64::try_from(version).unwrap_or_default(),
+        half,
+    }
+}
+
 fn opened(credential: Uuid, secret: KnownSecret, half: Half) -> Opened {
-    let version = u64::try_from(secret.revision).unwrap_or_default();
     Opened {
         secret: secret.text,
-        revision: Revision {
-            credential_id: credential,
-            version,
-            half,
-        },
+        revision: revision(credential, secret.revision, half),
     }
 }

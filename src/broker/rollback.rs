@@ -1,9 +1,11 @@
 //! Making a former version of a credential current again.
 
+use time::Duration;
+
 use super::idempotency::{Answer, Claim, Once};
 use super::view::CredentialView;
 use super::{Broker, Error, Result, Scope};
-use crate::model::credential::CredentialSpec;
+use crate::model::credential::{CredentialSpec, read_overlap};
 use crate::model::form::{self, Form};
 use crate::model::json::Json;
 use crate::model::mistake::{Fault, Mistake};
@@ -14,10 +16,11 @@ use crate::store::{credential_versions, credentials};
 #[derive(Debug, Clone, Copy)]
 pub struct Rollback {
     version: i64,
+    overlap: Option<Duration>,
 }
 
 impl Rollback {
-    /// Reads `{"version": 2}`.
+    /// Reads `{"version": 2}`; `overlap` may stand beside it as in a write.
     ///
     /// # Errors
     /// All mistakes at once.
@@ -30,7 +33,8 @@ impl Rollback {
                 .filter(|number| *number > 0)
                 .ok_or_else(|| Fault::new("out-of-range", "expected the number of a version"))
         });
-        form.finish(version.map(|version| Self { version }))
+        let overlap = read_overlap(&mut form);
+        form.finish(version.map(|version| Self { version, overlap }))
     }
 }
 
@@ -69,10 +73,11 @@ impl Broker {
             let current = current
                 .ok_or_else(|| Error::Internal("a credential lacks its current version".into()))?;
             let old = self.open_secrets(&mut tx, tenant, &current).await?;
-            self.store_version(&mut tx, scope, name, Some((row, old)), &spec, &secrets)
+            let (old, overlap) = (Some((row, old)), rollback.overlap);
+            self.store_version(&mut tx, scope, name, old, &spec, &secrets, overlap)
                 .await?
         };
-        let view = CredentialView::from_row(row)?;
+        let view = CredentialView::from_row(row, self.now())?;
         let answer = Answer {
             status: 200,
             location: None,

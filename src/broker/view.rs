@@ -6,10 +6,12 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::error::{Result, stored};
+use super::previous::previous_of;
 use crate::model::credential::{AuthServerSpec, CredentialSpec, Kind};
 use crate::model::labels::Labels;
 use crate::model::pull_secret::{Layout, OnConflict, PullSecretSpec, Target};
 use crate::model::tenant::TenantSpec;
+use crate::render::former::Previous;
 use crate::store::credential_versions::VersionRow;
 use crate::store::credentials::CredentialRow;
 use crate::store::pull_secrets::PullSecretRow;
@@ -80,6 +82,28 @@ pub struct CredentialView {
     pub secret_changed_at: OffsetDateTime,
     /// What the last login at the registry gave.
     pub verification: Verification,
+    /// The former version, while it is usable beside this one.
+    pub previous: Option<PreviousView>,
+}
+
+/// A former version that is usable until a time.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PreviousView {
+    /// Its number.
+    #[schema(example = 1)]
+    pub version: i64,
+    /// When it is gone from every rendering.
+    #[serde(with = "time::serde::rfc3339")]
+    pub retires_at: OffsetDateTime,
+}
+
+impl From<Previous> for PreviousView {
+    fn from(previous: Previous) -> Self {
+        Self {
+            version: previous.version,
+            retires_at: previous.retires_at,
+        }
+    }
 }
 
 /// The written part of a credential, without secrets.
@@ -188,7 +212,8 @@ impl CredentialFields {
 }
 
 impl CredentialView {
-    pub(super) fn from_row(row: CredentialRow) -> Result<Self> {
+    pub(super) fn from_row(row: CredentialRow, now: OffsetDateTime) -> Result<Self> {
+        let previous = previous_of(&row, now).map(PreviousView::from);
         let verification = match &row.verification {
             Some(text) => serde_json::from_str(text)?,
             None => Verification::unverified(),
@@ -205,6 +230,7 @@ impl CredentialView {
             updated_at: row.updated_at,
             secret_changed_at: row.secret_changed_at,
             verification,
+            previous,
         })
     }
 }

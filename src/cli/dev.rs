@@ -116,7 +116,7 @@ async fn start(
         .unwrap_or_else(|| directory.join("key"));
     LocalKeys::load_or_create(&key)?;
     database::migrate(pool).await?;
-    let app = run::app(pool.clone(), Provider::local(&key)?);
+    let app = run::app(config, pool.clone(), Provider::local(&key)?)?;
     app.broker.check_ready().await?;
     let fronts = run::listen(config, &app).await?;
     ensure_root_token(pool, &token_file(directory)).await?;

@@ -11,7 +11,10 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{Config, Texts};
 
 mod connection;
+mod audit;
+mod credential_provider;
 mod dev;
+mod docker_helper;
 mod keys;
 mod logging;
 mod migrate;
@@ -52,10 +55,15 @@ enum Command {
     /// Look after the key-encryption key.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Look into the audit trail.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Print the OpenAPI document.
     Openapi(openapi::OpenapiArgs),
     /// Bring pull secrets into a cluster, link them, and keep them right.
     Sync(sync::SyncArgs),
+    /// Answer kubelet as its credential provider plugin.
+    CredentialProvider(credential_provider::CredentialProviderArgs),
 }
 
 /// Flags of the commands that serve. Each stands over its variable.
@@ -85,6 +93,15 @@ struct ServingFlags {
     /// PEM file with extra trusted CAs for registries and issuers.
     #[arg(long, value_name = "FILE")]
     ca_bundle: Option<String>,
+    /// Where callers reach the API, such as https://regcred.example.com.
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+    /// Networks of proxies whose X-Forwarded-For is believed.
+    #[arg(long, value_name = "CIDRS")]
+    trusted_proxies: Option<String>,
+    /// How long audit events are kept, such as 365d [default: for ever].
+    #[arg(long, value_name = "TIME")]
+    audit_retention: Option<String>,
 }
 
 impl ServingFlags {
@@ -98,6 +115,9 @@ impl ServingFlags {
             ("log_format", self.log_format),
             ("allow_networks", self.allow_networks),
             ("ca_bundle", self.ca_bundle),
+            ("public_url", self.public_url),
+            ("trusted_proxies", self.trusted_proxies),
+            ("audit_retention", self.audit_retention),
         ]
         .into_iter()
         .filter_map(|(key, value)| value.map(|value| (key, value)))
@@ -106,7 +126,15 @@ impl ServingFlags {
 }
 
 /// Runs the command line and gives its exit code: 0 success, 1 failure, 2 usage.
+///
+/// Under the name `docker-credential-regcred` it is the credential helper instead.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.collect();
+    if let Some((program, rest)) = arguments.split_first()
+        && docker_helper::is_called(program)
+    {
+        return docker_helper::main(rest);
+    }
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
@@ -172,8 +200,10 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Migrate => migrate::run(&load(Texts::new())?),
         Command::Token(command) => token::run(&command, &load(Texts::new())?),
         Command::Keys(command) => keys::run(&command),
+        Command::Audit(command) => audit::run(&command, &load(Texts::new())?),
         Command::Openapi(args) => openapi::run(&args),
         Command::Sync(args) => return sync::run(args),
+        Command::CredentialProvider(args) => credential_provider::run(&args),
     }?;
     Ok(ExitCode::SUCCESS)
 }
@@ -188,4 +218,11 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?)
+}
+
+/// A runtime for commands that make a few calls and end.
+fn one_thread() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
 }

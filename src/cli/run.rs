@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -17,6 +18,9 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::audit::backlog::Which;
+use crate::auth::limits::Limits;
+use crate::auth::proxies::TrustedProxies;
 use crate::broker::Broker;
 use crate::config::{Config, TlsFiles};
 use crate::http::router::{self, MetricsPlace};
@@ -25,18 +29,36 @@ use crate::http::{App, metrics::Metrics};
 use crate::jobs;
 use crate::keys::keyring::Keyring;
 use crate::keys::provider::Provider;
+use crate::registry::egress::{Egress, Settings, read_ca_bundle};
 
 /// How long jobs may take to end.
 const JOBS_END_WITHIN: Duration = Duration::from_secs(5);
 
 /// The application over a database and its keys.
-pub(super) fn app(pool: PgPool, provider: Provider) -> App {
+pub(super) fn app(config: &Config, pool: PgPool, provider: Provider) -> anyhow::Result<App> {
     let clock = Arc::new(|| SystemTime::now().into());
     let keyring = Arc::new(Keyring::new(provider));
-    App {
-        broker: Broker::new(pool, keyring, clock),
+    let broker = Broker::new(pool, keyring, clock)
+        .with_egress(egress(config)?)
+        .with_limits(Limits::new(config.rates))
+        .with_public_url(config.public_url.clone())
+        .with_trusted_proxies(TrustedProxies::new(config.trusted_proxies.clone()))
+        .with_audit_retention(config.audit_retention);
+    Ok(App {
+        broker,
         metrics: Arc::new(Metrics::default()),
-    }
+    })
+}
+
+/// The way out to registries and issuers.
+pub(super) fn egress(config: &Config) -> anyhow::Result<Egress> {
+    let ca_bundle = config.ca_bundle.as_deref().map(read_ca_bundle).transpose();
+    Ok(Egress::new(Settings {
+        allow_networks: config.allow_networks.clone(),
+        ports: config.egress_ports.clone(),
+        ca_bundle: ca_bundle.context("REGCRED_CA_BUNDLE")?.unwrap_or_default(),
+        ..Settings::default()
+    }))
 }
 
 /// Serves until SIGTERM, Ctrl-C or `stop_now`; requests under way are ended first.
@@ -85,6 +107,7 @@ pub(super) async fn serve(
     app: App,
     stop_now: Arc<Notify>,
 ) -> anyhow::Result<()> {
+    allow_many_connections();
     let (stop, stopped) = watch::channel(false);
     let mut serving = JoinSet::new();
     for front in fronts {
@@ -103,8 +126,24 @@ pub(super) async fn serve(
     if tokio::time::timeout(JOBS_END_WITHIN, jobs).await.is_err() {
         tracing::warn!("a job did not end in time");
     }
+    let rest = app.broker.write_backlog(Which::All);
+    match tokio::time::timeout(JOBS_END_WITHIN, rest).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "the last audit events are lost"),
+        Err(_) => tracing::error!("the last audit events are lost: the database takes too long"),
+    }
     app.broker.pool().close().await;
     Ok(())
+}
+
+/// Lets this process have as many file descriptors as it may: each request that waits for a change
+/// takes one.
+fn allow_many_connections() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(%error, "the limit of file descriptors stays as it is");
+    }
 }
 
 async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {

@@ -37,7 +37,7 @@ pub(super) fn run(config: Config) -> anyhow::Result<()> {
     runtime()?.block_on(async {
         let pool = database::pool(url.expose(), MOST_CONNECTIONS)?;
         database::check(&pool).await?;
-        let app = run::app(pool, provider);
+        let app = run::app(&config, pool, provider)?;
         app.broker.check_ready().await?;
         run::until_stopped(&config, app, Arc::default()).await
     })

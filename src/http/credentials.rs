@@ -60,6 +60,9 @@ pub struct CredentialBody {
     /// When the registry stops taking the secret (RFC 3339).
     #[schema(format = DateTime)]
     pub expires_at: Option<String>,
+    /// For a write that changes a secret: how many seconds the former version stays usable beside the
+    /// new one, up to 90 days. Not stored; of no effect where no secret changes.
+    pub overlap: Option<u64>,
 }
 
 /// The delegated half. What is left out is as for the registry.
@@ -82,10 +85,12 @@ pub struct AuthServerBody {
 
 /// Which version to make current.
 #[derive(Serialize, ToSchema)]
-#[schema(example = json!({"version": 1}))]
+#[schema(example = json!({"version": 1, "overlap": 86400}))]
 pub struct RollbackBody {
     /// A kept version.
     pub version: i64,
+    /// As in a write: how many seconds the version before stays usable.
+    pub overlap: Option<u64>,
 }
 
 /// Lists credentials
@@ -253,6 +258,26 @@ pub async fn delete(
     let condition = conditional::precondition(&headers)?;
     app.broker
         .delete_credential(&scope, name.as_str(), listed, &condition)
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Ends an overlap early
+///
+/// The former version is in no rendering from now on. 404 if none is usable.
+#[utoipa::path(delete, path = "/v1/tenants/{tenant}/credentials/{credential}/previous", tag = "credentials",
+    params(super::openapi::CredentialParam, super::openapi::WriteConditions),
+    responses((status = 204, description = "Ended")))]
+pub async fn end_previous(
+    State(app): State<App>,
+    Entered(scope): Entered,
+    Path((_, name)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Answer<StatusCode> {
+    let name = known_name(&name)?;
+    let condition = conditional::precondition(&headers)?;
+    app.broker
+        .end_previous(&scope, name.as_str(), &condition)
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -9,6 +9,7 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
+use tokio::sync::watch;
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -20,6 +21,11 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The id of the request, in its extensions.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestId(pub Uuid);
+
+/// Tells whether the client is still there, in the request's extensions: its other end is dropped
+/// when hyper gives the request up.
+#[derive(Debug, Clone)]
+pub struct Here(pub watch::Receiver<()>);
 
 /// Gives the request its id and span, counts it, and completes its answer.
 ///
@@ -35,6 +41,8 @@ pub async fn envelope(State(app): State<App>, mut request: Request, next: Next) 
         .get::<MatchedPath>()
         .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
     request.extensions_mut().insert(RequestId(id));
+    let (_present, here) = watch::channel(());
+    request.extensions_mut().insert(Here(here));
     let span = tracing::info_span!("request", %id, %method, route);
     let work = AssertUnwindSafe(next.run(request))
         .catch_unwind()

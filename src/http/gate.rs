@@ -5,9 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, RawPathParams, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use uuid::Uuid;
 
 use super::App;
 use super::envelope::RequestId;
@@ -15,22 +16,32 @@ use super::problem::{Answer, Code, Problem};
 use crate::auth::permission::action_of;
 use crate::broker::Scope;
 use crate::broker::access::Door;
+use crate::broker::audit::Knock;
 use crate::model::mistake::Mistake;
 use crate::model::name::Name;
 
 /// Lets a request in, or answers why not. Who was let in is in the request's extensions.
 pub async fn gate(State(app): State<App>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    match enter(&app, &mut parts).await {
-        Ok(scope) => {
-            parts.extensions.insert(scope);
-            next.run(Request::from_parts(parts, body)).await
-        }
-        Err(problem) => problem.into_response(),
+    let (scope, knock) = match enter(&app, &mut parts).await {
+        Ok(entered) => entered,
+        Err(problem) => return problem.into_response(),
+    };
+    parts.extensions.insert(scope.clone());
+    let response = next.run(Request::from_parts(parts, body)).await;
+    if response.status() == StatusCode::FORBIDDEN {
+        let why = response.extensions().get::<Problem>().map(Problem::detail);
+        app.broker
+            .note_denial(&scope, &knock, why.unwrap_or_default());
     }
+    response
 }
 
-async fn enter(app: &App, parts: &mut Parts) -> Answer<Scope> {
+/// Lets a request's head in; a request that waited is let in again.
+///
+/// # Errors
+/// Why not.
+pub(super) async fn enter(app: &App, parts: &mut Parts) -> Answer<(Scope, Knock)> {
     let undecided = || Problem::new(Code::Forbidden, "nobody may do this");
     let template = parts
         .extensions
@@ -39,7 +50,7 @@ async fn enter(app: &App, parts: &mut Parts) -> Answer<Scope> {
         .ok_or_else(undecided)?;
     let action = action_of(&parts.method, template.as_str()).ok_or_else(undecided)?;
     let RequestId(id) = *parts.extensions.get::<RequestId>().ok_or_else(undecided)?;
-    let source = source_of(parts);
+    let source = source_of(app, parts);
     let params = RawPathParams::from_request_parts(parts, app)
         .await
         .map_err(|_| Problem::new(Code::NotFound, "the path is not UTF-8"))?;
@@ -49,21 +60,41 @@ async fn enter(app: &App, parts: &mut Parts) -> Answer<Scope> {
             .find(|(name, _)| *name == wanted)
             .map(|(_, value)| value)
     };
+    let knock = Knock {
+        method: parts.method.to_string(),
+        target: target_of(template.as_str(), &params),
+    };
     let door = Door {
         action,
         tenant: param("tenant"),
         pull_secret: param("pull_secret"),
+        knock: &knock,
     };
     let bearer = bearer_of(&parts.headers);
-    Ok(app.broker.enter(bearer, source, id, door).await?)
+    let scope = app.broker.enter(bearer, source, id, door).await?;
+    Ok((scope, knock))
 }
 
-/// The address that the connection comes from.
-fn source_of(parts: &Parts) -> Option<IpAddr> {
-    parts
-        .extensions
-        .get::<ConnectInfo<SocketAddr>>()
-        .map(|ConnectInfo(address)| address.ip().to_canonical())
+/// The address that the request comes from: that of the connection, or what a trusted proxy says.
+pub(super) fn source_of(app: &App, parts: &Parts) -> Option<IpAddr> {
+    let ConnectInfo(address) = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
+    // What is not ASCII is no address either, and must not be passed over.
+    let forwarded = parts.headers.get_all("x-forwarded-for").iter();
+    let forwarded = forwarded.map(|value| value.to_str().unwrap_or("?"));
+    let proxies = app.broker.trusted_proxies();
+    Some(proxies.source(address.ip(), forwarded))
+}
+
+/// The path below `/v1/` with the names that are in it. What is no name and no id stays out: somebody may
+/// have put a secret there.
+fn target_of(template: &str, params: &RawPathParams) -> String {
+    let mut target = template.trim_start_matches("/v1/").to_owned();
+    for (name, value) in params {
+        if Name::parse(value).is_ok() || Uuid::try_parse(value).is_ok() {
+            target = target.replace(&format!("{{{name}}}"), value);
+        }
+    }
+    target
 }
 
 /// The bearer token (RFC 6750, section 2.1); a request with two of them has none.

@@ -6,17 +6,22 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::App;
+use super::asking::Asking;
 use super::body::JsonBody;
 use super::conditional;
 use super::gate::{Entered, known_name};
 use super::problem::{Answer, Code, Problem};
-use super::pull_secrets::PullSecretBody;
+use super::pull_secrets::{PullSecretBody, written};
 use super::query::Query;
+use super::sealed_manifests::Wanted;
+use super::waiting::{Outcome, Patience, Prefers};
 use crate::broker::Scope;
 use crate::broker::manifests::{Expired, Manifest, Options, Source};
 use crate::model::mistake::Fault;
 use crate::model::name::{Namespace, ObjectName};
 use crate::model::pull_secret::{Layout, PullSecretSpec, SecretType};
+use crate::render::external_secret::Origin;
+use crate::render::inputs::Inputs;
 use crate::render::{Format, Output};
 
 const X_REGCRED_WARNINGS: HeaderName = HeaderName::from_static("x-regcred-warnings");
@@ -28,73 +33,166 @@ const MOST_WARNINGS: usize = 20;
 ///
 /// The rendering is in the audit trail before the answer leaves.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/pull-secrets/{pull_secret}/manifest", tag = "manifests",
-    params(super::openapi::PullSecretParam, super::openapi::RenderParams, super::openapi::ReadConditions),
+    params(super::openapi::PullSecretParam, super::openapi::RenderParams, super::openapi::RenderConditions),
     responses((status = 200, description = "The manifest; the media type depends on the format", content(
         (String = "application/yaml"), (Object = "application/json"), (String = "text/x-shellscript")))))]
 pub async fn of_pull_secret(
     State(app): State<App>,
     Entered(scope): Entered,
     Path((_, name)): Path<(String, String)>,
-    headers: HeaderMap,
+    asking: Asking,
     query: Query,
 ) -> Answer<Response> {
-    let name = known_name(&name)?;
-    answer(&app, &scope, &headers, query, Source::PullSecret(name)).await
+    let source = Source::PullSecret(known_name(&name)?);
+    let options = options(query, &asking.headers)?;
+    let asked = Asked { options, source };
+    answer(&app, &scope, asking, asked).await
 }
 
 /// Renders one credential alone
 ///
 /// Both endpoints, if it is a pair.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/credentials/{credential}/manifest", tag = "manifests",
-    params(super::openapi::CredentialParam, super::openapi::RenderParams, super::openapi::ReadConditions),
+    params(super::openapi::CredentialParam, super::openapi::RenderParams, super::openapi::RenderConditions),
     responses((status = 200, description = "The manifest; the media type depends on the format", content(
         (String = "application/yaml"), (Object = "application/json"), (String = "text/x-shellscript")))))]
 pub async fn of_credential(
     State(app): State<App>,
     Entered(scope): Entered,
     Path((_, name)): Path<(String, String)>,
-    headers: HeaderMap,
+    asking: Asking,
     query: Query,
 ) -> Answer<Response> {
-    let name = known_name(&name)?;
-    answer(&app, &scope, &headers, query, Source::Credential(name)).await
+    let source = Source::Credential(known_name(&name)?);
+    let options = options(query, &asking.headers)?;
+    let asked = Asked { options, source };
+    answer(&app, &scope, asking, asked).await
 }
 
 /// Renders stored credentials without storing a pull secret
+///
+/// With `format=sealed-secret` the body also holds the controller's `certificate`.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/manifest", tag = "manifests",
-    params(super::openapi::TenantParam, super::openapi::RenderParams),
+    params(super::openapi::TenantParam, super::openapi::RenderParams, super::openapi::RenderConditions,
+        ("scope" = Option<String>, Query, description = "`strict`, `namespace-wide` or `cluster-wide`, for `sealed-secret`", example = "strict")),
     request_body = PullSecretBody,
     responses((status = 200, description = "The manifest; the media type depends on the format", content(
         (String = "application/yaml"), (Object = "application/json"), (String = "text/x-shellscript")))))]
 pub async fn ad_hoc(
     State(app): State<App>,
     Entered(scope): Entered,
-    headers: HeaderMap,
+    asking: Asking,
     query: Query,
     body: JsonBody,
 ) -> Answer<Response> {
-    let spec = PullSecretSpec::read(body.json).map_err(Problem::invalid)?;
-    answer(&app, &scope, &headers, query, Source::AdHoc(Box::new(spec))).await
+    let (options, spec) = Wanted::read(query, &asking.headers)?
+        .with_body_of(&app, body.json, PullSecretSpec::read)
+        .map_err(Problem::invalid)?;
+    let source = Source::AdHoc(Box::new(spec));
+    let asked = Asked { options, source };
+    answer(&app, &scope, asking, asked).await
 }
 
-async fn answer(
+/// What is to be rendered, and how.
+pub(super) struct Asked {
+    pub(super) options: Options,
+    pub(super) source: Source,
+}
+
+/// Renders and answers.
+pub(super) async fn answer(
+    app: &App,
+    scope: &Scope,
+    asking: Asking,
+    asked: Asked,
+) -> Answer<Response> {
+    let Asking {
+        headers,
+        prefers: Prefers(patience),
+        reached,
+    } = asking;
+    let Asked {
+        mut options,
+        source,
+    } = asked;
+    if options.format == Format::ExternalSecret {
+        options.inputs = Inputs::Origin(origin(reached.url()?, scope, &source)?);
+    }
+    // Reading the header tells whether it is valid, whatever it is compared with.
+    conditional::is_known(&headers, "")?;
+    if headers.contains_key(header::IF_NONE_MATCH) {
+        return revalidate(app, scope, &headers, patience, (&source, &options)).await;
+    }
+    let manifest = app.broker.manifest(scope, &source, &options).await?;
+    Ok(document(&manifest))
+}
+
+/// Where the External Secrets Operator fetches what is asked for here.
+fn origin(base: &str, scope: &Scope, source: &Source) -> Answer<Origin> {
+    let tenant = format!("{base}/v1/tenants/{}", scope.tenant()?.name);
+    let (collection, key) = match source {
+        Source::PullSecret(name) => ("pull-secrets", name),
+        Source::Credential(name) => ("credentials", name),
+        Source::AdHoc(spec) => {
+            let body = written(spec).map_err(crate::broker::Error::from)?;
+            return Ok(Origin {
+                url: format!("{tenant}/{{{{ .remoteRef.key }}}}"),
+                key: "manifest".into(),
+                body: Some(body.to_string()),
+            });
+        }
+    };
+    Ok(Origin {
+        url: format!("{tenant}/{collection}/{{{{ .remoteRef.key }}}}/manifest"),
+        key: key.to_string(),
+        body: None,
+    })
+}
+
+/// Answers a client that has a rendering: 304 reveals nothing, so nothing is opened and nothing noted.
+async fn revalidate(
     app: &App,
     scope: &Scope,
     headers: &HeaderMap,
-    query: Query,
-    source: Source,
+    mut patience: Option<Patience>,
+    what: (&Source, &Options),
 ) -> Answer<Response> {
-    let options = options(query, headers)?;
-    let manifest = app.broker.manifest(scope, &source, &options).await?;
-    let tag = format!("\"{}\"", manifest.fingerprint);
-    if conditional::is_known(headers, &tag)? {
-        return Ok(tagged((StatusCode::NOT_MODIFIED, ()).into_response(), &tag));
+    let is_known = |fingerprint: &str| {
+        // The header was found to be valid.
+        conditional::is_known(headers, &quoted(fingerprint)).unwrap_or_default()
+    };
+    let (source, options) = what;
+    let waited = match &mut patience {
+        Some(patience) => patience.wait(app, scope, what, &is_known).await?,
+        None => None,
+    };
+    let outcome = match waited {
+        Some(outcome) => outcome,
+        None => {
+            let current = app.broker.state(scope, source, options).await?.fingerprint;
+            if is_known(&current) {
+                Outcome::Unchanged(current)
+            } else {
+                Outcome::Changed(None)
+            }
+        }
+    };
+    let mut response = match outcome {
+        Outcome::Unchanged(current) => tagged(StatusCode::NOT_MODIFIED.into_response(), &current),
+        Outcome::Changed(_turn) => document(&app.broker.manifest(scope, source, options).await?),
+    };
+    if let Some(patience) = patience {
+        patience.applied(&mut response);
     }
-    Ok(tagged(document(&manifest), &tag))
+    Ok(response)
 }
 
-fn tagged(mut response: Response, tag: &str) -> Response {
-    if let Ok(tag) = HeaderValue::from_str(tag) {
+fn quoted(fingerprint: &str) -> String {
+    format!("\"{fingerprint}\"")
+}
+
+fn tagged(mut response: Response, fingerprint: &str) -> Response {
+    if let Ok(tag) = HeaderValue::from_str(&quoted(fingerprint)) {
         response.headers_mut().insert(header::ETAG, tag);
     }
     // The bytes depend on Accept where the query does not say the output.
@@ -105,14 +203,15 @@ fn tagged(mut response: Response, tag: &str) -> Response {
     response
 }
 
-fn document(manifest: &Manifest) -> Response {
+/// The rendered document with its entity tag and warnings.
+pub(super) fn document(manifest: &Manifest) -> Response {
     let body = Body::from(manifest.rendered.bytes.to_vec());
     let mut response =
         ([(header::CONTENT_TYPE, manifest.rendered.media_type)], body).into_response();
     if let Some(warnings) = warnings_header(&manifest.warnings) {
         response.headers_mut().insert(X_REGCRED_WARNINGS, warnings);
     }
-    response
+    tagged(response, &manifest.fingerprint)
 }
 
 /// A list of strings (RFC 8941, sections 3.1 and 3.3.3).
@@ -138,7 +237,7 @@ pub(super) fn warnings_header(warnings: &[String]) -> Option<HeaderValue> {
 }
 
 /// Reads the query parameters of a rendering.
-fn options(mut query: Query, headers: &HeaderMap) -> Answer<Options> {
+pub(super) fn options(mut query: Query, headers: &HeaderMap) -> Answer<Options> {
     let format = query.optional("format", Format::parse).unwrap_or_default();
     let asked = query.optional("output", parse_output);
     if asked.is_some_and(|output| !format.has_output(output)) {
@@ -151,6 +250,13 @@ fn options(mut query: Query, headers: &HeaderMap) -> Answer<Options> {
         );
     }
     let layout = query.optional("layout", Layout::parse);
+    if format == Format::ExternalSecret && layout == Some(Layout::Split) {
+        let fault = Fault::new(
+            "not-allowed",
+            "a webhook gives one Secret with all endpoints",
+        );
+        query.report("layout", fault);
+    }
     let namespace = query.optional("namespace", Namespace::parse);
     let secret_name = query.optional("secret_name", ObjectName::parse);
     let secret_type = query.optional("type", SecretType::parse);
@@ -169,6 +275,7 @@ fn options(mut query: Query, headers: &HeaderMap) -> Answer<Options> {
         secret_name,
         secret_type,
         expired,
+        inputs: Inputs::Nothing,
     })
 }
 
@@ -214,9 +321,9 @@ pub(super) fn output(format: Format, asked: Option<Output>, headers: &HeaderMap)
 }
 
 /// The media ranges of `Accept` with their qualities (RFC 9110, section 12.5.1).
-struct Accepted(Vec<(String, f32)>);
+pub(super) struct Accepted(Vec<(String, f32)>);
 
-fn accepted(headers: &HeaderMap) -> Accepted {
+pub(super) fn accepted(headers: &HeaderMap) -> Accepted {
     let values = headers
         .get_all(header::ACCEPT)
         .iter()
@@ -247,7 +354,7 @@ impl Accepted {
     }
 
     /// The quality of the most specific range that holds the media type; 1 without any `Accept`.
-    fn quality(&self, media_type: &str) -> f32 {
+    pub(super) fn quality(&self, media_type: &str) -> f32 {
         if self.0.is_empty() {
             return 1.0;
         }

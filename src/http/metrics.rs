@@ -8,8 +8,10 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
@@ -35,6 +37,17 @@ pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     seconds: Family<RouteLabels, Histogram>,
+    waiting: Gauge,
+    link_uses: Counter,
+}
+
+/// A request that waits; it is counted until this is dropped.
+pub struct Waiting(Gauge);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 impl Default for Metrics {
@@ -50,10 +63,24 @@ impl Default for Metrics {
             Unit::Seconds,
             seconds.clone(),
         );
+        let waiting = Gauge::default();
+        registry.register(
+            "waiting_requests",
+            "Requests that wait for a change",
+            waiting.clone(),
+        );
+        let link_uses = Counter::default();
+        registry.register(
+            "link_uses",
+            "Renderings that a link was used for",
+            link_uses.clone(),
+        );
         Self {
             registry,
             requests,
             seconds,
+            waiting,
+            link_uses,
         }
     }
 }
@@ -81,10 +108,30 @@ impl Metrics {
             .observe(elapsed.as_secs_f64());
     }
 
-    fn text(&self) -> String {
+    /// Counts a request that waits, until what this gives is dropped.
+    pub fn count_waiting(&self) -> Waiting {
+        self.waiting.inc();
+        Waiting(self.waiting.clone())
+    }
+
+    /// How many requests wait.
+    pub fn waiting(&self) -> i64 {
+        self.waiting.get()
+    }
+
+    /// Counts the use of a link.
+    pub fn count_link_use(&self) {
+        self.link_uses.inc();
+    }
+
+    /// All counters, with those of other parts.
+    fn text(&self, others: &[&Registry]) -> String {
         let mut text = String::new();
         // Writing into a String cannot fail.
-        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        for registry in [&self.registry].into_iter().chain(others.iter().copied()) {
+            let _ = encode_registry(&mut text, registry);
+        }
+        let _ = encode_eof(&mut text);
         text
     }
 }
@@ -96,5 +143,7 @@ pub fn router() -> Router<App> {
 
 async fn show(State(app): State<App>) -> impl IntoResponse {
     let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, media_type)], app.metrics.text())
+    let others = [app.broker.trail().counters().registry()];
+    let text = app.metrics.text(&others);
+    ([(header::CONTENT_TYPE, media_type)], text)
 }

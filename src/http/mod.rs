@@ -3,15 +3,19 @@
 //! A request passes, from the outside in: [`envelope`] (id, span, metrics, problem bodies, common
 //! headers), [`gate`] (authentication and the permission table, for every `/v1` route), its handler.
 
+pub mod asking;
 pub mod audit_events;
 pub mod body;
 pub mod conditional;
+pub mod consumers;
+pub mod credential_provider;
 pub mod credentials;
 pub mod docs;
 pub mod envelope;
 pub mod gate;
 pub mod health;
 pub mod idempotency;
+pub mod identity_providers;
 pub mod links;
 pub mod manifests;
 pub mod metrics;
@@ -20,10 +24,15 @@ pub mod page;
 pub mod problem;
 pub mod pull_secrets;
 pub mod query;
+pub mod reached;
+pub mod role_bindings;
 pub mod router;
+pub mod sealed_manifests;
 pub mod server;
+pub mod share_links;
 pub mod tenants;
 pub mod tokens;
+pub mod waiting;
 pub mod whoami;
 
 use std::sync::Arc;

@@ -43,6 +43,40 @@ pub struct CredentialFilters {
     expires_before: Option<String>,
 }
 
+/// Filters of an audit trail. Everything given must hold.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "describes what audit_events::filter reads")]
+pub struct AuditFilters {
+    /// An action, or with a dot at its end all that begin so.
+    #[param(example = "credential.")]
+    action: Option<String>,
+    /// Id or name of who acted.
+    #[param(example = "portal")]
+    actor: Option<String>,
+    /// What it was done to, or with a slash at its end all below it.
+    #[param(example = "pull-secrets/team-pull")]
+    target: Option<String>,
+    /// `success`, `failure` or `denied`.
+    #[param(example = "denied")]
+    outcome: Option<String>,
+    /// The address that the request came from.
+    #[param(example = "192.0.2.7")]
+    source: Option<String>,
+    /// The `X-Request-Id` of the answer.
+    #[param(example = "01939d7e-1f00-7000-8000-000000000001")]
+    request_id: Option<String>,
+    /// At this time or later (RFC 3339).
+    #[param(example = "2027-01-01T00:00:00Z")]
+    since: Option<String>,
+    /// Before this time (RFC 3339).
+    #[param(example = "2027-02-01T00:00:00Z")]
+    until: Option<String>,
+    /// `json`, a page; or `jsonl`, all events, one a line. Otherwise as `Accept` says.
+    #[param(example = "json")]
+    output: Option<String>,
+}
+
 /// What a read takes.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
@@ -51,6 +85,23 @@ pub struct ReadConditions {
     /// Entity tags that the client has; 304 if one is current.
     #[param(rename = "If-None-Match", example = "\"3\"")]
     if_none_match: Option<String>,
+}
+
+/// What a rendering takes.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[allow(dead_code, reason = "describes what manifests::answer reads")]
+pub struct RenderConditions {
+    /// Entity tags that the client has; 304 if one is current.
+    #[param(
+        rename = "If-None-Match",
+        example = "\"8f14e45fceea167a5a36dedd4bea2543\""
+    )]
+    if_none_match: Option<String>,
+    /// `wait=N` holds a request with `If-None-Match` for up to N seconds, at most 60, until there is
+    /// something else than the client has; `Preference-Applied` in the answer says that it did.
+    #[param(rename = "Prefer", example = "wait=30")]
+    prefer: Option<String>,
 }
 
 /// What a write takes.
@@ -116,6 +167,29 @@ pub struct PullSecretParam {
     pull_secret: String,
 }
 
+/// The identity provider of a path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "describes a path segment")]
+pub struct ProviderParam {
+    /// Name of the identity provider.
+    #[param(example = "cluster-a")]
+    identity_provider: String,
+}
+
+/// The tenant and the role binding of a path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "describes path segments")]
+pub struct BindingParam {
+    /// Name of the tenant.
+    #[param(example = "team-a")]
+    tenant: String,
+    /// Name of the role binding.
+    #[param(example = "builders")]
+    role_binding: String,
+}
+
 /// The token of a path.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]
@@ -124,6 +198,22 @@ pub struct TokenParam {
     /// Id or name of the token.
     #[param(example = "ci")]
     token: String,
+}
+
+/// The tenant, the pull secret and the link of a path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "describes path segments")]
+pub struct LinkParam {
+    /// Name of the tenant.
+    #[param(example = "team-a")]
+    tenant: String,
+    /// Name of the pull secret.
+    #[param(example = "team-pull")]
+    pull_secret: String,
+    /// Id of the link.
+    #[param(example = "01939d7e-1f00-7000-8000-000000000001")]
+    link: String,
 }
 
 /// What a rendering takes; each overrides what is stored.
@@ -154,6 +244,35 @@ pub struct RenderParams {
     strict: Option<bool>,
 }
 
+/// What a rendering that seals takes.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "describes what sealed_manifests::Wanted reads")]
+pub struct SealParams {
+    /// `sealed-secret`; the other formats need no body and have a GET.
+    #[param(example = "sealed-secret")]
+    format: String,
+    /// `strict`, `namespace-wide` or `cluster-wide`; otherwise as the target's annotations say, else
+    /// strict.
+    #[param(example = "strict")]
+    scope: Option<String>,
+    /// `merged` or `split`.
+    #[param(example = "split")]
+    layout: Option<String>,
+    /// Name of the one Secret.
+    #[param(example = "team-pull")]
+    secret_name: Option<String>,
+    /// Type of the Secrets.
+    #[param(rename = "type", example = "kubernetes.io/dockerconfigjson")]
+    secret_type: Option<String>,
+    /// `yaml` or `json`; otherwise as `Accept` says.
+    #[param(example = "json")]
+    output: Option<String>,
+    /// `true` refuses to render an expired credential with 409.
+    #[param(example = false)]
+    strict: Option<bool>,
+}
+
 /// Adds what is the same for all operations.
 pub fn complete(mut document: OpenApi) -> OpenApi {
     document.info = info();
@@ -164,7 +283,9 @@ pub fn complete(mut document: OpenApi) -> OpenApi {
         SecurityScheme::Http(
             HttpBuilder::new()
                 .scheme(HttpAuthScheme::Bearer)
-                .description(Some("A regcred token: rgc_ and 49 letters and digits."))
+                .description(Some(
+                    "A regcred token (rgc_ and 49 letters and digits), or a JSON Web Token of a configured identity provider.",
+                ))
                 .build(),
         ),
     );
@@ -235,6 +356,14 @@ fn operations(item: &mut PathItem) -> Vec<(Method, &mut Operation)> {
 /// Security, and every problem that an operation can answer with.
 fn add_problems(path: &str, method: &Method, operation: &mut Operation) {
     let open = !path.starts_with("/v1/");
+    if path == "/links/{link}" {
+        add(operation, "403", "`forbidden`: a prefetch");
+        add(operation, "404", "`not-found`: used up, over, revoked");
+        add(operation, "409", "as for a manifest");
+        add(operation, "422", "as for a manifest");
+        add(operation, "503", "`unavailable`");
+        return;
+    }
     if open {
         if path == "/readyz" {
             add(operation, "503", "`unavailable`");
@@ -251,6 +380,7 @@ fn add_problems(path: &str, method: &Method, operation: &mut Operation) {
         "403",
         "`forbidden`: the caller's role is too small",
     );
+    add(operation, "429", "`too-many-requests`");
     add(
         operation,
         "503",
@@ -289,13 +419,14 @@ fn add_problems(path: &str, method: &Method, operation: &mut Operation) {
         add(operation, "409", conflicts);
     }
     let conditional = matches!(*method, Method::PUT | Method::PATCH | Method::DELETE)
-        && !path.ends_with("{token}");
+        && !path.ends_with("{token}")
+        && !path.ends_with("{link}");
     if conditional {
         add(operation, "400", "`malformed-request`");
         add(operation, "412", "`precondition-failed`");
     }
     let revalidates = *method == Method::GET && path.ends_with('}') && !path.ends_with("{token}");
-    if revalidates || (render && *method == Method::GET) {
+    if revalidates || render {
         add(operation, "400", "`malformed-request`");
         let unchanged = ResponseBuilder::new()
             .description("The client has the current state")
@@ -316,9 +447,16 @@ fn conflicts_of(path: &str, method: &Method) -> Option<&'static str> {
     let write = *method == Method::PUT || *method == Method::PATCH;
     if path.ends_with("/tokens") && *method == Method::POST {
         Some("`conflict`: a live token has the name")
+    } else if takes_an_owner_away(path, method) {
+        Some("`conflict`: it is the tenant's last owner")
+    } else if path.ends_with("{identity_provider}") && *method == Method::DELETE {
+        Some("`in-use`: role bindings name it")
+    } else if path.ends_with("{identity_provider}") && write {
+        Some("`conflict`: another request has just created it")
     } else if path.ends_with("{credential}") && *method == Method::DELETE {
         Some("`in-use`: pull secrets list it")
     } else if path.ends_with("/rollback")
+        || path.ends_with("/credential-provider")
         || (write && (path.ends_with("{credential}") || path.ends_with("{pull_secret}")))
     {
         Some("`registry-path-conflict`")
@@ -327,6 +465,13 @@ fn conflicts_of(path: &str, method: &Method) -> Option<&'static str> {
     } else {
         None
     }
+}
+
+fn takes_an_owner_away(path: &str, method: &Method) -> bool {
+    let of_a_tenant = path.contains("{tenant}");
+    let token = path.ends_with("{token}") && *method == Method::DELETE;
+    let binding = path.ends_with("{role_binding}") && *method != Method::GET;
+    of_a_tenant && (token || binding)
 }
 
 fn add(operation: &mut Operation, status: &str, description: &str) {

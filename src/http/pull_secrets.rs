@@ -161,19 +161,23 @@ pub async fn patch(
 
 /// The stored pull secret as the document that a PUT of it would be.
 fn as_written(spec: &PullSecretSpec) -> serde_json::Result<Document> {
+    written(spec).map(Document::from)
+}
+
+/// A pull secret as the JSON that a PUT of it would be.
+pub(super) fn written(spec: &PullSecretSpec) -> serde_json::Result<serde_json::Value> {
     let selector = spec
         .selector
         .as_ref()
         .map(|labels| serde_json::json!({"labels": labels}));
     let credentials = (!spec.credentials.is_empty()).then_some(&spec.credentials);
-    let document = serde_json::json!({
+    Ok(serde_json::json!({
         "credentials": credentials,
         "selector": selector,
         "on_conflict": spec.on_conflict,
         "layout": spec.layout,
         "target": serde_json::to_value(&spec.target)?,
-    });
-    Ok(Document::from(document))
+    }))
 }
 
 /// Deletes a pull secret

@@ -93,6 +93,11 @@ impl Query {
         values
     }
 
+    /// Whether a parameter is given.
+    pub fn has(&self, name: &str) -> bool {
+        self.form.has(name)
+    }
+
     /// Notes a mistake of a parameter.
     pub fn report(&mut self, name: &str, fault: Fault) {
         self.form.report(name, fault);

@@ -9,8 +9,9 @@ use utoipa_axum::routes;
 use super::envelope::{envelope, no_method, no_route};
 use super::gate::gate;
 use super::{
-    App, audit_events, credentials, docs, health, links, manifests, metrics, openapi, pull_secrets,
-    tenants, tokens, whoami,
+    App, audit_events, consumers, credential_provider, credentials, docs, health,
+    identity_providers, links, manifests, metrics, openapi, pull_secrets, role_bindings,
+    sealed_manifests, share_links, tenants, tokens, whoami,
 };
 
 /// Where `/metrics` is shown.
@@ -42,6 +43,7 @@ fn api() -> OpenApiRouter<App> {
         ))
         .routes(routes!(credentials::versions))
         .routes(routes!(credentials::rollback))
+        .routes(routes!(credentials::end_previous))
         .routes(routes!(pull_secrets::list))
         .routes(routes!(
             pull_secrets::read,
@@ -49,15 +51,39 @@ fn api() -> OpenApiRouter<App> {
             pull_secrets::patch,
             pull_secrets::delete
         ))
-        .routes(routes!(manifests::of_pull_secret))
-        .routes(routes!(manifests::of_credential))
+        .routes(routes!(
+            manifests::of_pull_secret,
+            sealed_manifests::of_pull_secret
+        ))
+        .routes(routes!(
+            manifests::of_credential,
+            sealed_manifests::of_credential
+        ))
         .routes(routes!(manifests::ad_hoc))
+        .routes(routes!(credential_provider::credential_provider))
         .routes(routes!(links::image_puller))
         .routes(routes!(links::service_account_link))
+        .routes(routes!(consumers::list))
+        .routes(routes!(share_links::create, share_links::list))
+        .routes(routes!(share_links::revoke))
         .routes(routes!(tokens::tenant::create, tokens::tenant::list))
         .routes(routes!(tokens::tenant::read, tokens::tenant::revoke))
         .routes(routes!(tokens::platform::create, tokens::platform::list))
         .routes(routes!(tokens::platform::read, tokens::platform::revoke))
+        .routes(routes!(role_bindings::list))
+        .routes(routes!(
+            role_bindings::read,
+            role_bindings::put,
+            role_bindings::patch,
+            role_bindings::delete
+        ))
+        .routes(routes!(identity_providers::list))
+        .routes(routes!(
+            identity_providers::read,
+            identity_providers::put,
+            identity_providers::patch,
+            identity_providers::delete
+        ))
         .routes(routes!(audit_events::of_tenant))
         .routes(routes!(audit_events::of_platform))
 }
@@ -66,6 +92,7 @@ fn open() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
+        .routes(routes!(share_links::follow))
 }
 
 /// The OpenAPI document of all routes.

@@ -47,6 +47,12 @@ impl Front {
         let connections = GracefulShutdown::new();
         let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
         loop {
+            if places.available_permits() == 0 {
+                tracing::warn!(
+                    MOST_CONNECTIONS,
+                    "all connections are taken; new ones wait until others end"
+                );
+            }
             let Ok(place) = places.clone().acquire_owned().await else {
                 break;
             };
@@ -100,6 +106,15 @@ async fn rest_after(error: &io::Error) {
     }
 }
 
+/// Whether a request came over TLS, in its extensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// It did not.
+    Http,
+    /// It did.
+    Https,
+}
+
 struct Connection {
     tls: Option<TlsAcceptor>,
     router: Router,
@@ -127,10 +142,15 @@ impl Connection {
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let address = self.address;
+        let scheme = match self.tls {
+            Some(_) => Scheme::Https,
+            None => Scheme::Http,
+        };
         let service =
             self.router
                 .map_request(move |mut request: Request<hyper::body::Incoming>| {
                     request.extensions_mut().insert(ConnectInfo(address));
+                    request.extensions_mut().insert(scheme);
                     request
                 });
         let mut builder = Builder::new(TokioExecutor::new());

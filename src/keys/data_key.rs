@@ -73,15 +73,23 @@ impl DataKey {
     /// # Errors
     /// `Crypto` if the library fails.
     pub fn keyed_digest(&self, purpose: &[u8], bytes: &[u8]) -> Result<[u8; 32], KeyError> {
+        let tag = hmac::sign(&self.mac_key(purpose)?, bytes);
+        let mut digest = [0; 32];
+        digest.copy_from_slice(tag.as_ref());
+        Ok(digest)
+    }
+
+    /// The HMAC-SHA-256 key of the digests of one purpose, for who makes many.
+    ///
+    /// # Errors
+    /// `Crypto` if the library fails.
+    pub fn mac_key(&self, purpose: &[u8]) -> Result<hmac::Key, KeyError> {
         let root =
             hkdf::Salt::new(hkdf::HKDF_SHA256, b"regcred keyed digest 1").extract(self.bytes());
         let mut key = Zeroizing::new([0; 32]);
         root.expand(&[purpose], hkdf::HKDF_SHA256)?
             .fill(key.as_mut_slice())?;
-        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.as_slice()), bytes);
-        let mut digest = [0; 32];
-        digest.copy_from_slice(tag.as_ref());
-        Ok(digest)
+        Ok(hmac::Key::new(hmac::HMAC_SHA256, key.as_slice()))
     }
 }
 

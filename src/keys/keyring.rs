@@ -90,6 +90,21 @@ impl Keyring {
         }
     }
 
+    /// A key of the platform by its id.
+    ///
+    /// # Errors
+    /// `UnknownDataKey` if the platform has none with this id; those of the provider and of the
+    /// database.
+    pub async fn of_platform(
+        &self,
+        conn: &mut PgConnection,
+        id: Uuid,
+    ) -> Result<Arc<DataKey>, KeyError> {
+        let row = data_keys::by_id(conn, id).await?;
+        let row = row.filter(|row| row.tenant_id.is_none());
+        self.unwrap(row.ok_or(KeyError::UnknownDataKey(id))?).await
+    }
+
     /// Opens a record that was sealed for this place.
     ///
     /// # Errors

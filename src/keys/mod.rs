@@ -53,7 +53,7 @@ impl From<aws_lc_rs::error::Unspecified> for KeyError {
 }
 
 /// Fills an array from the system's random source.
-fn random<const N: usize>() -> Result<zeroize::Zeroizing<[u8; N]>, KeyError> {
+pub(crate) fn random<const N: usize>() -> Result<zeroize::Zeroizing<[u8; N]>, KeyError> {
     let mut bytes = zeroize::Zeroizing::new([0; N]);
     aws_lc_rs::rand::fill(bytes.as_mut_slice())?;
     Ok(bytes)

@@ -2,7 +2,7 @@
 //! authenticates for the registry.
 
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use utoipa::ToSchema;
 
 use super::form::{self, Form, SecretField};
@@ -17,6 +17,8 @@ use super::secret::SecretText;
 const MOST_SECRET_BYTES: usize = 64 * 1024;
 /// Longest user name or email in bytes.
 const MOST_ACCOUNT_BYTES: usize = 1024;
+/// Longest time in seconds that a former version stays usable: 90 days.
+const LONGEST_OVERLAP: u64 = 90 * 24 * 60 * 60;
 /// Longest description in bytes.
 pub const MOST_DESCRIPTION_BYTES: usize = 4096;
 
@@ -110,6 +112,8 @@ pub struct CredentialWrite {
     pub secret: SecretChange,
     /// The auth server's own secret.
     pub auth_secret: SecretChange,
+    /// How long the former version stays usable, if the write changes a secret.
+    pub overlap: Option<Duration>,
 }
 
 /// Whether a field that is not named keeps what is stored (PUT) or means that there is none (a
@@ -140,6 +144,7 @@ impl CredentialWrite {
         let description = form.optional("description", form::text_up_to(MOST_DESCRIPTION_BYTES));
         let labels = labels::read_labels(&mut form, "labels").unwrap_or_default();
         let expires_at = form.optional("expires_at", form::time);
+        let overlap = read_overlap(&mut form);
         let half = AuthServerHalf {
             registry: registry.as_ref(),
             kind,
@@ -165,6 +170,7 @@ impl CredentialWrite {
             },
             secret,
             auth_secret,
+            overlap,
         });
         form.finish(write)
     }
@@ -283,6 +289,21 @@ fn read_secret(form: &mut Form, unnamed: Unnamed) -> SecretChange {
             SecretChange::Keep
         }
     }
+}
+
+/// Reads `overlap`: how many seconds the former version stays usable.
+pub fn read_overlap(form: &mut Form) -> Option<Duration> {
+    form.optional("overlap", |value| {
+        let seconds = form::whole_number(value)?;
+        if (1..=LONGEST_OVERLAP).contains(&seconds) {
+            Ok(Duration::seconds(seconds.cast_signed()))
+        } else {
+            Err(Fault::new(
+                "out-of-range",
+                format!("expected 1 to {LONGEST_OVERLAP} seconds"),
+            ))
+        }
+    })
 }
 
 fn check_secret(secret: &SecretText) -> Result<(), Fault> {

@@ -3,11 +3,13 @@
 pub mod account;
 pub mod credential;
 pub mod form;
+pub mod host_pattern;
 pub mod json;
 pub mod labels;
 pub mod mistake;
 pub mod name;
 pub mod pull_secret;
+pub mod pulled_image;
 pub mod registry_path;
 pub mod secret;
 pub mod tenant;

@@ -121,7 +121,7 @@ fn entries<E: Borrow<Endpoint>>(
 }
 
 /// Writes JSON into one buffer that is large enough from the start, so that growing leaves no copy.
-fn json(value: &impl Serialize, endpoints: usize, secrets: usize) -> Zeroizing<Vec<u8>> {
+pub(super) fn json(value: &impl Serialize, endpoints: usize, secrets: usize) -> Zeroizing<Vec<u8>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(4096 + endpoints * 8192 + secrets * 8));
     // Texts and maps of texts cannot fail to be JSON, and a vector takes every byte.
     let _ = serde_json::to_writer(&mut *bytes, value);

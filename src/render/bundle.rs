@@ -48,7 +48,7 @@ pub struct Endpoint {
 pub struct PlannedSecret {
     /// Its name.
     pub name: ObjectName,
-    /// Its endpoints, as indices into the bundle's.
+    /// Its endpoints, as indices into the bundle's, the former ones after the current ones.
     pub endpoints: Vec<usize>,
 }
 
@@ -57,12 +57,37 @@ pub struct PlannedSecret {
 pub struct Bundle {
     /// Every endpoint, each registry path once: auth servers before their registries, in list order.
     pub endpoints: Vec<Endpoint>,
-    /// The Secrets of the layout.
+    /// Endpoints of the Secrets for former versions; no auth file holds them beside the current ones.
+    pub former: Vec<Endpoint>,
+    /// The Secrets of the layout, then those for former versions.
     pub secrets: Vec<PlannedSecret>,
     /// Where they go and who uses them.
     pub target: Target,
     /// What a user should know.
     pub warnings: Vec<Warning>,
+    /// What stands where a secret belongs.
+    pub contents: Contents,
+}
+
+/// What stands where a secret belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contents {
+    /// The secret.
+    Secrets,
+    /// The name of its value, for a fingerprint; its length says nothing.
+    Revisions,
+}
+
+impl Revision {
+    /// What stands for the secret in a fingerprint.
+    pub fn stand_in(&self) -> SecretText {
+        let Self {
+            credential_id,
+            version,
+            half,
+        } = self;
+        SecretText::new(format!("{credential_id} {version} {half:?}"))
+    }
 }
 
 impl Bundle {
@@ -71,7 +96,10 @@ impl Bundle {
         secret
             .endpoints
             .iter()
-            .filter_map(|index| self.endpoints.get(*index))
+            .filter_map(|index| {
+                let former = || self.former.get(index.checked_sub(self.endpoints.len())?);
+                self.endpoints.get(*index).or_else(former)
+            })
             .collect()
     }
 
@@ -86,14 +114,9 @@ impl Bundle {
     /// The same with each secret's revision in its place.
     pub(super) fn with_revisions_for_secrets(&self) -> Self {
         let mut bundle = self.clone();
-        for endpoint in &mut bundle.endpoints {
-            let Revision {
-                credential_id,
-                version,
-                half,
-            } = endpoint.revision;
-            endpoint.account.secret =
-                SecretText::new(format!("{credential_id} {version} {half:?}"));
+        bundle.contents = Contents::Revisions;
+        for endpoint in bundle.endpoints.iter_mut().chain(&mut bundle.former) {
+            endpoint.account.secret = endpoint.revision.stand_in();
         }
         bundle
     }

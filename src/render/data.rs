@@ -16,7 +16,7 @@ pub fn render(bundle: &Bundle) -> Result<Zeroizing<Vec<u8>>, RenderError> {
     let secret_type = bundle.target.secret_type;
     let file = auth_file::of_type(&bundle.endpoints, secret_type);
     if let Some(planned) = bundle.secrets.first() {
-        secret::check_size(&planned.name, file.len())?;
+        secret::check_size(bundle, &planned.name, file.len())?;
     }
     // What serde_json wrote is UTF-8.
     let text = std::str::from_utf8(&file).unwrap_or_default();

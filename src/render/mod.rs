@@ -7,17 +7,24 @@ use zeroize::Zeroizing;
 
 use crate::model::mistake::Fault;
 use bundle::Bundle;
+use inputs::Inputs;
 use plan::RenderError;
 
 pub mod auth_file;
 pub mod bundle;
+pub mod credential_provider;
 pub mod data;
+pub mod external_secret;
+pub mod former;
 pub mod helm_values;
 pub mod image_puller;
+pub mod inputs;
 pub mod link;
 pub mod objects;
 pub mod plan;
 pub mod script;
+pub mod sealed_secret;
+pub mod sealing;
 pub mod secret;
 pub mod service_account;
 pub mod warning;
@@ -49,6 +56,12 @@ pub enum Format {
     Data,
     /// Values for Helm charts.
     HelmValues,
+    /// A store and an ExternalSecret of the External Secrets Operator.
+    ExternalSecret,
+    /// SealedSecrets for one controller.
+    SealedSecret,
+    /// What kubelet's credential provider answers; it has a route of its own.
+    CredentialProvider,
 }
 
 /// How a document is written.
@@ -71,8 +84,8 @@ pub struct Rendered {
 }
 
 impl Format {
-    /// Every format.
-    pub const ALL: [Self; 10] = [
+    /// Every format that can be asked for by name.
+    pub const ALL: [Self; 12] = [
         Self::Secret,
         Self::DockerConfig,
         Self::PodmanAuth,
@@ -83,6 +96,8 @@ impl Format {
         Self::ImagePuller,
         Self::Data,
         Self::HelmValues,
+        Self::ExternalSecret,
+        Self::SealedSecret,
     ];
 
     /// The format as the API spells it.
@@ -98,6 +113,9 @@ impl Format {
             Self::ImagePuller => "image-puller",
             Self::Data => "data",
             Self::HelmValues => "helm-values",
+            Self::ExternalSecret => "external-secret",
+            Self::SealedSecret => "sealed-secret",
+            Self::CredentialProvider => "credential-provider",
         }
     }
 
@@ -121,12 +139,47 @@ impl Format {
     /// How it is written unless something else is asked for.
     pub fn default_output(self) -> Output {
         match self {
-            Self::Secret | Self::ServiceAccount | Self::ImagePuller | Self::HelmValues => {
-                Output::Yaml
-            }
-            Self::DockerConfig | Self::PodmanAuth | Self::DockerCfg | Self::Data => Output::Json,
+            Self::Secret
+            | Self::ServiceAccount
+            | Self::ImagePuller
+            | Self::HelmValues
+            | Self::ExternalSecret
+            | Self::SealedSecret => Output::Yaml,
+            Self::DockerConfig
+            | Self::PodmanAuth
+            | Self::DockerCfg
+            | Self::Data
+            | Self::CredentialProvider => Output::Json,
             Self::Oc | Self::Kubectl => Output::Script,
         }
+    }
+
+    /// Whether it speaks of Secrets by name. The others are one auth file, or none, and have no place
+    /// for a former version beside the current one.
+    pub fn names_secrets(self) -> bool {
+        match self {
+            Self::Secret
+            | Self::Oc
+            | Self::Kubectl
+            | Self::ServiceAccount
+            | Self::HelmValues
+            | Self::SealedSecret => true,
+            Self::DockerConfig
+            | Self::PodmanAuth
+            | Self::DockerCfg
+            | Self::ImagePuller
+            | Self::Data
+            | Self::ExternalSecret
+            | Self::CredentialProvider => false,
+        }
+    }
+
+    /// Whether it takes more than credentials to render it.
+    pub fn needs_inputs(self) -> bool {
+        matches!(
+            self,
+            Self::ExternalSecret | Self::SealedSecret | Self::CredentialProvider
+        )
     }
 
     /// Whether it can be written so: what is YAML by default can be JSON too.
@@ -137,6 +190,26 @@ impl Format {
 }
 
 impl Output {
+    /// The output as this program spells it; `script` is what scripts are written as anyway.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Yaml => "yaml",
+            Self::Json => "json",
+            Self::Script => "script",
+        }
+    }
+
+    /// Reads that spelling.
+    ///
+    /// # Errors
+    /// `invalid-output` for any other word.
+    pub fn parse(text: &str) -> Result<Self, Fault> {
+        [Self::Yaml, Self::Json, Self::Script]
+            .into_iter()
+            .find(|output| output.as_str() == text)
+            .ok_or_else(|| Fault::new("invalid-output", "expected yaml or json"))
+    }
+
     /// The media type of documents written so.
     pub fn media_type(self) -> &'static str {
         match self {
@@ -147,11 +220,24 @@ impl Output {
     }
 }
 
-/// Renders a bundle.
+/// Renders a bundle in a format that needs nothing else.
 ///
 /// # Errors
 /// What cannot be rendered in this format, as mistakes of the request.
 pub fn render(bundle: &Bundle, format: Format, output: Output) -> Result<Rendered, RenderError> {
+    render_with(bundle, format, output, &Inputs::Nothing)
+}
+
+/// Renders a bundle.
+///
+/// # Errors
+/// What cannot be rendered in this format, or not with these inputs, as mistakes of the request.
+pub fn render_with(
+    bundle: &Bundle,
+    format: Format,
+    output: Output,
+    inputs: &Inputs,
+) -> Result<Rendered, RenderError> {
     let bytes = match format {
         Format::Secret => secret::render(bundle, output),
         Format::DockerConfig => Ok(auth_file::docker_config(&bundle.endpoints)),
@@ -163,6 +249,9 @@ pub fn render(bundle: &Bundle, format: Format, output: Output) -> Result<Rendere
         Format::ImagePuller => image_puller::render(bundle, output),
         Format::Data => data::render(bundle),
         Format::HelmValues => helm_values::render(bundle, output),
+        Format::ExternalSecret => external_secret::render(bundle, output, inputs.origin()?),
+        Format::SealedSecret => sealed_secret::render(bundle, output, inputs.sealing()?),
+        Format::CredentialProvider => credential_provider::render(bundle, inputs.pull()?),
     }?;
     Ok(Rendered {
         bytes,
@@ -171,12 +260,27 @@ pub fn render(bundle: &Bundle, format: Format, output: Output) -> Result<Rendere
 }
 
 /// A name of the rendered bytes that says nothing of the secrets in them: the digest of the same
-/// document with each secret's revision in its place. It changes exactly when the bytes do.
+/// document with each secret's revision in its place. It changes exactly when the bytes do, but for
+/// `sealed-secret`, whose bytes are new each time: there it changes when what is sealed does.
 ///
 /// # Errors
 /// As for [`render`].
 pub fn fingerprint(bundle: &Bundle, format: Format, output: Output) -> Result<String, RenderError> {
-    let rendered = render(&bundle.with_revisions_for_secrets(), format, output)?;
+    fingerprint_with(bundle, format, output, &Inputs::Nothing)
+}
+
+/// [`fingerprint`] of what [`render_with`] gives.
+///
+/// # Errors
+/// As for [`render_with`].
+pub fn fingerprint_with(
+    bundle: &Bundle,
+    format: Format,
+    output: Output,
+    inputs: &Inputs,
+) -> Result<String, RenderError> {
+    let bundle = bundle.with_revisions_for_secrets();
+    let rendered = render_with(&bundle, format, output, &inputs.for_fingerprint())?;
     let mut text = Zeroizing::new(
         format!("{RENDERING_REVISION} {} {output:?}\n", format.as_str()).into_bytes(),
     );

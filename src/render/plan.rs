@@ -4,7 +4,8 @@ use std::fmt;
 
 use time::OffsetDateTime;
 
-use super::bundle::{Bundle, Endpoint, Half, PlannedSecret, Revision};
+use super::bundle::{Bundle, Contents, Endpoint, Half, PlannedSecret, Revision};
+use super::former::{self, Formers, Previous};
 use super::warning::{self, Warning};
 use crate::model::account::Account;
 use crate::model::credential::CredentialSpec;
@@ -27,6 +28,8 @@ pub struct Item {
     pub auth_server: Option<Opened>,
     /// Whether the last verification was rejected.
     pub rejected: bool,
+    /// The former version, while it is usable.
+    pub previous: Option<Previous>,
 }
 
 /// An opened secret.
@@ -53,6 +56,8 @@ pub struct Request {
     pub default_name: ObjectName,
     /// Name asked for with the request.
     pub secret_name_override: Option<ObjectName>,
+    /// Whether former versions get Secrets of their own.
+    pub formers: Formers,
     /// Now, for what has expired.
     pub now: OffsetDateTime,
 }
@@ -114,16 +119,22 @@ pub fn plan(request: Request) -> Result<Bundle, RenderError> {
         .iter()
         .enumerate()
         .flat_map(|(at, item)| {
-            endpoints_of(item)
-                .into_iter()
-                .map(move |(endpoint, half)| (endpoint, half, at))
+            endpoints_of(
+                &item.credential,
+                &item.spec,
+                &item.registry,
+                item.auth_server.as_ref(),
+            )
+            .into_iter()
+            .map(move |(endpoint, half)| (endpoint, half, at))
         })
         .collect();
     let endpoints = one_a_path(endpoints, request.on_conflict)?;
-    let secrets = match request.layout {
+    let mut secrets = match request.layout {
         Layout::Merged => vec![merged(&request, endpoints.len())],
         Layout::Split => split(&request, &endpoints)?,
     };
+    let former = former::plan(&request, &endpoints, &mut secrets)?;
     let endpoints: Vec<Endpoint> = endpoints
         .into_iter()
         .map(|(endpoint, ..)| endpoint)
@@ -131,17 +142,23 @@ pub fn plan(request: Request) -> Result<Bundle, RenderError> {
     let warnings = warnings(&request, &endpoints);
     Ok(Bundle {
         endpoints,
+        former,
         secrets,
         target: request.target,
         warnings,
+        contents: Contents::Secrets,
     })
 }
 
 /// The auth server first: it is what a client talks to first.
-fn endpoints_of(item: &Item) -> Vec<(Endpoint, Half)> {
-    let spec = &item.spec;
+pub(super) fn endpoints_of(
+    credential: &Name,
+    spec: &CredentialSpec,
+    registry: &Opened,
+    auth_server: Option<&Opened>,
+) -> Vec<(Endpoint, Half)> {
     let endpoint = |path: &RegistryPath, account, revision| Endpoint {
-        credential: item.credential.clone(),
+        credential: credential.clone(),
         path: path.clone(),
         account,
         revision,
@@ -149,12 +166,12 @@ fn endpoints_of(item: &Item) -> Vec<(Endpoint, Half)> {
     let own = Account {
         kind: spec.kind,
         username: spec.username.clone(),
-        secret: item.registry.secret.clone(),
+        secret: registry.secret.clone(),
         email: spec.email.clone(),
     };
     let mut endpoints = Vec::with_capacity(2);
     if let Some(auth) = &spec.auth_server {
-        let opened = item.auth_server.as_ref().unwrap_or(&item.registry);
+        let opened = auth_server.unwrap_or(registry);
         let account = Account {
             kind: auth.kind.unwrap_or(spec.kind),
             username: auth.username.clone().or_else(|| spec.username.clone()),
@@ -167,13 +184,14 @@ fn endpoints_of(item: &Item) -> Vec<(Endpoint, Half)> {
         ));
     }
     endpoints.push((
-        endpoint(&spec.registry, own, item.registry.revision),
+        endpoint(&spec.registry, own, registry.revision),
         Half::Registry,
     ));
     endpoints
 }
 
-type Placed = (Endpoint, Half, usize);
+/// An endpoint, its half, and the index of its item.
+pub(super) type Placed = (Endpoint, Half, usize);
 
 /// No auth file may name one path twice. Equal accounts are one; of different ones the first wins, or
 /// none does.
@@ -236,7 +254,11 @@ fn split(request: &Request, endpoints: &[Placed]) -> Result<Vec<PlannedSecret>, 
     Ok(secrets)
 }
 
-fn name_of(item: &Item, half: Half, asked: Option<&ObjectName>) -> Result<ObjectName, RenderError> {
+pub(super) fn name_of(
+    item: &Item,
+    half: Half,
+    asked: Option<&ObjectName>,
+) -> Result<ObjectName, RenderError> {
     let registry = asked
         .cloned()
         .unwrap_or_else(|| item.spec.registry_secret_name(&item.credential));
@@ -253,7 +275,7 @@ fn warnings(request: &Request, endpoints: &[Endpoint]) -> Vec<Warning> {
     let mut warnings = Vec::new();
     if endpoints.is_empty() {
         warnings.push(Warning::for_everybody(
-            "no-credentials",
+            warning::NO_CREDENTIALS,
             "the selector finds no credential".into(),
         ));
     }
@@ -269,6 +291,12 @@ fn warnings(request: &Request, endpoints: &[Endpoint]) -> Vec<Warning> {
         if item.rejected {
             let detail = format!("credential {name} was rejected at its last verification");
             warnings.push(Warning::for_everybody("rejected", detail));
+        }
+        if let Some(previous) = &item.previous {
+            let (version, end) = (previous.version, previous.retires_at);
+            let end = crate::model::time::format(end);
+            let detail = format!("version {version} of credential {name} is usable until {end}");
+            warnings.push(Warning::for_linkers("overlap", detail));
         }
     }
     warnings.extend(warning::of_target(&request.target));

@@ -6,7 +6,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::bundle::{Bundle, PlannedSecret};
+use super::bundle::{Bundle, Contents, PlannedSecret};
 use super::objects::{Objects, metadata, namespace_of};
 use super::plan::RenderError;
 use super::{Output, auth_file, image_puller};
@@ -55,7 +55,7 @@ pub fn render(bundle: &Bundle, output: Output) -> Result<Zeroizing<Vec<u8>>, Ren
 pub fn object(bundle: &Bundle, planned: &PlannedSecret) -> Result<ZeroedSecret, RenderError> {
     let target = &bundle.target;
     let data = auth_file::of_type(&bundle.endpoints_of(planned), target.secret_type);
-    check_size(&planned.name, data.len())?;
+    check_size(bundle, &planned.name, data.len())?;
     let mut metadata = metadata(planned.name.as_str(), namespace_of(target), &target.labels);
     metadata.annotations =
         Some(target.annotations.clone()).filter(|annotations| !annotations.is_empty());
@@ -72,8 +72,12 @@ pub fn object(bundle: &Bundle, planned: &PlannedSecret) -> Result<ZeroedSecret, 
 }
 
 /// Refuses what the API server would refuse.
-pub(super) fn check_size(name: &ObjectName, bytes: usize) -> Result<(), RenderError> {
-    if bytes <= MOST_BYTES {
+pub(super) fn check_size(
+    bundle: &Bundle,
+    name: &ObjectName,
+    bytes: usize,
+) -> Result<(), RenderError> {
+    if bytes <= MOST_BYTES || bundle.contents == Contents::Revisions {
         return Ok(());
     }
     let detail = format!(

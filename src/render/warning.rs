@@ -21,6 +21,8 @@ pub struct Warning {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Audience {
     Everybody,
+    /// Everybody, and those who link Secrets by name.
+    Linkers,
     Kubelet,
     Docker,
     Podman,
@@ -40,14 +42,31 @@ impl Warning {
         Self::new(code, Audience::Everybody, detail)
     }
 
+    /// A warning for every format that holds Secrets or names them.
+    pub fn for_linkers(code: &'static str, detail: String) -> Self {
+        Self::new(code, Audience::Linkers, detail)
+    }
+
     /// Whether it concerns those who read a format.
     pub fn concerns(&self, format: Format) -> bool {
         use Format as F;
+        if format == F::CredentialProvider {
+            // It makes no Secret, and what is not for the image is left out on purpose.
+            let of_account = self.audience == Audience::Everybody && self.code != NO_CREDENTIALS;
+            return of_account || self.code == IGNORED_TOKEN;
+        }
         match self.audience {
             Audience::Everybody => !matches!(format, F::ImagePuller | F::ServiceAccount),
+            Audience::Linkers => format != F::ImagePuller,
             Audience::Kubelet => matches!(
                 format,
-                F::Secret | F::Oc | F::Kubectl | F::Data | F::HelmValues
+                F::Secret
+                    | F::Oc
+                    | F::Kubectl
+                    | F::Data
+                    | F::HelmValues
+                    | F::ExternalSecret
+                    | F::SealedSecret
             ),
             Audience::Docker => matches!(format, F::DockerConfig),
             Audience::Podman => matches!(format, F::PodmanAuth | F::DockerCfg),
@@ -60,6 +79,11 @@ impl fmt::Display for Warning {
         write!(f, "{}: {}", self.code, self.detail)
     }
 }
+
+/// A pull secret that means nothing.
+pub(super) const NO_CREDENTIALS: &str = "no-credentials";
+/// The one warning for kubelet that is not about a Secret.
+const IGNORED_TOKEN: &str = "kubelet-ignores-token";
 
 /// What there is to say about where the Secrets go.
 pub(super) fn of_target(target: &Target) -> Vec<Warning> {
@@ -100,17 +124,13 @@ fn of_kind(endpoint: &Endpoint, warnings: &mut Vec<Warning>) {
     match endpoint.account.kind {
         Kind::Password => {}
         Kind::IdentityToken => warnings.push(Warning::new(
-            "kubelet-ignores-token",
+            IGNORED_TOKEN,
             Audience::Kubelet,
             format!("kubelet ignores the identity token for {path}"),
         )),
         Kind::RegistryToken => {
             for (code, audience, who) in [
-                (
-                    "kubelet-ignores-token",
-                    Audience::Kubelet,
-                    "kubelet ignores",
-                ),
+                (IGNORED_TOKEN, Audience::Kubelet, "kubelet ignores"),
                 (
                     "podman-ignores-token",
                     Audience::Podman,

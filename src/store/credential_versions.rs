@@ -19,6 +19,17 @@ pub struct VersionRow {
     pub created_at: OffsetDateTime,
 }
 
+/// A row of `credential_versions` without its secrets.
+#[derive(Debug, Clone, FromRow)]
+#[allow(missing_docs, reason = "the columns' comments stand in the migration")]
+pub struct RevisionRow {
+    pub credential_id: Uuid,
+    pub version: i64,
+    pub document: String,
+    pub secret_revision: i64,
+    pub auth_secret_revision: Option<i64>,
+}
+
 /// Finds one version.
 pub async fn get(
     conn: &mut PgConnection,
@@ -32,14 +43,36 @@ pub async fn get(
         .await
 }
 
-/// The current versions of these credentials, in no order.
-pub async fn current_of(conn: &mut PgConnection, credentials: &[Uuid]) -> Result<Vec<VersionRow>> {
+/// Finds several, in no order: the version at each place of `versions` of the credential at the same
+/// place of `credentials`.
+pub async fn several(
+    conn: &mut PgConnection,
+    credentials: &[Uuid],
+    versions: &[i64],
+) -> Result<Vec<VersionRow>> {
     super::query_as(
-        "SELECT v.* FROM credential_versions v
-           JOIN credentials c ON c.id = v.credential_id AND c.version = v.version
-          WHERE c.id = ANY($1)",
+        "SELECT v.* FROM unnest($1::uuid[], $2::bigint[]) AS wanted (credential_id, version)
+           JOIN credential_versions v USING (credential_id, version)",
     )
     .bind(credentials)
+    .bind(versions)
+    .fetch_all(conn)
+    .await
+}
+
+/// The same without their secrets, which then need not be read either.
+pub async fn revisions(
+    conn: &mut PgConnection,
+    credentials: &[Uuid],
+    versions: &[i64],
+) -> Result<Vec<RevisionRow>> {
+    super::query_as(
+        "SELECT v.credential_id, v.version, v.document, v.secret_revision, v.auth_secret_revision
+           FROM unnest($1::uuid[], $2::bigint[]) AS wanted (credential_id, version)
+           JOIN credential_versions v USING (credential_id, version)",
+    )
+    .bind(credentials)
+    .bind(versions)
     .fetch_all(conn)
     .await
 }
@@ -75,12 +108,21 @@ pub async fn insert(conn: &mut PgConnection, row: &VersionRow) -> Result<()> {
     Ok(())
 }
 
-/// Removes all versions of a credential before `oldest`.
-pub async fn prune(conn: &mut PgConnection, credential: Uuid, oldest: i64) -> Result<()> {
-    super::query("DELETE FROM credential_versions WHERE credential_id = $1 AND version < $2")
-        .bind(credential)
-        .bind(oldest)
-        .execute(conn)
-        .await?;
+/// Removes all versions of a credential before `oldest`, but for the one that is still usable.
+pub async fn prune(
+    conn: &mut PgConnection,
+    credential: Uuid,
+    oldest: i64,
+    usable: Option<i64>,
+) -> Result<()> {
+    super::query(
+        "DELETE FROM credential_versions
+          WHERE credential_id = $1 AND version < $2 AND version IS DISTINCT FROM $3",
+    )
+    .bind(credential)
+    .bind(oldest)
+    .bind(usable)
+    .execute(conn)
+    .await?;
     Ok(())
 }

@@ -22,6 +22,8 @@ pub struct CredentialRow {
     pub verification: Option<String>,
     pub created_at: OffsetDateTime,
     pub updated_at: OffsetDateTime,
+    pub previous_version: Option<i64>,
+    pub previous_retires_at: Option<OffsetDateTime>,
     /// Of the current version.
     #[sqlx(default)]
     pub document: String,
@@ -127,8 +129,9 @@ pub async fn page(
 pub async fn insert(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> {
     super::query(
         "INSERT INTO credentials (id, tenant_id, name, version, registry, labels, expires_at,
-                                  secret_changed_at, verification_state, verification, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+                                  secret_changed_at, verification_state, verification, created_at, updated_at,
+                                  previous_version, previous_retires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
     )
     .bind(row.id)
     .bind(row.tenant_id)
@@ -142,6 +145,8 @@ pub async fn insert(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> 
     .bind(row.verification.as_deref())
     .bind(row.created_at)
     .bind(row.updated_at)
+    .bind(row.previous_version)
+    .bind(row.previous_retires_at)
     .execute(conn)
     .await?;
     Ok(())
@@ -152,7 +157,8 @@ pub async fn update(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> 
     super::query(
         "UPDATE credentials
             SET version = $2, registry = $3, labels = $4, expires_at = $5, secret_changed_at = $6,
-                verification_state = $7, verification = $8, updated_at = $9
+                verification_state = $7, verification = $8, updated_at = $9,
+                previous_version = $10, previous_retires_at = $11
           WHERE id = $1",
     )
     .bind(row.id)
@@ -164,6 +170,8 @@ pub async fn update(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> 
     .bind(&row.verification_state)
     .bind(row.verification.as_deref())
     .bind(row.updated_at)
+    .bind(row.previous_version)
+    .bind(row.previous_retires_at)
     .execute(conn)
     .await?;
     Ok(())
@@ -176,4 +184,34 @@ pub async fn delete(conn: &mut PgConnection, id: Uuid) -> Result<()> {
         .execute(conn)
         .await?;
     Ok(())
+}
+
+/// Ends the overlap of one.
+pub async fn end_previous(conn: &mut PgConnection, id: Uuid) -> Result<()> {
+    super::query(
+        "UPDATE credentials SET previous_version = NULL, previous_retires_at = NULL WHERE id = $1",
+    )
+    .bind(id)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Ends up to `most` overlaps whose time is over, passing over those that others hold; gives the ids
+/// and current versions.
+pub async fn retire(
+    conn: &mut PgConnection,
+    now: OffsetDateTime,
+    most: i64,
+) -> Result<Vec<(Uuid, i64)>> {
+    super::query_as(
+        "UPDATE credentials SET previous_version = NULL, previous_retires_at = NULL WHERE id IN (
+             SELECT id FROM credentials WHERE previous_retires_at <= $1 ORDER BY previous_retires_at
+              LIMIT $2 FOR UPDATE SKIP LOCKED)
+         RETURNING id, version",
+    )
+    .bind(now)
+    .bind(most)
+    .fetch_all(conn)
+    .await
 }

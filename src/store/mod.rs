@@ -1,14 +1,20 @@
 //! SQL, and nothing but SQL: one file a table, functions over a connection. No rule lives here.
 
 pub mod audit_events;
+pub mod audit_lanes;
+pub mod consumers;
 pub mod credential_versions;
 pub mod credentials;
 pub mod data_keys;
 pub mod database;
 pub mod idempotent_answers;
+pub mod identity_providers;
+pub mod links;
 pub mod migrations;
 pub mod pull_secrets;
+pub mod role_bindings;
 mod statement;
+pub mod tenant_changes;
 pub mod tenants;
 pub mod tokens;
 

@@ -35,6 +35,16 @@ pub async fn by_hash(conn: &mut PgConnection, hash: &[u8]) -> Result<Option<Toke
     .await
 }
 
+/// Finds a token by id wherever it is held, revoked and expired ones too.
+pub async fn by_any_id(conn: &mut PgConnection, id: Uuid) -> Result<Option<TokenRow>> {
+    super::query_as(
+        "SELECT t.*, n.name AS tenant FROM tokens t LEFT JOIN tenants n ON n.id = t.tenant_id WHERE t.id = $1",
+    )
+    .bind(id)
+    .fetch_optional(conn)
+    .await
+}
+
 /// Finds a token of a tenant (or of the platform) by id.
 pub async fn by_id(
     conn: &mut PgConnection,
@@ -103,6 +113,26 @@ pub async fn insert(conn: &mut PgConnection, row: &TokenRow, hash: &[u8]) -> Res
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Whether a tenant has a token of this role that still works, other than the one left out.
+pub async fn any_live(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    role: &str,
+    except: Option<Uuid>,
+    now: OffsetDateTime,
+) -> Result<bool> {
+    super::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM tokens WHERE tenant_id = $1 AND role = $2 AND id IS DISTINCT FROM $3
+                          AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $4))",
+    )
+    .bind(tenant)
+    .bind(role)
+    .bind(except)
+    .bind(now)
+    .fetch_one(conn)
+    .await
 }
 
 /// Ends a token at once.

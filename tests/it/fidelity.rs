@@ -12,6 +12,7 @@ use regcred::model::name::{Name, ObjectName};
 use regcred::model::pull_secret::{Layout, OnConflict, PullSecretSpec, SecretType, Target};
 use regcred::model::secret::SecretText;
 use regcred::render::bundle::{Half, Revision};
+use regcred::render::former::Formers;
 use regcred::render::plan::{Item, Opened, Request, plan};
 use regcred::render::{Format, Output, render};
 use serde_json::{Value, json};
@@ -89,6 +90,7 @@ impl Sample {
             registry: opened(write.secret, Half::Registry).expect("a secret"),
             auth_server: opened(write.auth_secret, Half::AuthServer),
             rejected: false,
+            previous: None,
         }
     }
 }
@@ -172,6 +174,7 @@ fn request(item: Item, layout: Layout, secret_type: SecretType) -> Request {
         },
         default_name: ObjectName::parse("sample").expect("a name"),
         secret_name_override: None,
+        formers: Formers::LeftOut,
         now: time::OffsetDateTime::UNIX_EPOCH,
     }
 }

@@ -27,13 +27,20 @@ use tokio::sync::{OnceCell, watch};
 
 pub mod client;
 pub mod cluster;
+pub mod egress;
 pub mod fake;
+pub mod fed;
 pub mod files;
+pub mod issuer;
 pub mod kubectl;
+pub mod page;
 pub mod peers;
 pub mod pooler;
 pub mod postgres;
 pub mod process;
+pub mod registry;
+pub mod sealing;
+pub mod trail;
 
 pub use client::Client;
 
@@ -47,9 +54,12 @@ pub struct Regcred {
     pub database_url: String,
     /// A platform admin.
     pub admin: Client,
+    /// What jobs ask.
+    pub broker: Broker,
+    metrics: Arc<Metrics>,
     offset: Arc<AtomicI64>,
-    _stop: watch::Sender<bool>,
-    _directory: files::Directory,
+    stop: watch::Sender<bool>,
+    directory: Arc<files::Directory>,
 }
 
 static TEMPLATE: OnceCell<()> = OnceCell::const_new();
@@ -75,15 +85,38 @@ pub async fn fresh_database() -> String {
 impl Regcred {
     /// Starts one.
     pub async fn start() -> Self {
+        Self::start_with(|broker| broker).await
+    }
+
+    /// Starts one whose broker has other parts than the default ones.
+    pub async fn start_with(parts: impl FnOnce(Broker) -> Broker) -> Self {
         let database_url = fresh_database().await;
         let directory = files::Directory::new();
         let key = directory.path().join("key");
         regcred::keys::provider::local::LocalKeys::create(&key).expect("a new key file");
-        Self::start_on(database_url, directory).await
+        Self::start_on_with(database_url, directory, parts).await
+    }
+
+    /// Another replica, on the same database with the same keys.
+    pub async fn another(&self) -> Self {
+        Self::start_on(self.database_url.clone(), self.directory.clone()).await
     }
 
     /// Starts one on a database, with the key in the directory.
-    pub async fn start_on(database_url: String, directory: files::Directory) -> Self {
+    pub async fn start_on(
+        database_url: String,
+        directory: impl Into<Arc<files::Directory>>,
+    ) -> Self {
+        Self::start_on_with(database_url, directory, |broker| broker).await
+    }
+
+    /// The same with other parts than the default ones.
+    pub async fn start_on_with(
+        database_url: String,
+        directory: impl Into<Arc<files::Directory>>,
+        parts: impl FnOnce(Broker) -> Broker,
+    ) -> Self {
+        let directory = directory.into();
         let pool = database::pool(&database_url, 8).expect("a valid URL");
         let provider = Provider::local(&directory.path().join("key")).expect("a valid key file");
         let offset = Arc::new(AtomicI64::new(0));
@@ -94,12 +127,18 @@ impl Regcred {
                     + time::Duration::seconds(offset.load(Ordering::SeqCst))
             })
         };
-        let broker = Broker::new(pool.clone(), Arc::new(Keyring::new(provider)), clock);
+        let broker = parts(Broker::new(
+            pool.clone(),
+            Arc::new(Keyring::new(provider)),
+            clock,
+        ));
+        let metrics = Arc::new(Metrics::default());
         let app = App {
             broker,
-            metrics: Arc::new(Metrics::default()),
+            metrics: metrics.clone(),
         };
         let admin = admin_token(&pool).await;
+        let broker = app.broker.clone();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
             .expect("a free port");
@@ -110,6 +149,7 @@ impl Regcred {
             tls: None,
             router: router::public(app, MetricsPlace::Elsewhere),
         };
+        tokio::spawn(regcred::jobs::changes::run(broker.clone(), stopped.clone()));
         tokio::spawn(front.serve(stopped));
         let base = format!("http://{address}");
         Self {
@@ -117,15 +157,41 @@ impl Regcred {
             base,
             pool,
             database_url,
+            broker,
+            metrics,
             offset,
-            _stop: stop,
-            _directory: directory,
+            stop,
+            directory,
         }
     }
 
     /// Moves the server's clock on.
     pub fn pass(&self, seconds: i64) {
         self.offset.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    /// Has it stop as a signal would.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// How many requests wait for a change.
+    pub fn waiting(&self) -> usize {
+        usize::try_from(self.metrics.waiting()).expect("not negative")
+    }
+
+    /// Returns once so many requests wait.
+    pub async fn until_waiting(&self, wanted: usize) {
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while self.waiting() != wanted {
+            assert!(std::time::Instant::now() < until, "{} wait", self.waiting());
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+
+    /// The same caller, asking this replica.
+    pub fn like(&self, caller: &Client) -> Client {
+        caller.at(&self.base)
     }
 
     /// A caller without a token.

@@ -1,0 +1,89 @@
+//! Reading the audit trail, page by page.
+
+use serde::Serialize;
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{Broker, Result, Scope};
+use crate::audit::backlog::Which;
+use crate::store::Slice;
+use crate::store::audit_events::{self, AuditRow, Filter};
+
+impl Broker {
+    /// Events of the scope's tenant, or of the platform without one; newest first. What this server
+    /// has not written yet is written first, so that a reader sees what was answered before.
+    pub async fn audit_page(
+        &self,
+        scope: &Scope,
+        filter: &Filter,
+        slice: &Slice<Uuid>,
+    ) -> Result<Vec<AuditEvent>> {
+        if slice.after.is_none()
+            && let Err(error) = self.write_backlog(Which::All).await
+        {
+            tracing::warn!(%error, "some audit events are not written yet");
+        }
+        let mut tx = self.begin().await?;
+        let tenant = scope.tenant.as_ref().map(|tenant| tenant.id);
+        let rows = audit_events::page(&mut tx, tenant, filter, slice).await?;
+        rows.into_iter().map(AuditEvent::from_row).collect()
+    }
+}
+
+/// Something that was done, tried or denied: by whom, to what.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AuditEvent {
+    /// The event's id; later events have greater ids.
+    pub id: Uuid,
+    /// When it was done.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+    /// The tenant's name at that time.
+    #[schema(example = "team-a")]
+    pub tenant: Option<String>,
+    /// Who did it: kind, id and name.
+    #[schema(value_type = Object, example = json!({"kind": "token", "id": "01939d7e-1f00-7000-8000-000000000001", "name": "portal"}))]
+    pub actor: serde_json::Value,
+    /// The address that the request came from.
+    #[schema(example = "192.0.2.7")]
+    pub source: Option<String>,
+    /// What was done.
+    #[schema(example = "manifest.render")]
+    pub action: String,
+    /// To what.
+    #[schema(example = "pull-secrets/team-pull")]
+    pub target: String,
+    /// The version that resulted or was used.
+    pub target_version: Option<i64>,
+    /// `success`, `failure` or `denied`.
+    #[schema(example = "success")]
+    pub outcome: String,
+    /// What else there is to know, such as the format and the credentials of a rendering.
+    #[schema(value_type = Option<Object>)]
+    pub detail: Option<serde_json::Value>,
+    /// The `X-Request-Id` of the answer.
+    pub request_id: Uuid,
+}
+
+impl AuditEvent {
+    fn from_row(row: AuditRow) -> Result<Self> {
+        Ok(Self {
+            id: row.id,
+            at: row.at,
+            tenant: row.tenant,
+            actor: serde_json::from_str(&row.actor)?,
+            source: row.source,
+            action: row.action,
+            target: row.target,
+            target_version: row.target_version,
+            outcome: row.outcome,
+            detail: row
+                .detail
+                .as_deref()
+                .map(serde_json::from_str)
+                .transpose()?,
+            request_id: row.request_id,
+        })
+    }
+}

@@ -1,0 +1,305 @@
+//! Who fetched a pull secret, and which state of it.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use serde::Serialize;
+use sqlx::PgConnection;
+use time::{Duration, OffsetDateTime};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::manifests::{Options, Rendition, Source};
+use super::stored_options::StoredOptions;
+use super::uncomparable::{Held, Uncomparable};
+use super::{Broker, Error, Result, Scope};
+use crate::auth::caller::Actor;
+use crate::model::name::Name;
+use crate::store::consumers::{self, ConsumerRow};
+use crate::store::{Slice, pull_secrets};
+
+/// One who fetches the same again and again is noted this often at most: `last_fetched_at` may be this
+/// much behind, and a busy caller does not wait for its own row.
+const NOTED_EVERY: Duration = Duration::seconds(1);
+/// Most fetches that one replica remembers for that.
+const MOST_REMEMBERED: usize = 10_000;
+/// How long a consumer is kept after its last fetch.
+const KEPT_FOR: Duration = Duration::days(90);
+/// Most consumers that one round of pruning removes.
+const PRUNED_AT_ONCE: i64 = 1000;
+/// How many rows are read at once in search of stale ones.
+const READ_AT_ONCE: i64 = 500;
+
+/// What this replica noted a moment ago.
+#[derive(Default)]
+pub(super) struct RecentFetches(Mutex<HashMap<Who, (String, OffsetDateTime)>>);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Who {
+    pull_secret: Uuid,
+    caller: String,
+    source: String,
+    options: String,
+}
+
+/// Which consumers to list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// All.
+    All,
+    /// Those that last got something else than they would get now.
+    Stale,
+}
+
+/// One who fetched a pull secret.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ConsumerView {
+    /// Its id; one who came first has the smaller one.
+    pub id: Uuid,
+    /// Who: kind, id and name. A link's uses have kind `link`.
+    #[schema(value_type = Object, example = json!({"kind": "token", "id": "01939d7e-1f00-7000-8000-000000000001", "name": "ci"}))]
+    pub caller: serde_json::Value,
+    /// The address that the request came from.
+    #[schema(example = "192.0.2.7")]
+    pub source: Option<String>,
+    /// The format that was fetched.
+    #[schema(example = "secret")]
+    pub format: String,
+    /// The pull secret's version at the last fetch.
+    pub pull_secret_version: i64,
+    /// The credentials of the last fetch, each with its version and the version that brought its secret.
+    #[schema(value_type = Vec<Object>, example = json!([{"name": "connect", "version": 2, "secret_version": 1}]))]
+    pub credentials: serde_json::Value,
+    /// Whether the same request would get something else now.
+    pub stale: bool,
+    /// When it came first.
+    #[serde(with = "time::serde::rfc3339")]
+    pub first_fetched_at: OffsetDateTime,
+    /// When it came last, to the second.
+    #[serde(with = "time::serde::rfc3339")]
+    pub last_fetched_at: OffsetDateTime,
+}
+
+#[derive(Serialize)]
+struct Fetched<'a> {
+    name: &'a Name,
+    version: i64,
+    secret_version: u64,
+}
+
+impl RecentFetches {
+    fn noted(&self, who: &Who, fingerprint: &str, now: OffsetDateTime) -> bool {
+        let recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.get(who).is_some_and(|(known, at)| {
+            known == fingerprint && (Duration::ZERO..NOTED_EVERY).contains(&(now - *at))
+        })
+    }
+
+    fn remember(&self, who: Who, fingerprint: &str, now: OffsetDateTime) {
+        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if recent.len() >= MOST_REMEMBERED {
+            recent.clear();
+        }
+        recent.insert(who, (fingerprint.to_owned(), now));
+    }
+}
+
+fn key_of(actor: &Actor) -> String {
+    format!("{} {}", actor.kind, actor.id)
+}
+
+fn who(scope: &Scope, actor: &Actor, options: &Options, pull_secret: Uuid) -> Result<Who> {
+    let source = scope.caller.source.map(|source| source.to_string());
+    Ok(Who {
+        pull_secret,
+        caller: key_of(actor),
+        source: source.unwrap_or_default(),
+        options: serde_json::to_string(&StoredOptions::from(options))?,
+    })
+}
+
+impl Broker {
+    /// Notes what a consumer is about to get, unless the same was noted a moment ago.
+    pub(super) async fn note_consumer(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        actor: &Actor,
+        options: &Options,
+        rendition: &Rendition,
+    ) -> Result<()> {
+        let draft = &rendition.draft;
+        let Some((pull_secret, version)) = draft.pull_secret.zip(draft.version) else {
+            return Ok(());
+        };
+        let who = who(scope, actor, options, pull_secret)?;
+        let fingerprint = &rendition.manifest.fingerprint;
+        let now = self.now();
+        if self.recent.noted(&who, fingerprint, now) {
+            return Ok(());
+        }
+        let rows = draft.rows.iter().zip(&rendition.used);
+        let credentials: Vec<Fetched<'_>> = rows
+            .map(|(row, used)| Fetched {
+                name: &used.name,
+                version: row.version,
+                secret_version: used.secret_version,
+            })
+            .collect();
+        let row = ConsumerRow {
+            id: Uuid::now_v7(),
+            pull_secret_id: pull_secret,
+            caller_key: who.caller,
+            caller: serde_json::to_string(actor)?,
+            source: who.source,
+            format: options.format.as_str().to_owned(),
+            options: who.options,
+            fingerprint: fingerprint.clone(),
+            pull_secret_version: version,
+            credentials: serde_json::to_string(&credentials)?,
+            first_fetched_at: now,
+            last_fetched_at: now,
+        };
+        Ok(consumers::note(conn, &row).await?)
+    }
+
+    /// Remembers that it was noted, once that is committed.
+    pub(super) fn remember_consumer(
+        &self,
+        scope: &Scope,
+        actor: &Actor,
+        options: &Options,
+        rendition: &Rendition,
+    ) {
+        let pull_secret = rendition.draft.pull_secret;
+        if let Some(Ok(who)) = pull_secret.map(|id| who(scope, actor, options, id)) {
+            self.recent
+                .remember(who, &rendition.manifest.fingerprint, self.now());
+        }
+    }
+
+    /// Consumers of a pull secret, in the order in which they came first.
+    pub async fn consumer_page(
+        &self,
+        scope: &Scope,
+        name: &Name,
+        which: Which,
+        slice: &Slice<Uuid>,
+    ) -> Result<Vec<ConsumerView>> {
+        let mut current = Current::new(self, scope, name);
+        let wanted = usize::try_from(slice.limit).unwrap_or_default();
+        let mut views: Vec<ConsumerView> = Vec::new();
+        let mut slice = Slice {
+            after: slice.after,
+            limit: slice.limit.min(READ_AT_ONCE),
+        };
+        loop {
+            let rows = self.consumer_rows(scope, name, &slice).await?;
+            let last = rows.last().map(|row| row.id);
+            let more = i64::try_from(rows.len()).is_ok_and(|count| count == slice.limit);
+            for row in rows {
+                let stale = current.differs_from(&row).await?;
+                if which == Which::All || stale {
+                    views.push(ConsumerView::from_row(row, stale)?);
+                }
+            }
+            if !more || views.len() >= wanted {
+                views.truncate(wanted);
+                return Ok(views);
+            }
+            slice.after = last;
+        }
+    }
+
+    async fn consumer_rows(
+        &self,
+        scope: &Scope,
+        name: &Name,
+        slice: &Slice<Uuid>,
+    ) -> Result<Vec<ConsumerRow>> {
+        let mut tx = self.begin().await?;
+        let pull_secret = pull_secrets::by_name(&mut tx, scope.tenant()?.id, name.as_str())
+            .await?
+            .ok_or(Error::NotFound)?;
+        let rows = consumers::page(&mut tx, pull_secret.id, slice).await?;
+        tx.commit().await?;
+        Ok(rows)
+    }
+
+    /// Removes consumers that have not come for long; for the job that does so.
+    pub async fn prune_consumers(&self) -> Result<u64> {
+        let mut tx = self.begin().await?;
+        let removed = consumers::prune(&mut tx, self.now() - KEPT_FOR, PRUNED_AT_ONCE).await?;
+        tx.commit().await?;
+        Ok(removed)
+    }
+}
+
+/// What the pull secret would be rendered as now, each way of rendering looked at once.
+struct Current<'a> {
+    broker: &'a Broker,
+    scope: &'a Scope,
+    source: Source,
+    known: HashMap<String, Option<String>>,
+    held: Option<Held>,
+}
+
+impl<'a> Current<'a> {
+    fn new(broker: &'a Broker, scope: &'a Scope, name: &Name) -> Self {
+        Self {
+            broker,
+            scope,
+            source: Source::PullSecret(name.clone()),
+            known: HashMap::new(),
+            held: None,
+        }
+    }
+
+    async fn differs_from(&mut self, row: &ConsumerRow) -> Result<bool> {
+        if let Some(kind) = Uncomparable::of(row) {
+            let held = match self.held.take() {
+                Some(held) => held,
+                None => self.broker.held(self.scope, &self.source).await?,
+            };
+            return kind.differs(row, self.held.insert(held));
+        }
+        if !self.known.contains_key(&row.options) {
+            let fingerprint = self.fingerprint(&row.options).await?;
+            self.known.insert(row.options.clone(), fingerprint);
+        }
+        let current = self.known.get(&row.options).and_then(Option::as_deref);
+        Ok(current != Some(&row.fingerprint))
+    }
+
+    /// The fingerprint; `None` if it cannot be rendered so any more, which is another state too.
+    async fn fingerprint(&self, options: &str) -> Result<Option<String>> {
+        let options: StoredOptions = serde_json::from_str(options)?;
+        let state = self
+            .broker
+            .state(self.scope, &self.source, &options.options()?)
+            .await;
+        match state {
+            Ok(state) => Ok(Some(state.fingerprint)),
+            Err(Error::Invalid(_) | Error::Conflict(_) | Error::RegistryPathConflict { .. }) => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl ConsumerView {
+    fn from_row(row: ConsumerRow, stale: bool) -> Result<Self> {
+        Ok(Self {
+            id: row.id,
+            caller: serde_json::from_str(&row.caller)?,
+            source: Some(row.source).filter(|source| !source.is_empty()),
+            format: row.format,
+            pull_secret_version: row.pull_secret_version,
+            credentials: serde_json::from_str(&row.credentials)?,
+            stale,
+            first_fetched_at: row.first_fetched_at,
+            last_fetched_at: row.last_fetched_at,
+        })
+    }
+}

@@ -1,0 +1,137 @@
+//! What a rendering is made of, before anything is opened.
+
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::manifests::Source;
+use super::previous::previous_of;
+use super::pull_secrets::spec_of;
+use super::{Broker, Error, Result, Scope};
+use crate::model::credential::CredentialSpec;
+use crate::model::name::{Name, ObjectName};
+use crate::model::pull_secret::{Layout, OnConflict, PullSecretSpec, Target};
+use crate::render::credential_provider::Pull;
+use crate::render::inputs::Inputs;
+use crate::store::credentials::CredentialRow;
+use crate::store::{credentials, pull_secrets};
+
+/// What a rendering is made of, before anything is opened.
+pub(super) struct Draft {
+    /// The pull secret, if a stored one is rendered.
+    pub pull_secret: Option<Uuid>,
+    /// The version of what is rendered, if it is stored.
+    pub version: Option<i64>,
+    pub spec: PullSecretSpec,
+    /// Name of the one Secret, unless the target or the request says another.
+    pub default_name: ObjectName,
+    /// The credentials, in the order in which they are rendered.
+    pub rows: Vec<CredentialRow>,
+}
+
+impl Draft {
+    /// Keeps the credentials that the inputs let count, before any is opened: what is not for an image is
+    /// neither rendered nor noted, and its conflicts keep nobody from pulling.
+    pub(super) fn narrowed_to(&mut self, inputs: &Inputs, now: OffsetDateTime) -> Result<Inputs> {
+        let Inputs::Image(image) = inputs else {
+            return Ok(inputs.clone());
+        };
+        let specs: Vec<CredentialSpec> = self
+            .rows
+            .iter()
+            .map(|row| serde_json::from_str(&row.document))
+            .collect::<Result<_, _>>()?;
+        let mut specs_left = specs.iter();
+        self.rows.retain(|_| {
+            specs_left
+                .next()
+                .is_some_and(|spec| Pull::needs(image, spec))
+        });
+        Ok(Inputs::Pull(Pull::new(image.clone(), &specs, now)))
+    }
+
+    /// When it may render otherwise without any write: a credential expires, or a former version
+    /// retires.
+    pub(super) fn turns_at(&self, now: OffsetDateTime) -> Option<OffsetDateTime> {
+        let ends = self.rows.iter().flat_map(|row| {
+            let retires = previous_of(row, now).map(|previous| previous.retires_at);
+            [row.expires_at, retires]
+        });
+        ends.flatten().filter(|end| *end > now).min()
+    }
+}
+
+impl Broker {
+    pub(super) async fn draft(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        source: &Source,
+    ) -> Result<Draft> {
+        match source {
+            Source::PullSecret(name) => self.draft_of_pull_secret(conn, scope, name).await,
+            Source::Credential(name) => self.draft_of_credential(conn, scope, name).await,
+            Source::AdHoc(spec) => {
+                let default_name = ObjectName::parse("pull-secret")
+                    .map_err(|fault| Error::Internal(fault.detail))?;
+                Ok(Draft {
+                    pull_secret: None,
+                    version: None,
+                    spec: (**spec).clone(),
+                    default_name,
+                    rows: self.meant(conn, scope, spec).await?,
+                })
+            }
+        }
+    }
+
+    async fn draft_of_pull_secret(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        name: &Name,
+    ) -> Result<Draft> {
+        let row = pull_secrets::by_name(conn, scope.tenant()?.id, name.as_str())
+            .await?
+            .ok_or(Error::NotFound)?;
+        let spec = spec_of(&row)?;
+        let rows = self.meant(conn, scope, &spec).await?;
+        Ok(Draft {
+            pull_secret: Some(row.id),
+            version: Some(row.version),
+            spec,
+            default_name: name.into(),
+            rows,
+        })
+    }
+
+    async fn draft_of_credential(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        name: &Name,
+    ) -> Result<Draft> {
+        let row = credentials::by_name(conn, scope.tenant()?.id, name.as_str())
+            .await?
+            .ok_or(Error::NotFound)?;
+        let spec: CredentialSpec = serde_json::from_str(&row.document)?;
+        Ok(Draft {
+            pull_secret: None,
+            version: Some(row.version),
+            spec: alone(name),
+            default_name: spec.registry_secret_name(name),
+            rows: vec![row],
+        })
+    }
+}
+
+/// The credential alone, as a pull secret would list it.
+fn alone(name: &Name) -> PullSecretSpec {
+    PullSecretSpec {
+        credentials: vec![name.clone()],
+        selector: None,
+        on_conflict: OnConflict::Reject,
+        layout: Layout::Merged,
+        target: Target::default(),
+    }
+}

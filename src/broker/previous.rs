@@ -1,0 +1,175 @@
+//! Former versions that stay usable for a while, so that a rotation is no outage.
+
+use sqlx::PgConnection;
+use time::{Duration, OffsetDateTime};
+
+use super::audit::Deed;
+use super::credential_state::Secrets;
+use super::credentials::KEPT_VERSIONS;
+use super::precondition::Precondition;
+use super::{Broker, Error, Result, Scope};
+use crate::model::mistake::Fault;
+use crate::model::name::{Name, ObjectName};
+use crate::model::pull_secret::{Layout, OnConflict, Target};
+use crate::render::former::{Formers, Previous};
+use crate::render::plan::{self, Item, RenderError, Request};
+use crate::store::credentials::CredentialRow;
+use crate::store::{credential_versions, credentials, pull_secrets};
+
+/// Most overlaps that one round of the job ends.
+const RETIRED_AT_ONCE: i64 = 200;
+
+/// The former version of a credential, while it is usable. What is past its time is gone, whether the
+/// job has been there or not.
+pub(super) fn previous_of(row: &CredentialRow, now: OffsetDateTime) -> Option<Previous> {
+    let (version, retires_at) = row.previous_version.zip(row.previous_retires_at)?;
+    (retires_at > now).then_some(Previous {
+        version,
+        retires_at,
+        state: None,
+    })
+}
+
+impl Broker {
+    /// The former version after a write that leads from `old` to `secrets`.
+    ///
+    /// - A write with an overlap that changes a secret keeps the version before it, in the place of an
+    ///   older one that may have been kept.
+    /// - Any other write leaves what was promised: the kept one stays until its time,
+    /// - unless the write makes its secrets current again; then it would be the same twice.
+    pub(super) async fn previous_after(
+        &self,
+        conn: &mut PgConnection,
+        old: &(CredentialRow, Secrets),
+        secrets: &Secrets,
+        overlap: Option<Duration>,
+    ) -> Result<Option<Previous>> {
+        let (row, before) = old;
+        let now = self.now();
+        let changed = !before.same_as(secrets);
+        if let (Some(overlap), true) = (overlap, changed) {
+            return Ok(Some(Previous {
+                version: row.version,
+                retires_at: now + overlap,
+                state: None,
+            }));
+        }
+        let Some(kept) = previous_of(row, now) else {
+            return Ok(None);
+        };
+        let former = credential_versions::get(conn, row.id, kept.version)
+            .await?
+            .ok_or_else(|| Error::Internal("a credential lacks its former version".into()))?;
+        let former = self.open_secrets(conn, row.tenant_id, &former).await?;
+        Ok(Some(kept).filter(|_| !changed || !former.same_as(secrets)))
+    }
+
+    /// Refuses an overlap that a pull secret which lists the credential could not render: the name of
+    /// its second Secret would be too long, or is another Secret's.
+    pub(super) async fn refuse_unrenderable_overlap(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        row: &CredentialRow,
+    ) -> Result<()> {
+        let name = super::view::stored_name(&row.name)?;
+        let alone = self
+            .sketch(conn, std::slice::from_ref(row), Formers::Rendered)
+            .await?;
+        self.refuse_if_formers_break(alone_request(self, &name, alone))?;
+        for listing in pull_secrets::listing(conn, row.id).await? {
+            let spec = super::pull_secrets::spec_of(&listing)?;
+            let rows = self.meant(conn, scope, &spec).await?;
+            let items = self.sketch(conn, &rows, Formers::Rendered).await?;
+            let listing = super::view::stored_name(&listing.name)?;
+            self.refuse_if_formers_break(Request {
+                items,
+                on_conflict: OnConflict::First,
+                layout: spec.layout,
+                target: spec.target,
+                default_name: ObjectName::from(&listing),
+                secret_name_override: None,
+                formers: Formers::Rendered,
+                now: self.now(),
+            })?;
+        }
+        Ok(())
+    }
+
+    fn refuse_if_formers_break(&self, request: Request) -> Result<()> {
+        let without = Request {
+            formers: Formers::LeftOut,
+            ..request.clone()
+        };
+        match (plan::plan(request), plan::plan(without)) {
+            (Err(RenderError::Mistake(mistake)), Ok(_)) => {
+                let fault = Fault::new(mistake.code, mistake.detail);
+                Err(Error::invalid(fault.at("/overlap")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends an overlap early: the former version is in no rendering from now on.
+    pub async fn end_previous(
+        &self,
+        scope: &Scope,
+        name: &str,
+        precondition: &Precondition,
+    ) -> Result<()> {
+        let mut tx = self.begin().await?;
+        self.enter_as_writer(&mut tx, scope).await?;
+        let row = credentials::by_name(&mut tx, scope.tenant()?.id, name)
+            .await?
+            .ok_or(Error::NotFound)?;
+        precondition.check(Some(row.version))?;
+        let previous = previous_of(&row, self.now()).ok_or(Error::NotFound)?;
+        credentials::end_previous(&mut tx, row.id).await?;
+        prune(&mut tx, &row, None).await?;
+        let target = format!("credentials/{name}/previous");
+        let deed = Deed {
+            action: "credential.retire",
+            target: &target,
+            version: Some(previous.version),
+            detail: None,
+        };
+        self.note(&mut tx, scope, deed).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Tidies up after overlaps whose time is over; for the job that does so. Nothing renders them
+    /// any more, so nothing changes for anybody; when they end was noted when they began.
+    pub async fn retire_previous(&self) -> Result<usize> {
+        let mut tx = self.begin().await?;
+        let retired = credentials::retire(&mut tx, self.now(), RETIRED_AT_ONCE).await?;
+        for (id, version) in &retired {
+            credential_versions::prune(&mut tx, *id, version - KEPT_VERSIONS + 1, None).await?;
+        }
+        tx.commit().await?;
+        Ok(retired.len())
+    }
+}
+
+/// Removes the versions of a credential that are neither among the last ones nor usable.
+pub(super) async fn prune(
+    conn: &mut PgConnection,
+    row: &CredentialRow,
+    usable: Option<i64>,
+) -> Result<()> {
+    let oldest = row.version - KEPT_VERSIONS + 1;
+    Ok(credential_versions::prune(conn, row.id, oldest, usable).await?)
+}
+
+/// The credential alone, each endpoint in a Secret of its own: what has the most names.
+fn alone_request(broker: &Broker, name: &Name, items: Vec<Item>) -> Request {
+    Request {
+        items,
+        on_conflict: OnConflict::First,
+        layout: Layout::Split,
+        target: Target::default(),
+        default_name: ObjectName::from(name),
+        secret_name_override: None,
+        formers: Formers::Rendered,
+        now: broker.now(),
+    }
+}

@@ -1,0 +1,153 @@
+//! Waiting until a rendering changes.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::changes::{Guest, Rest};
+use super::manifests::{Options, Source, State};
+use super::{Broker, Result, Scope};
+
+/// Longest sleep towards a time of the wall clock, which may jump.
+const LOOK_AT_THE_CLOCK_EVERY: Duration = Duration::from_millis(500);
+
+/// What a client waits for.
+pub struct Wait<'a> {
+    /// What is rendered.
+    pub source: &'a Source,
+    /// How.
+    pub options: &'a Options,
+    /// Whether the client has the rendering of this fingerprint.
+    pub is_known: &'a (dyn Fn(&str) -> bool + Sync),
+    /// Until when.
+    pub until: Instant,
+}
+
+/// Whether the client is still there: the other end is dropped when it goes.
+pub type Presence = watch::Receiver<()>;
+
+/// A place to wait in.
+pub struct Place {
+    guest: Guest,
+    presence: Presence,
+    /// The ring of contents after which it was taken.
+    taken: u64,
+    /// The ring of access after which the caller was let in.
+    access: u64,
+}
+
+/// How a wait ended.
+#[derive(Debug)]
+pub enum Waited {
+    /// The client does not have what would be rendered now.
+    Changed,
+    /// The client has it still: the fingerprint.
+    Unchanged(String),
+    /// The caller's access may have ended; the place is kept.
+    AccessChanged,
+}
+
+impl Broker {
+    /// Takes a place to wait in; `None` if too many wait already, or the server ends.
+    pub fn place(
+        &self,
+        scope: &Scope,
+        source: &Source,
+        options: &Options,
+        presence: Presence,
+    ) -> Option<Place> {
+        let what = format!("{source:?} {options:?}");
+        let mut guest = self.changes.enter(scope.tenant.as_ref()?.id, &what)?;
+        let rung = guest.rung();
+        Some(Place {
+            guest,
+            presence,
+            taken: rung.contents,
+            access: rung.access,
+        })
+    }
+
+    /// Waits until the client no longer has what would be rendered. Holds no connection meanwhile.
+    ///
+    /// # Errors
+    /// As for [`Broker::manifest`], when it would no longer render.
+    pub async fn wait(&self, place: &mut Place, scope: &Scope, wait: &Wait<'_>) -> Result<Waited> {
+        let ends = scope.caller.expires_at;
+        loop {
+            let rung = place.guest.rung();
+            if rung.access != place.access || ends.is_some_and(|end| end <= self.now()) {
+                place.access = rung.access;
+                return Ok(Waited::AccessChanged);
+            }
+            let state = self.look(place, rung.contents, scope, wait).await?;
+            if !(wait.is_known)(&state.fingerprint) {
+                return Ok(Waited::Changed);
+            }
+            let turns_at = state.turns_at.into_iter().chain(ends).min();
+            match self.rest(place, turns_at, wait.until).await {
+                Rest::News => {}
+                Rest::Over => return Ok(Waited::Unchanged(state.fingerprint)),
+            }
+        }
+    }
+
+    /// What would be rendered, as one of those who wait for it has seen after this ring. What was seen
+    /// before the client came may be older than what it has; then it is looked at anew.
+    async fn look(
+        &self,
+        place: &Place,
+        ring: u64,
+        scope: &Scope,
+        wait: &Wait<'_>,
+    ) -> Result<State> {
+        let seen = place.guest.seen();
+        let mut seen = seen.lock().await;
+        if let Some((at, state)) = &*seen {
+            let holds = state.turns_at.is_none_or(|turns_at| turns_at > self.now());
+            let newer = *at > place.taken || (wait.is_known)(&state.fingerprint);
+            if *at >= ring && holds && newer {
+                return Ok(state.clone());
+            }
+        }
+        let _turn = self.changes.looking().acquire().await;
+        let state = self.state(scope, wait.source, wait.options).await?;
+        *seen = Some((ring, state.clone()));
+        Ok(state)
+    }
+
+    /// Rests until there may be news. Only here may a wait be given up: a transaction must not be.
+    async fn rest(
+        &self,
+        place: &mut Place,
+        turns_at: Option<OffsetDateTime>,
+        until: Instant,
+    ) -> Rest {
+        tokio::select! {
+            rest = place.guest.ring() => rest,
+            () = self.pass(turns_at) => Rest::News,
+            () = tokio::time::sleep_until(until) => Rest::Over,
+            () = gone(&mut place.presence) => Rest::Over,
+        }
+    }
+
+    /// Returns once the clock is there.
+    async fn pass(&self, at: Option<OffsetDateTime>) {
+        let Some(at) = at else {
+            return std::future::pending().await;
+        };
+        loop {
+            let left = at - self.now();
+            if !left.is_positive() {
+                return;
+            }
+            let left = left.unsigned_abs().min(LOOK_AT_THE_CLOCK_EVERY);
+            tokio::time::sleep(left).await;
+        }
+    }
+}
+
+async fn gone(presence: &mut Presence) {
+    while presence.changed().await.is_ok() {}
+}

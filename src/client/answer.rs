@@ -1,0 +1,118 @@
+//! What the server answered.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
+
+use super::error::{ClientError, shown};
+
+/// Longest answer in bytes: a Secret has at most 1 MiB, and JSON in base64 makes it longer.
+const MOST_BYTES: usize = 8 * 1024 * 1024;
+
+/// An answer that worked. It may hold secrets.
+pub struct Answer {
+    server: String,
+    /// The body.
+    pub body: Zeroizing<Vec<u8>>,
+    /// The entity tag, quoted, if there is one.
+    pub etag: Option<String>,
+}
+
+/// What of a problem is shown.
+#[derive(Deserialize)]
+struct Problem {
+    title: String,
+    detail: Option<String>,
+    #[serde(default)]
+    errors: Vec<Mistake>,
+}
+
+#[derive(Deserialize)]
+struct Mistake {
+    pointer: String,
+    detail: String,
+}
+
+impl Answer {
+    /// Reads a response to its end.
+    ///
+    /// # Errors
+    /// `Refused` with what the problem says; `Redirect`; `Unreachable` if it ends early;
+    /// `NotRegcred` if it is too long.
+    pub(super) async fn read(
+        server: String,
+        mut response: reqwest::Response,
+    ) -> Result<Self, ClientError> {
+        let status = response.status();
+        if status.is_redirection() && status != reqwest::StatusCode::NOT_MODIFIED {
+            return Err(ClientError::Redirect { server });
+        }
+        let etag = response.headers().get(reqwest::header::ETAG);
+        let etag = etag.and_then(|tag| tag.to_str().ok().map(str::to_owned));
+        let body = whole(&server, &mut response).await?;
+        if !status.is_success() {
+            return Err(ClientError::Refused {
+                server,
+                status: status.as_u16(),
+                detail: problem(&body),
+            });
+        }
+        Ok(Self { server, body, etag })
+    }
+
+    /// The body as what it is expected to be.
+    ///
+    /// # Errors
+    /// `NotRegcred`.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
+        // The parser's message may quote what it found.
+        serde_json::from_slice(&self.body).map_err(|_| self.unexpected("the body is another"))
+    }
+
+    /// The error of an answer that is none of regcred's.
+    pub fn unexpected(&self, why: &'static str) -> ClientError {
+        ClientError::NotRegcred {
+            server: self.server.clone(),
+            why,
+        }
+    }
+}
+
+async fn whole(
+    server: &str,
+    response: &mut reqwest::Response,
+) -> Result<Zeroizing<Vec<u8>>, ClientError> {
+    let declared = response.content_length().unwrap_or(64 * 1024);
+    // Room from the start, so that growing leaves no copies.
+    let room = usize::try_from(declared).map_or(MOST_BYTES, |room| room.min(MOST_BYTES));
+    let mut body = Zeroizing::new(Vec::with_capacity(room));
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| super::api::unreachable(server, error))?
+    {
+        if body.len() + chunk.len() > MOST_BYTES {
+            return Err(ClientError::NotRegcred {
+                server: server.to_owned(),
+                why: "the body is too long",
+            });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn problem(body: &[u8]) -> String {
+    let Ok(problem) = serde_json::from_slice::<Problem>(body) else {
+        return "without saying why".to_owned();
+    };
+    let mut text = problem.title;
+    if let Some(more) = problem.detail {
+        text.push_str(": ");
+        text.push_str(&more);
+    }
+    for mistake in problem.errors {
+        text.push_str(&format!("; {} {}", mistake.pointer, mistake.detail));
+    }
+    shown(&text)
+}

@@ -1,0 +1,84 @@
+//! Table `consumers`: who fetched a pull secret, and which state of it.
+
+use sqlx::{FromRow, PgConnection, Result};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::Slice;
+
+/// A row of `consumers`.
+#[derive(Debug, Clone, FromRow)]
+#[allow(missing_docs, reason = "the columns' comments stand in the migration")]
+pub struct ConsumerRow {
+    pub id: Uuid,
+    pub pull_secret_id: Uuid,
+    pub caller_key: String,
+    pub caller: String,
+    pub source: String,
+    pub format: String,
+    pub options: String,
+    pub fingerprint: String,
+    pub pull_secret_version: i64,
+    pub credentials: String,
+    pub first_fetched_at: OffsetDateTime,
+    pub last_fetched_at: OffsetDateTime,
+}
+
+/// Notes what a consumer got. Of two that come at the same time the later one stays.
+pub async fn note(conn: &mut PgConnection, row: &ConsumerRow) -> Result<()> {
+    super::query(
+        "INSERT INTO consumers AS known (id, pull_secret_id, caller_key, caller, source, format, options, fingerprint,
+                                         pull_secret_version, credentials, first_fetched_at, last_fetched_at)
+         SELECT $1, p.id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 FROM pull_secrets p WHERE p.id = $2
+         ON CONFLICT (pull_secret_id, caller_key, source, format) DO UPDATE
+            SET caller = EXCLUDED.caller, options = EXCLUDED.options, fingerprint = EXCLUDED.fingerprint,
+                pull_secret_version = EXCLUDED.pull_secret_version, credentials = EXCLUDED.credentials,
+                last_fetched_at = EXCLUDED.last_fetched_at
+          WHERE known.last_fetched_at <= EXCLUDED.last_fetched_at",
+    )
+    .bind(row.id)
+    .bind(row.pull_secret_id)
+    .bind(&row.caller_key)
+    .bind(&row.caller)
+    .bind(&row.source)
+    .bind(&row.format)
+    .bind(&row.options)
+    .bind(&row.fingerprint)
+    .bind(row.pull_secret_version)
+    .bind(&row.credentials)
+    .bind(row.first_fetched_at)
+    .bind(row.last_fetched_at)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// A page of those of a pull secret, in order of their first fetch.
+pub async fn page(
+    conn: &mut PgConnection,
+    pull_secret: Uuid,
+    slice: &Slice<Uuid>,
+) -> Result<Vec<ConsumerRow>> {
+    super::query_as(
+        "SELECT * FROM consumers WHERE pull_secret_id = $1 AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3",
+    )
+    .bind(pull_secret)
+    .bind(slice.after)
+    .bind(slice.limit)
+    .fetch_all(conn)
+    .await
+}
+
+/// Removes up to `most` that did not fetch since `before`, passing over those that others hold.
+pub async fn prune(conn: &mut PgConnection, before: OffsetDateTime, most: i64) -> Result<u64> {
+    let done = super::query(
+        "DELETE FROM consumers WHERE id IN (
+             SELECT id FROM consumers WHERE last_fetched_at < $1 ORDER BY last_fetched_at
+              LIMIT $2 FOR UPDATE SKIP LOCKED)",
+    )
+    .bind(before)
+    .bind(most)
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
