@@ -37,11 +37,10 @@ pub fn action_of(method: &Method, template: &str) -> Option<Action> {
         (_, Some("/pull-secrets" | "/pull-secrets/{pull_secret}")) if read => A::ReadPullSecrets,
         (_, Some("/pull-secrets/{pull_secret}")) => A::WritePullSecrets,
         (_, Some("/pull-secrets/{pull_secret}/manifest")) => A::RenderPullSecret,
-        (_, Some("/pull-secrets/{pull_secret}/consumers" | "/pull-secrets/{pull_secret}/links"))
-            if read =>
-        {
-            A::ReadPullSecrets
-        }
+        (
+            _,
+            Some("/pull-secrets/{pull_secret}/consumers" | "/pull-secrets/{pull_secret}/links"),
+        ) if read => A::ReadPullSecrets,
         // A link lends what its maker may do.
         (
             _,

@@ -211,7 +211,10 @@ impl Broker {
     }
 
     /// Writes the next version of a credential, or its first.
-    #[allow(clippy::too_many_arguments, reason = "the old state and all of the new one")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "the old state and all of the new one"
+    )]
     pub(super) async fn store_version(
         &self,
         conn: &mut PgConnection,
@@ -245,7 +248,9 @@ impl Broker {
             action: "credential.write",
             target: &target,
             version: Some(row.version),
-            detail: previous.map(PreviousView::from).map(|view| serde_json::json!({"previous": view})),
+            detail: previous
+                .map(PreviousView::from)
+                .map(|view| serde_json::json!({"previous": view})),
         };
         self.note(conn, scope, deed).await?;
         Ok(row)

@@ -235,12 +235,7 @@ impl Broker {
         self.noting_failure(scope, source, options, result).await
     }
 
-    async fn find_state(
-        &self,
-        scope: &Scope,
-        source: &Source,
-        options: &Options,
-    ) -> Result<State> {
+    async fn find_state(&self, scope: &Scope, source: &Source, options: &Options) -> Result<State> {
         let mut tx = self.begin_snapshot().await?;
         let draft = self.draft(&mut tx, scope, source).await?;
         self.refuse_expired(&draft, options)?;
@@ -347,7 +342,10 @@ pub(super) async fn commit_note(tx: Transaction<'static, Postgres>) -> Result<()
 }
 
 fn used(item: &Item) -> Used {
-    let former = item.previous.as_ref().and_then(|previous| previous.state.as_ref());
+    let former = item
+        .previous
+        .as_ref()
+        .and_then(|previous| previous.state.as_ref());
     Used {
         name: item.credential.clone(),
         secret_version: item.registry.revision.version,

@@ -24,17 +24,17 @@ pub mod draft;
 pub mod error;
 pub mod idempotency;
 pub mod manifests;
-pub mod previous;
-pub mod share_links;
-pub mod stored_options;
-pub mod waiting;
 pub mod precondition;
+pub mod previous;
 pub mod pull_secrets;
 pub mod resolve;
 pub mod rollback;
+pub mod share_links;
+pub mod stored_options;
 pub mod tenants;
 pub mod tokens;
 pub mod view;
+pub mod waiting;
 
 pub use error::{Error, Result};
 

@@ -198,11 +198,7 @@ impl Broker {
 }
 
 /// Which versions to read: each current one, and the former ones that are usable.
-fn wanted(
-    rows: &[CredentialRow],
-    formers: Formers,
-    now: OffsetDateTime,
-) -> (Vec<Uuid>, Vec<i64>) {
+fn wanted(rows: &[CredentialRow], formers: Formers, now: OffsetDateTime) -> (Vec<Uuid>, Vec<i64>) {
     let current = rows.iter().map(|row| (row.id, row.version));
     let former = rows
         .iter()

@@ -59,7 +59,10 @@ pub struct ReadConditions {
 #[allow(dead_code, reason = "describes what manifests::answer reads")]
 pub struct RenderConditions {
     /// Entity tags that the client has; 304 if one is current.
-    #[param(rename = "If-None-Match", example = "\"8f14e45fceea167a5a36dedd4bea2543\"")]
+    #[param(
+        rename = "If-None-Match",
+        example = "\"8f14e45fceea167a5a36dedd4bea2543\""
+    )]
     if_none_match: Option<String>,
     /// `wait=N` holds a request with `If-None-Match` for up to N seconds, at most 60, until there is
     /// something else than the client has; `Preference-Applied` in the answer says that it did.

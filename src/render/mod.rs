@@ -134,11 +134,9 @@ impl Format {
     /// for a former version beside the current one.
     pub fn names_secrets(self) -> bool {
         match self {
-            Self::Secret
-            | Self::Oc
-            | Self::Kubectl
-            | Self::ServiceAccount
-            | Self::HelmValues => true,
+            Self::Secret | Self::Oc | Self::Kubectl | Self::ServiceAccount | Self::HelmValues => {
+                true
+            }
             Self::DockerConfig
             | Self::PodmanAuth
             | Self::DockerCfg

@@ -125,8 +125,8 @@ pub fn plan(request: Request) -> Result<Bundle, RenderError> {
                 &item.registry,
                 item.auth_server.as_ref(),
             )
-                .into_iter()
-                .map(move |(endpoint, half)| (endpoint, half, at))
+            .into_iter()
+            .map(move |(endpoint, half)| (endpoint, half, at))
         })
         .collect();
     let endpoints = one_a_path(endpoints, request.on_conflict)?;

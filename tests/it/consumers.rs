@@ -32,7 +32,10 @@ async fn puller(regcred: &Regcred, owner: &Client, name: &str) -> Client {
 async fn names(client: &Client, path: &str) -> Vec<Value> {
     let reply = client.get(path).await.expect(200);
     let callers = reply.items("caller");
-    callers.into_iter().map(|caller| caller["name"].clone()).collect()
+    callers
+        .into_iter()
+        .map(|caller| caller["name"].clone())
+        .collect()
 }
 
 #[tokio::test]
@@ -106,7 +109,10 @@ async fn those_who_got_an_older_state_are_stale_until_they_fetch_again() {
     assert_eq!(seen["credentials"][0]["version"], 2);
     // What cannot be rendered any more is another state too.
     owner
-        .patch(PULL, &json!({"credentials": null, "selector": {"labels": {"a": "b"}}}))
+        .patch(
+            PULL,
+            &json!({"credentials": null, "selector": {"labels": {"a": "b"}}}),
+        )
         .await
         .expect(200);
     assert_eq!(names(&owner, &stale).await, ["one", "two"]);
@@ -124,7 +130,10 @@ async fn the_list_is_cut_into_pages() {
             .await
             .expect(200);
     }
-    owner.patch(QUAY, &json!({"secret": "two"})).await.expect(200);
+    owner
+        .patch(QUAY, &json!({"secret": "two"}))
+        .await
+        .expect(200);
     for filter in ["", "&stale=true"] {
         let mut found = Vec::new();
         let mut path = format!("{CONSUMERS}?limit=2{filter}");

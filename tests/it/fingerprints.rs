@@ -172,7 +172,8 @@ fn secret(id: u128, half: Half, value: u8, opens: bool) -> Opened {
 
 fn outputs(format: Format) -> impl Iterator<Item = Output> {
     let all = [Output::Yaml, Output::Json, Output::Script];
-    all.into_iter().filter(move |output| format.has_output(*output))
+    all.into_iter()
+        .filter(move |output| format.has_output(*output))
 }
 
 /// Bytes and name; `None` where it cannot be rendered so.

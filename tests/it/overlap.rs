@@ -148,7 +148,10 @@ async fn every_format_that_names_secrets_has_it_and_no_auth_file_does() {
         let body = reply.expect(200).body();
         let former = BASE64_STANDARD.encode("robot:one");
         let current = BASE64_STANDARD.encode("robot:two");
-        assert!(body.contains(&current) && !body.contains(&former), "{format}");
+        assert!(
+            body.contains(&current) && !body.contains(&former),
+            "{format}"
+        );
     }
     let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": "x"}});
     let link = owner
@@ -335,7 +338,12 @@ async fn a_former_version_outlives_the_last_ten() {
     }
     let rendered = secrets(&owner, &format!("{QUAY}/manifest")).await;
     assert_eq!(rendered["quay-previous"], map([("quay.io", "one")]));
-    let versions = || async { owner.get(&format!("{QUAY}/versions")).await.items("version") };
+    let versions = || async {
+        owner
+            .get(&format!("{QUAY}/versions"))
+            .await
+            .items("version")
+    };
     assert_eq!(versions().await.len(), 10);
     regcred.pass(1001);
     regcred.broker.retire_previous().await.expect("it runs");
@@ -501,7 +509,10 @@ async fn at_each_moment_exactly_the_live_versions_are_rendered() {
     let mut runner = TestRunner::deterministic();
     for _ in 0..16 {
         let steps = steps().new_tree(&mut runner).expect("steps").current();
-        owner.delete(&format!("{QUAY}?detach=true")).await.expect(204);
+        owner
+            .delete(&format!("{QUAY}?detach=true"))
+            .await
+            .expect(204);
         owner
             .put(QUAY, &password("quay.io", "robot", "secret-9"))
             .await

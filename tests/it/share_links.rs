@@ -121,7 +121,8 @@ async fn of_a_hundred_at_once_exactly_as_many_succeed_as_may() {
         let count = |wanted| statuses.iter().filter(|status| **status == wanted).count();
         assert_eq!((count(200), count(404)), (most, 100 - most), "{statuses:?}");
     }
-    let uses = r#"SELECT count(*) FROM audit_events WHERE action = 'link.use' AND outcome = 'success'"#;
+    let uses =
+        r#"SELECT count(*) FROM audit_events WHERE action = 'link.use' AND outcome = 'success'"#;
     let uses: i64 = sqlx::query_scalar(uses)
         .fetch_one(&regcred.pool)
         .await
@@ -176,10 +177,7 @@ async fn a_link_dies_with_its_makers_rights() {
     let maker = token(&regcred, &owner, json!({"name": "a", "role": "puller"})).await;
     let path = link(&regcred, &maker, wanted.clone()).await;
     regcred.nobody().get(&path).await.expect(200);
-    owner
-        .delete(&format!("{BASE}/tokens/a"))
-        .await
-        .expect(204);
+    owner.delete(&format!("{BASE}/tokens/a")).await.expect(204);
     regcred.nobody().get(&path).await.expect(404);
     // Expired: the link says so from the start.
     let body = json!({"name": "b", "role": "puller", "expires_in": 100});

@@ -44,12 +44,7 @@ async fn rotate(owner: &Client, secret: &str) {
 }
 
 async fn tag_of(client: &Client, path: &str) -> String {
-    client
-        .get(path)
-        .await
-        .expect(200)
-        .header("etag")
-        .to_owned()
+    client.get(path).await.expect(200).header("etag").to_owned()
 }
 
 /// A request that waits, and how long it took.
@@ -147,9 +142,7 @@ async fn a_304_opens_no_secret_and_is_no_event() {
 async fn a_tag_does_not_hide_what_can_no_longer_be_rendered() {
     let regcred = Regcred::start().await;
     let owner = prepare(&regcred).await;
-    let labelled = |secret: &str| {
-        json!({"registry": "sso.io", "username": "u", "secret": secret, "labels": {"team": "x"}})
-    };
+    let labelled = |secret: &str| json!({"registry": "sso.io", "username": "u", "secret": secret, "labels": {"team": "x"}});
     for name in ["one", "two"] {
         owner
             .put(&format!("{BASE}/credentials/{name}"), &labelled("same"))
@@ -202,7 +195,10 @@ async fn a_tag_changes_with_what_is_rendered_and_with_nothing_else() {
     let regcred = Regcred::start().await;
     let owner = prepare(&regcred).await;
     let config = format!("{MANIFEST}?format=docker-config");
-    let (secret, auth) = (tag_of(&owner, MANIFEST).await, tag_of(&owner, &config).await);
+    let (secret, auth) = (
+        tag_of(&owner, MANIFEST).await,
+        tag_of(&owner, &config).await,
+    );
     let quay = format!("{BASE}/credentials/quay");
     owner
         .patch(&quay, &json!({"description": "text", "secret": "one"}))
@@ -321,10 +317,7 @@ async fn a_revoked_token_ends_its_waits() {
     let puller = regcred.caller(made.text("/token"));
     let tag = tag_of(&puller, MANIFEST).await;
     let waiting = start_waiting(&regcred, &puller, &tag, 30).await;
-    owner
-        .delete(&format!("{BASE}/tokens/ci"))
-        .await
-        .expect(204);
+    owner.delete(&format!("{BASE}/tokens/ci")).await.expect(204);
     let (reply, took) = waiting.await.expect("no panic");
     reply.expect_problem(401, "unauthenticated");
     assert!(took < SOON, "{took:?}");
