@@ -26,7 +26,7 @@ pub struct ConsumerRow {
 
 /// Notes what a consumer got. Of two that come at the same time the later one stays.
 pub async fn note(conn: &mut PgConnection, row: &ConsumerRow) -> Result<()> {
-    sqlx::query(
+    super::query(
         "INSERT INTO consumers AS known (id, pull_secret_id, caller_key, caller, source, format, options, fingerprint,
                                          pull_secret_version, credentials, first_fetched_at, last_fetched_at)
          SELECT $1, p.id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 FROM pull_secrets p WHERE p.id = $2
@@ -59,7 +59,7 @@ pub async fn page(
     pull_secret: Uuid,
     slice: &Slice<Uuid>,
 ) -> Result<Vec<ConsumerRow>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT * FROM consumers WHERE pull_secret_id = $1 AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3",
     )
     .bind(pull_secret)
@@ -71,7 +71,7 @@ pub async fn page(
 
 /// Removes up to `most` that did not fetch since `before`, passing over those that others hold.
 pub async fn prune(conn: &mut PgConnection, before: OffsetDateTime, most: i64) -> Result<u64> {
-    let done = sqlx::query(
+    let done = super::query(
         "DELETE FROM consumers WHERE id IN (
              SELECT id FROM consumers WHERE last_fetched_at < $1 ORDER BY last_fetched_at
               LIMIT $2 FOR UPDATE SKIP LOCKED)",

@@ -36,7 +36,7 @@ pub async fn get(
     credential: Uuid,
     version: i64,
 ) -> Result<Option<VersionRow>> {
-    sqlx::query_as("SELECT * FROM credential_versions WHERE credential_id = $1 AND version = $2")
+    super::query_as("SELECT * FROM credential_versions WHERE credential_id = $1 AND version = $2")
         .bind(credential)
         .bind(version)
         .fetch_optional(conn)
@@ -50,7 +50,7 @@ pub async fn several(
     credentials: &[Uuid],
     versions: &[i64],
 ) -> Result<Vec<VersionRow>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT v.* FROM unnest($1::uuid[], $2::bigint[]) AS wanted (credential_id, version)
            JOIN credential_versions v USING (credential_id, version)",
     )
@@ -66,7 +66,7 @@ pub async fn revisions(
     credentials: &[Uuid],
     versions: &[i64],
 ) -> Result<Vec<RevisionRow>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT v.credential_id, v.version, v.document, v.secret_revision, v.auth_secret_revision
            FROM unnest($1::uuid[], $2::bigint[]) AS wanted (credential_id, version)
            JOIN credential_versions v USING (credential_id, version)",
@@ -79,7 +79,7 @@ pub async fn revisions(
 
 /// All kept versions of one credential, newest first.
 pub async fn all_of(conn: &mut PgConnection, credential: Uuid) -> Result<Vec<VersionRow>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT * FROM credential_versions WHERE credential_id = $1 ORDER BY version DESC",
     )
     .bind(credential)
@@ -89,7 +89,7 @@ pub async fn all_of(conn: &mut PgConnection, credential: Uuid) -> Result<Vec<Ver
 
 /// Adds a version.
 pub async fn insert(conn: &mut PgConnection, row: &VersionRow) -> Result<()> {
-    sqlx::query(
+    super::query(
         "INSERT INTO credential_versions (credential_id, version, document, secret, secret_revision,
                                           auth_secret, auth_secret_revision, created_by, created_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
@@ -115,7 +115,7 @@ pub async fn prune(
     oldest: i64,
     usable: Option<i64>,
 ) -> Result<()> {
-    sqlx::query(
+    super::query(
         "DELETE FROM credential_versions
           WHERE credential_id = $1 AND version < $2 AND version IS DISTINCT FROM $3",
     )

@@ -51,7 +51,7 @@ pub async fn by_name(
     tenant: Uuid,
     name: &str,
 ) -> Result<Option<CredentialRow>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT c.*, v.document, v.auth_secret IS NOT NULL AS has_auth_secret
            FROM credentials c JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
           WHERE c.tenant_id = $1 AND c.name = $2",
@@ -68,7 +68,7 @@ pub async fn by_names(
     tenant: Uuid,
     names: &[String],
 ) -> Result<Vec<CredentialRow>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT c.*, v.document, v.auth_secret IS NOT NULL AS has_auth_secret
            FROM credentials c JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
           WHERE c.tenant_id = $1 AND c.name = ANY($2) ORDER BY c.name",
@@ -85,7 +85,7 @@ pub async fn by_labels(
     tenant: Uuid,
     labels: &serde_json::Value,
 ) -> Result<Vec<CredentialRow>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT c.*, v.document, v.auth_secret IS NOT NULL AS has_auth_secret
            FROM credentials c JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
           WHERE c.tenant_id = $1 AND c.labels @> $2 ORDER BY c.name",
@@ -103,7 +103,7 @@ pub async fn page(
     filter: &Filter,
     slice: &Slice<String>,
 ) -> Result<Vec<CredentialRow>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT c.*, v.document, v.auth_secret IS NOT NULL AS has_auth_secret
            FROM credentials c JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
           WHERE c.tenant_id = $1
@@ -127,7 +127,7 @@ pub async fn page(
 
 /// Adds one.
 pub async fn insert(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> {
-    sqlx::query(
+    super::query(
         "INSERT INTO credentials (id, tenant_id, name, version, registry, labels, expires_at,
                                   secret_changed_at, verification_state, verification, created_at, updated_at,
                                   previous_version, previous_retires_at)
@@ -154,7 +154,7 @@ pub async fn insert(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> 
 
 /// Replaces what may change of one.
 pub async fn update(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> {
-    sqlx::query(
+    super::query(
         "UPDATE credentials
             SET version = $2, registry = $3, labels = $4, expires_at = $5, secret_changed_at = $6,
                 verification_state = $7, verification = $8, updated_at = $9,
@@ -179,7 +179,7 @@ pub async fn update(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> 
 
 /// Removes one and its versions.
 pub async fn delete(conn: &mut PgConnection, id: Uuid) -> Result<()> {
-    sqlx::query("DELETE FROM credentials WHERE id = $1")
+    super::query("DELETE FROM credentials WHERE id = $1")
         .bind(id)
         .execute(conn)
         .await?;
@@ -188,7 +188,7 @@ pub async fn delete(conn: &mut PgConnection, id: Uuid) -> Result<()> {
 
 /// Ends the overlap of one.
 pub async fn end_previous(conn: &mut PgConnection, id: Uuid) -> Result<()> {
-    sqlx::query(
+    super::query(
         "UPDATE credentials SET previous_version = NULL, previous_retires_at = NULL WHERE id = $1",
     )
     .bind(id)
@@ -204,7 +204,7 @@ pub async fn retire(
     now: OffsetDateTime,
     most: i64,
 ) -> Result<Vec<(Uuid, i64)>> {
-    sqlx::query_as(
+    super::query_as(
         "UPDATE credentials SET previous_version = NULL, previous_retires_at = NULL WHERE id IN (
              SELECT id FROM credentials WHERE previous_retires_at <= $1 ORDER BY previous_retires_at
               LIMIT $2 FOR UPDATE SKIP LOCKED)

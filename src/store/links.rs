@@ -31,7 +31,7 @@ pub struct LinkRow {
 
 /// Finds one by the hash of its token, ended ones too.
 pub async fn by_hash(conn: &mut PgConnection, hash: &[u8]) -> Result<Option<LinkRow>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT l.*, p.name AS pull_secret, p.tenant_id, t.name AS tenant
            FROM links l JOIN pull_secrets p ON p.id = l.pull_secret_id JOIN tenants t ON t.id = p.tenant_id
           WHERE l.hash = $1",
@@ -47,7 +47,7 @@ pub async fn by_id(
     pull_secret: Uuid,
     id: Uuid,
 ) -> Result<Option<LinkRow>> {
-    sqlx::query_as("SELECT * FROM links WHERE pull_secret_id = $1 AND id = $2")
+    super::query_as("SELECT * FROM links WHERE pull_secret_id = $1 AND id = $2")
         .bind(pull_secret)
         .bind(id)
         .fetch_optional(conn)
@@ -60,7 +60,7 @@ pub async fn page(
     pull_secret: Uuid,
     slice: &Slice<Uuid>,
 ) -> Result<Vec<LinkRow>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT * FROM links WHERE pull_secret_id = $1 AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3",
     )
     .bind(pull_secret)
@@ -72,7 +72,7 @@ pub async fn page(
 
 /// Adds one.
 pub async fn insert(conn: &mut PgConnection, row: &LinkRow, hash: &[u8]) -> Result<()> {
-    sqlx::query(
+    super::query(
         "INSERT INTO links (id, pull_secret_id, hash, options, max_uses, expires_at, created_by, created_with, created_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
@@ -96,7 +96,7 @@ pub async fn take_use(
     id: Uuid,
     now: OffsetDateTime,
 ) -> Result<Option<i32>> {
-    sqlx::query_scalar(
+    super::query_scalar(
         "UPDATE links SET uses = uses + 1, last_used_at = $2
           WHERE id = $1 AND uses < max_uses AND revoked_at IS NULL AND expires_at > $2
          RETURNING uses",
@@ -109,7 +109,7 @@ pub async fn take_use(
 
 /// Ends one at once.
 pub async fn revoke(conn: &mut PgConnection, id: Uuid, now: OffsetDateTime) -> Result<()> {
-    sqlx::query("UPDATE links SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL")
+    super::query("UPDATE links SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL")
         .bind(id)
         .bind(now)
         .execute(conn)
@@ -119,7 +119,7 @@ pub async fn revoke(conn: &mut PgConnection, id: Uuid, now: OffsetDateTime) -> R
 
 /// Removes up to `most` that ended before `before`, passing over those that others hold.
 pub async fn prune(conn: &mut PgConnection, before: OffsetDateTime, most: i64) -> Result<u64> {
-    let done = sqlx::query(
+    let done = super::query(
         "DELETE FROM links WHERE id IN (
              SELECT id FROM links WHERE expires_at < $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
     )

@@ -17,7 +17,7 @@ pub struct ChangesRow {
 
 /// The numbers of these tenants; none for a tenant in which nothing was ever written.
 pub async fn of(conn: &mut PgConnection, tenants: &[Uuid]) -> Result<Vec<ChangesRow>> {
-    sqlx::query_as("SELECT * FROM tenant_changes WHERE tenant_id = ANY($1)")
+    super::query_as("SELECT * FROM tenant_changes WHERE tenant_id = ANY($1)")
         .bind(tenants)
         .fetch_all(conn)
         .await
@@ -25,7 +25,7 @@ pub async fn of(conn: &mut PgConnection, tenants: &[Uuid]) -> Result<Vec<Changes
 
 /// Says something on the channel, to hear whether it comes through.
 pub async fn say(conn: &mut PgConnection, text: &str) -> Result<()> {
-    sqlx::query("SELECT pg_notify($1, $2)")
+    super::query("SELECT pg_notify($1, $2)")
         .bind(CHANNEL)
         .bind(text)
         .execute(conn)

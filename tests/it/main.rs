@@ -1,5 +1,10 @@
 //! Black-box tests: real HTTP, real PostgreSQL.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests look behind the API on direct connections"
+)]
+
 mod support;
 
 mod at_rest;
@@ -15,10 +20,12 @@ mod openapi;
 mod overlap;
 mod permissions;
 mod platform_docs;
+mod pooler;
 mod pull_secrets;
 mod scripts;
 mod served_waits;
 mod share_links;
+mod sync;
 mod tenants;
 mod tokens;
 mod watching;
