@@ -344,14 +344,14 @@ impl Broker {
     /// Finds a link and lets its creator in again, at the address that the user comes from.
     async fn loan(&self, token: &str, source: Option<IpAddr>, request_id: Uuid) -> Result<Loan> {
         let token = LinkToken::parse(token).ok_or(Error::NotFound)?;
-        let mut conn = self.pool.acquire().await?;
-        let row = links::by_hash(&mut conn, &token.hash().0).await?;
+        let mut tx = self.begin().await?;
+        let row = links::by_hash(&mut tx, &token.hash().0).await?;
         let row = row.ok_or(Error::NotFound)?;
         let ended =
             row.revoked_at.is_some() || row.expires_at <= self.now() || row.uses >= row.max_uses;
         let with = row.created_with.filter(|_| !ended).ok_or(Error::NotFound)?;
-        let creator = tokens::by_any_id(&mut conn, with).await?;
-        drop(conn);
+        let creator = tokens::by_any_id(&mut tx, with).await?;
+        tx.commit().await?;
         let tenant = TenantRef {
             id: row.tenant_id,
             name: stored_name(&row.tenant)?,

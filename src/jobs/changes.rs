@@ -54,8 +54,10 @@ async fn read(broker: &Broker) {
 }
 
 async fn read_once(pool: &PgPool, asked: &[Uuid]) -> sqlx::Result<Vec<tenant_changes::ChangesRow>> {
-    let mut conn = pool.acquire().await?;
-    tenant_changes::of(&mut conn, asked).await
+    let mut tx = pool.begin().await?;
+    let rows = tenant_changes::of(&mut tx, asked).await?;
+    tx.commit().await?;
+    Ok(rows)
 }
 
 /// How listening ended.
@@ -120,8 +122,9 @@ async fn connect(pool: &PgPool) -> sqlx::Result<PgListener> {
 async fn arrives(pool: &PgPool, listener: &mut PgListener) -> bool {
     let word = format!("test {}", Uuid::now_v7());
     let said = async {
-        let mut conn = pool.acquire().await?;
-        tenant_changes::say(&mut conn, &word).await
+        let mut tx = pool.begin().await?;
+        tenant_changes::say(&mut tx, &word).await?;
+        tx.commit().await
     };
     if said.await.is_err() {
         return false;

@@ -93,3 +93,38 @@ async fn fresh_database_name() -> String {
     let path = url.split('?').next().unwrap_or_default();
     path.rsplit('/').next().unwrap_or_default().to_owned()
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_is_seen_though_no_notification_arrives() {
+    let database = fresh_database_name().await;
+    let Some(pooler) = Pooler::start(&database, CONNECTIONS) else {
+        return;
+    };
+    let directory = Directory::new();
+    regcred::keys::provider::local::LocalKeys::create(&directory.path().join("key"))
+        .expect("a key");
+    let regcred = Regcred::start_on(pooler.url(&database), directory).await;
+    let owner = regcred.tenant("team-a").await;
+    let credential = "/v1/tenants/team-a/credentials/quay";
+    owner
+        .put(credential, &password("quay.io", "robot", "one"))
+        .await
+        .expect(201);
+    let manifest = format!("{credential}/manifest");
+    for secret in ["two", "three"] {
+        let known = owner.get(&manifest).await.expect(200);
+        let request = owner
+            .request(reqwest::Method::GET, &manifest)
+            .header("if-none-match", known.header("etag"))
+            .header("prefer", "wait=60");
+        let waiting = tokio::spawn(crate::support::client::send(request));
+        regcred.until_waiting(1).await;
+        owner
+            .patch(credential, &json!({"secret": secret}))
+            .await
+            .expect(200);
+        let reply = waiting.await.expect("no panic").expect(200);
+        assert_ne!(reply.header("etag"), known.header("etag"));
+        regcred.until_waiting(0).await;
+    }
+}

@@ -16,24 +16,20 @@ struct Served {
     admin: Client,
     nobody: Client,
     base: String,
-    metrics: Client,
     _directory: Directory,
 }
 
 async fn serve() -> Served {
     let directory = Directory::new();
     let data = directory.path().join("data");
+    // Equal addresses: the metrics stand beside the API.
     let listen = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"];
     let mut command = program(&["dev", "--data-dir"]);
     command.arg(&data).args(listen).env("REGCRED_LOG", "trace");
     let mut program = Running::start(&mut command);
     program.line("Ctrl-C stops it");
-    let output = program.output();
-    let addresses: Vec<&str> = output
-        .lines()
-        .filter_map(|line| Some(line.split_once("listening address=")?.1.trim()))
-        .collect();
-    let admin = admin_of(addresses[0], &data);
+    let address = program.address();
+    let admin = admin_of(&address, &data);
     admin.put(BASE, &json!({})).await.expect(201);
     admin
         .put(
@@ -46,10 +42,9 @@ async fn serve() -> Served {
         .put(PULL, &json!({"credentials": ["quay"]}))
         .await
         .expect(201);
-    let base = format!("http://{}", addresses[0]);
+    let base = format!("http://{address}");
     Served {
         nobody: Client::new(&base, None),
-        metrics: Client::new(&format!("http://{}", addresses[1]), None),
         program,
         admin,
         base,
@@ -59,7 +54,7 @@ async fn serve() -> Served {
 
 impl Served {
     async fn metric(&self, name: &str) -> String {
-        let text = self.metrics.get("/metrics").await.expect(200).body();
+        let text = self.nobody.get("/metrics").await.expect(200).body();
         let line = text.lines().find_map(|line| line.strip_prefix(name));
         line.unwrap_or_else(|| panic!("{name} in {text}"))
             .trim()
@@ -119,6 +114,6 @@ async fn a_link_is_counted_and_stands_in_no_log() {
     assert!(output.contains("/links/{link}"), "{output}");
     let secret = path.trim_start_matches("/links/");
     assert!(!output.contains(secret), "the log has the link");
-    let metrics = served.metrics.get("/metrics").await.expect(200).body();
+    let metrics = served.nobody.get("/metrics").await.expect(200).body();
     assert!(!metrics.contains(secret), "the metrics have the link");
 }
