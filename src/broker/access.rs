@@ -104,8 +104,8 @@ impl Broker {
     }
 
     async fn authenticate_token(&self, token: &Token, login: Login<'_>) -> Result<Caller> {
-        let mut conn = self.pool.acquire().await?;
-        let row = tokens::by_hash(&mut conn, &token.hash().0).await?;
+        let mut tx = self.begin().await?;
+        let row = tokens::by_hash(&mut tx, &token.hash().0).await?;
         let unknown = || self.refuse(login, Shown::Unknown(login.bearer));
         let row = row.ok_or_else(unknown)?;
         let now = self.now();
@@ -122,8 +122,9 @@ impl Broker {
             .last_used_at
             .is_none_or(|last| now - last >= USE_IS_NOTED_EVERY)
         {
-            tokens::touch(&mut conn, row.id, now).await?;
+            tokens::touch(&mut tx, row.id, now).await?;
         }
+        tx.commit().await?;
         Ok(caller)
     }
 
@@ -146,7 +147,7 @@ impl Broker {
             return own.map(Some).ok_or(Error::NotFound);
         }
         let row = match Name::parse(name) {
-            Ok(name) => tenants::by_name(&mut *self.pool.acquire().await?, name.as_str()).await?,
+            Ok(name) => tenants::by_name(&mut *self.begin().await?, name.as_str()).await?,
             Err(_) => None,
         };
         match row {
