@@ -58,6 +58,26 @@ impl Broker {
         Ok(tx.commit().await?)
     }
 
+    /// Writes that a stored secret did not open, whatever it was needed for.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn note_unopened(
+        &self,
+        scope: &Scope,
+        action: &'static str,
+        target: &str,
+        why: &str,
+    ) -> Result<()> {
+        let deed = Deed {
+            action,
+            target,
+            version: None,
+            detail: Some(serde_json::json!({"why": why})),
+        };
+        self.note_failure(scope, deed).await
+    }
+
     async fn write_event(
         &self,
         conn: &mut PgConnection,

@@ -11,8 +11,9 @@ use axum::response::{IntoResponse, Response};
 
 use super::App;
 use super::envelope::RequestId;
-use super::problem::{Answer, Code, Problem};
+use super::problem::{Answer, Code, Problem, Unopened};
 use crate::auth::permission::action_of;
+use crate::auth::role::Action;
 use crate::broker::Scope;
 use crate::broker::access::Door;
 use crate::model::mistake::Mistake;
@@ -23,10 +24,52 @@ pub async fn gate(State(app): State<App>, request: Request, next: Next) -> Respo
     let (mut parts, body) = request.into_parts();
     match enter(&app, &mut parts).await {
         Ok(scope) => {
-            parts.extensions.insert(scope);
-            next.run(Request::from_parts(parts, body)).await
+            let attempt = attempt_of(&parts);
+            parts.extensions.insert(scope.clone());
+            let response = next.run(Request::from_parts(parts, body)).await;
+            if let Some(unopened) = response
+                .extensions()
+                .get::<Problem>()
+                .and_then(Problem::of_unopened)
+            {
+                tell(&app, &scope, &attempt, unopened).await;
+            }
+            response
         }
         Err(problem) => problem.into_response(),
+    }
+}
+
+/// What was tried, as the audit trail names it: the verb, and the path below the tenant.
+fn attempt_of(parts: &Parts) -> (&'static str, String) {
+    let template = parts.extensions.get::<MatchedPath>();
+    let action = template.and_then(|path| action_of(&parts.method, path.as_str()));
+    let verb = match action {
+        Some(Action::WriteCredentials) => "credential.write",
+        Some(Action::WritePullSecrets) => "pull-secret.write",
+        Some(Action::ManageTokens | Action::ManagePlatformTokens) => "token.create",
+        _ => "secret.open",
+    };
+    let path = parts.uri.path();
+    let path = path.strip_prefix("/v1/").unwrap_or(path);
+    let below = path
+        .strip_prefix("tenants/")
+        .and_then(|rest| rest.split_once('/'))
+        .map_or(path, |(_, below)| below);
+    (verb, below.to_owned())
+}
+
+/// Sees to it that a stored secret that does not open is counted and in the audit trail, whichever
+/// request met it.
+async fn tell(app: &App, scope: &Scope, attempt: &(&'static str, String), unopened: &Unopened) {
+    app.metrics.count_unopened();
+    let Unopened::Untold(why) = unopened else {
+        return;
+    };
+    let (action, target) = attempt;
+    let noted = app.broker.note_unopened(scope, action, target, why).await;
+    if let Err(error) = noted {
+        tracing::error!(%error, "a stored secret that does not open is not in the audit trail");
     }
 }
 
