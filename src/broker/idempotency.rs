@@ -140,9 +140,8 @@ impl Broker {
         };
         let place = answer_context(row.tenant_id, row.id, field);
         let opened = self.keyring.open(conn, &place, sealed).await;
-        opened.map_err(|error| {
-            Error::from(error).of_record(&format!("idempotent answer {}", row.id))
-        })
+        opened
+            .map_err(|error| Error::from(error).of_record(&format!("idempotent answer {}", row.id)))
     }
 
     /// Removes answers that have had their day; for the job that does so.

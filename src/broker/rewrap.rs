@@ -139,7 +139,13 @@ impl Run<'_> {
 
     async fn wrap_one(&mut self, row: DataKeyRow) -> Result<()> {
         let (context, wrapped) = wrapped_in(row.clone())?;
-        match self.broker.keyring.provider().rewrap(&context, &wrapped).await {
+        match self
+            .broker
+            .keyring
+            .provider()
+            .rewrap(&context, &wrapped)
+            .await
+        {
             Ok(new) => {
                 let mut tx = self.broker.begin().await?;
                 data_keys::set_wrapped(&mut tx, &row, &new.kek_id, &new.bytes).await?;
@@ -200,8 +206,7 @@ impl Run<'_> {
             }
             let mut conn = self.broker.pool.acquire().await?;
             for table in Table::ALL {
-                total +=
-                    sealed::count_under_older(&mut conn, table, row.tenant_id, row.id).await?;
+                total += sealed::count_under_older(&mut conn, table, row.tenant_id, row.id).await?;
             }
         }
         self.begin(Step::Records, total);

@@ -9,8 +9,8 @@ use super::{Broker, Error, Result, Scope, TenantRef};
 use crate::auth::caller::Grant;
 use crate::model::name::Name;
 use crate::model::tenant::TenantSpec;
-use crate::store::{Slice, data_keys};
 use crate::store::tenants::{self, TenantRow};
+use crate::store::{Slice, data_keys};
 
 impl Broker {
     /// The tenants in which the caller has a role.

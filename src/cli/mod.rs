@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{Config, Texts};
 
 mod dev;
+mod harden;
 mod keys;
 mod logging;
 mod migrate;
@@ -167,7 +168,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => serve::run(load(args.texts())?),
         Command::Migrate => migrate::run(&load(Texts::new())?),
         Command::Token(command) => token::run(&command, &load(Texts::new())?),
-        Command::Keys(command) => keys::run(&command),
+        Command::Keys(command) => keys::run(command, load),
         Command::Openapi(args) => openapi::run(&args),
     }?;
     Ok(ExitCode::SUCCESS)

@@ -8,11 +8,20 @@ use tokio::sync::watch;
 use crate::broker::Broker;
 use crate::http::server::stopped;
 
+mod keys;
+
 /// How often old answers are removed.
 const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
 
 /// Runs all jobs until `stop` becomes true.
-pub async fn run(broker: Broker, mut stop: watch::Receiver<bool>) {
+pub async fn run(broker: Broker, stop: watch::Receiver<bool>) {
+    tokio::join!(
+        prune_answers(broker.clone(), stop.clone()),
+        keys::run(broker, stop)
+    );
+}
+
+async fn prune_answers(broker: Broker, mut stop: watch::Receiver<bool>) {
     let mut tick = tokio::time::interval(PRUNE_EVERY);
     loop {
         tokio::select! {

@@ -36,6 +36,15 @@ impl Cache {
         }
     }
 
+    fn prove_after(&self) -> Duration {
+        (self.keep_for / 4).min(PROVE_WITHIN)
+    }
+
+    /// How often one should look for keys that are due.
+    pub fn look_every(&self) -> Duration {
+        (self.prove_after() / 4).max(Duration::from_millis(250))
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, Kept>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -78,7 +87,7 @@ impl Cache {
 
     /// Forgets what is over or unused, and gives the keys that should be proven again.
     pub fn due(&self, now: Duration) -> Vec<Uuid> {
-        let prove_after = (self.keep_for / 4).min(PROVE_WITHIN);
+        let prove_after = self.prove_after();
         let mut kept = self.lock();
         kept.retain(|_, entry| {
             let age = |since: Duration| now.saturating_sub(since);

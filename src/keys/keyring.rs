@@ -201,6 +201,11 @@ impl Keyring {
         Ok(())
     }
 
+    /// How often [`Self::refresh`] should be called.
+    pub fn look_every(&self) -> Duration {
+        self.cache.look_every()
+    }
+
     /// Forgets the keys of a tenant that was deleted.
     pub fn forget_tenant(&self, tenant: Uuid) {
         self.cache.forget_tenant(tenant);

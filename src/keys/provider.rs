@@ -186,7 +186,10 @@ impl Provider {
             Source::Transit(transit) if self.current.knows(&wrapped.kek_id) => {
                 transit.rewrap(wrapped).await
             }
-            _ => self.wrap(context, &self.unwrap(context, wrapped).await?).await,
+            _ => {
+                self.wrap(context, &self.unwrap(context, wrapped).await?)
+                    .await
+            }
         }
     }
 

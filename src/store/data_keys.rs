@@ -153,10 +153,7 @@ pub async fn wait_for_older(conn: &mut PgConnection, newest: &DataKeyRow) -> Res
 
 /// Takes hold of keys that have had a successor since before `before`, passing over those that others
 /// hold.
-pub async fn hold_superseded(
-    conn: &mut PgConnection,
-    before: OffsetDateTime,
-) -> Result<Vec<Uuid>> {
+pub async fn hold_superseded(conn: &mut PgConnection, before: OffsetDateTime) -> Result<Vec<Uuid>> {
     sqlx::query_scalar(
         "SELECT k.id FROM data_keys k
           WHERE EXISTS (SELECT 1 FROM data_keys n WHERE n.tenant_id IS NOT DISTINCT FROM k.tenant_id

@@ -21,8 +21,8 @@ use crate::model::secret::SecretText;
 
 mod client;
 
-pub use client::{Settings, SettingsError};
 use client::{Body, Client, Refusal};
+pub use client::{Settings, SettingsError};
 
 const FORMAT: u8 = 1;
 const PLACE: usize = 32;
@@ -107,7 +107,10 @@ impl Transit {
             .map_err(|_| KeyError::Crypto)?;
         let text = std::str::from_utf8(encoded.as_slice()).map_err(|_| KeyError::Crypto)?;
         let path = format!("encrypt/{}", self.key);
-        let answer: Ciphertext = self.client.post(&path, Body::one("plaintext", text)).await?;
+        let answer: Ciphertext = self
+            .client
+            .post(&path, Body::one("plaintext", text))
+            .await?;
         self.wrapped(answer)
     }
 

@@ -120,7 +120,9 @@ impl Body {
     }
 
     pub(super) fn number(name: &str, number: u32) -> Self {
-        Self(Zeroizing::new(format!("{{\"{name}\":{number}}}").into_bytes()))
+        Self(Zeroizing::new(
+            format!("{{\"{name}\":{number}}}").into_bytes(),
+        ))
     }
 }
 
@@ -262,7 +264,9 @@ fn check(settings: &Settings) -> Result<(), SettingsError> {
     }
     let namespace = settings.namespace.as_deref().unwrap_or("none");
     if !namespace.trim_end_matches('/').split('/').all(named) {
-        return Err(SettingsError::Name("transit namespace, between its slashes,"));
+        return Err(SettingsError::Name(
+            "transit namespace, between its slashes,",
+        ));
     }
     Ok(())
 }
@@ -326,7 +330,9 @@ fn refused(status: StatusCode, bytes: &[u8]) -> Refusal {
         .collect();
     let hint = match status.as_u16() {
         300..=399 => "; it is a standby that forwards nothing: name the active server",
-        403 => "; the token has expired, or its policy does not allow this: see REGCRED_TRANSIT_TOKEN_FILE",
+        403 => {
+            "; the token has expired, or its policy does not allow this: see REGCRED_TRANSIT_TOKEN_FILE"
+        }
         404 => "; there is no such key or mount: see REGCRED_TRANSIT_KEY and REGCRED_TRANSIT_MOUNT",
         _ => "",
     };
@@ -361,10 +367,21 @@ mod tests {
 
     #[test]
     fn the_token_travels_encrypted_or_on_this_machine() {
-        for url in ["https://v.example.com", "http://127.0.0.1:8200", "http://[::1]:8200", "http://localhost:1"] {
+        for url in [
+            "https://v.example.com",
+            "http://127.0.0.1:8200",
+            "http://[::1]:8200",
+            "http://localhost:1",
+        ] {
             assert!(check(&settings(url, "transit", "k")).is_ok(), "{url}");
         }
-        for url in ["http://v.example.com", "http://10.0.0.1:8200", "ftp://localhost", "https://u:p@h", "https://h/?x"] {
+        for url in [
+            "http://v.example.com",
+            "http://10.0.0.1:8200",
+            "ftp://localhost",
+            "https://u:p@h",
+            "https://h/?x",
+        ] {
             assert!(check(&settings(url, "transit", "k")).is_err(), "{url}");
         }
     }
@@ -372,8 +389,18 @@ mod tests {
     #[test]
     fn names_do_not_change_the_path() {
         assert!(check(&settings("https://h", "kms/transit", "my-key_1.a")).is_ok());
-        for (mount, key) in [("transit", "../x"), ("transit", ".."), ("transit", ""), ("a//b", "k"), ("a/../b", "k"), ("a?b", "k")] {
-            assert!(check(&settings("https://h", mount, key)).is_err(), "{mount} {key}");
+        for (mount, key) in [
+            ("transit", "../x"),
+            ("transit", ".."),
+            ("transit", ""),
+            ("a//b", "k"),
+            ("a/../b", "k"),
+            ("a?b", "k"),
+        ] {
+            assert!(
+                check(&settings("https://h", mount, key)).is_err(),
+                "{mount} {key}"
+            );
         }
     }
 
@@ -388,10 +415,20 @@ mod tests {
         assert!(matches!(failed, KeyError::Tampered));
         let failed = refusal(400, "cipher: message authentication failed");
         assert!(matches!(failed, KeyError::Tampered));
-        let failed = refusal(400, "ciphertext or signature version is disallowed by policy (too old)");
+        let failed = refusal(
+            400,
+            "ciphertext or signature version is disallowed by policy (too old)",
+        );
         assert!(matches!(failed, KeyError::UnknownKek(_)));
-        for (status, words) in [(400, "encryption key not found"), (403, "permission denied"), (503, "Vault is sealed")] {
-            assert!(matches!(refusal(status, words), KeyError::Transit(_)), "{words}");
+        for (status, words) in [
+            (400, "encryption key not found"),
+            (403, "permission denied"),
+            (503, "Vault is sealed"),
+        ] {
+            assert!(
+                matches!(refusal(status, words), KeyError::Transit(_)),
+                "{words}"
+            );
         }
     }
 }
