@@ -7,14 +7,12 @@ use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::config::{Config, CoreDumps};
 
-/// Keeps memory out of core dumps, out of other processes of the same user, and out of swap where the
-/// system allows that. What is not allowed is logged, and no reason not to serve.
-pub(super) fn process(config: &Config) {
-    match config.core_dumps {
-        CoreDumps::Off => no_core_dumps(),
-        CoreDumps::On => tracing::warn!("core dumps are on: one would hold keys and secrets"),
+/// Keeps memory out of core dumps and out of other processes of the same user, unless it is configured
+/// that it need not be. Before keys are read.
+pub(super) fn close(config: &Config) {
+    if config.core_dumps == CoreDumps::Off {
+        no_core_dumps();
     }
-    lock_memory();
 }
 
 /// The limit keeps the system from writing one; not being dumpable keeps it from handing one to a
@@ -31,9 +29,12 @@ pub(super) fn no_core_dumps() {
     }
 }
 
+/// Keeps memory out of swap where the system allows that. What is not allowed is logged, and no reason
+/// not to serve.
+///
 /// Locks pages as they come into use: nothing is held that is not used, such as the unused part of
 /// stacks. Under a limit nothing is locked, because at the limit every allocation would fail.
-fn lock_memory() {
+pub(super) fn lock_memory() {
     let unlimited = getrlimit(Resource::Memlock).current.is_none();
     let may = capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::IPC_LOCK));
     if !unlimited && !may {

@@ -32,14 +32,15 @@ impl ServeArgs {
 pub(super) fn run(config: Config) -> anyhow::Result<()> {
     logging::start(&config)?;
     let url = config.database_url()?.clone();
+    harden::close(&config);
     let keyring = run::keyring(&config)?;
-    harden::process(&config);
     runtime()?.block_on(async {
         let pool = database::pool(url.expose(), MOST_CONNECTIONS)?;
         database::check(&pool).await?;
         let app = run::app(pool, keyring);
         app.broker.keyring().check_provider().await?;
         app.broker.check_ready().await?;
+        harden::lock_memory();
         run::until_stopped(&config, app, Arc::default()).await
     })
 }

@@ -3,16 +3,22 @@
 mod support;
 
 mod at_rest;
+mod backup;
 mod cli;
 mod conventions;
 mod credentials;
 mod dev;
 mod fidelity;
+mod keys;
 mod manifests;
+mod memory;
 mod openapi;
 mod permissions;
 mod platform_docs;
 mod pull_secrets;
+mod rotations;
 mod scripts;
+mod tampering;
 mod tenants;
 mod tokens;
+mod transit;
