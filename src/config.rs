@@ -15,7 +15,7 @@ use time::Duration;
 use crate::model::secret::SecretText;
 
 /// Every setting: its key in the file, its variable, what it is.
-const SETTINGS: [(&str, &str); 12] = [
+const SETTINGS: [(&str, &str); 22] = [
     ("database_url", "DATABASE_URL"),
     ("listen", "REGCRED_LISTEN"),
     ("metrics_listen", "REGCRED_METRICS_LISTEN"),
@@ -28,6 +28,16 @@ const SETTINGS: [(&str, &str); 12] = [
     ("ca_bundle", "REGCRED_CA_BUNDLE"),
     ("trusted_proxies", "REGCRED_TRUSTED_PROXIES"),
     ("audit_retention", "REGCRED_AUDIT_RETENTION"),
+    ("key_provider", "REGCRED_KEY_PROVIDER"),
+    ("key_cache_for", "REGCRED_KEY_CACHE_FOR"),
+    ("transit_url", "REGCRED_TRANSIT_URL"),
+    ("transit_mount", "REGCRED_TRANSIT_MOUNT"),
+    ("transit_key", "REGCRED_TRANSIT_KEY"),
+    ("transit_token_file", "REGCRED_TRANSIT_TOKEN_FILE"),
+    ("transit_namespace", "REGCRED_TRANSIT_NAMESPACE"),
+    ("transit_ca_file", "REGCRED_TRANSIT_CA_FILE"),
+    ("transit_timeout", "REGCRED_TRANSIT_TIMEOUT"),
+    ("core_dumps", "REGCRED_CORE_DUMPS"),
 ];
 
 /// Variables of the client-side commands. A shell that has them set may start a server too.
@@ -37,6 +47,10 @@ const CLIENT_VARIABLES: [&str; 4] = [
     "REGCRED_PULL_SECRET",
     "REGCRED_TOKEN_FILE",
 ];
+
+mod keys;
+
+pub use keys::{KeyConfig, KeyPlace};
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 
@@ -90,6 +104,16 @@ pub enum LogFormat {
     Json,
 }
 
+/// Whether a process that dies may leave its memory in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CoreDumps {
+    /// It may not, and nobody but root looks into it.
+    #[default]
+    Off,
+    /// As the system is set up.
+    On,
+}
+
 /// Certificate chain and key of the listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
@@ -124,6 +148,10 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// How long audit events are kept; for ever without.
     pub audit_retention: Option<Duration>,
+    /// Where the key-encryption key is.
+    pub keys: KeyConfig,
+    /// Whether a process that dies may leave its memory in a file.
+    pub core_dumps: CoreDumps,
 }
 
 /// A database URL: it may hold a password, so it does not print.
@@ -188,6 +216,8 @@ impl Config {
             ca_bundle: path("ca_bundle"),
             trusted_proxies: networks(texts, "trusted_proxies")?,
             audit_retention: retention(texts)?,
+            keys: KeyConfig::from_texts(texts)?,
+            core_dumps: core_dumps(texts)?,
         })
     }
 
@@ -199,17 +229,6 @@ impl Config {
         self.database_url.as_ref().ok_or(ConfigError::Missing(
             "DATABASE_URL",
             "set it to postgres://user@host:port/database",
-        ))
-    }
-
-    /// The key file.
-    ///
-    /// # Errors
-    /// `Missing` that says what to set.
-    pub fn key_file(&self) -> Result<&Path, ConfigError> {
-        self.key_file.as_deref().ok_or(ConfigError::Missing(
-            "REGCRED_KEY_FILE",
-            "set it to the key-encryption key's file; `regcred keys create FILE` makes one",
         ))
     }
 }
@@ -251,6 +270,14 @@ fn log_format(texts: &Texts) -> Result<LogFormat, ConfigError> {
         None | Some("text") => Ok(LogFormat::Text),
         Some("json") => Ok(LogFormat::Json),
         Some(_) => Err(wrong("log_format", "expected json or text")),
+    }
+}
+
+fn core_dumps(texts: &Texts) -> Result<CoreDumps, ConfigError> {
+    match texts.get("core_dumps").map(String::as_str) {
+        None | Some("off") => Ok(CoreDumps::Off),
+        Some("on") => Ok(CoreDumps::On),
+        Some(_) => Err(wrong("core_dumps", "expected on or off")),
     }
 }
 

@@ -95,7 +95,7 @@ impl Broker {
         options: &Options,
     ) -> Result<Manifest> {
         let result = self.render_and_note(scope, source, options).await;
-        if let Err(Error::DoesNotOpen(why)) = &result {
+        if let Err(Error::DoesNotOpen(why)) = result {
             let target = source.target();
             let detail = Some(serde_json::json!({"format": options.format.as_str(), "why": why}));
             let deed = Deed {
@@ -105,6 +105,7 @@ impl Broker {
                 detail,
             };
             self.note_failure(scope, deed).await?;
+            return Err(Error::FailedClosed(why));
         }
         result
     }

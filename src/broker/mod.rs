@@ -25,10 +25,12 @@ pub mod credential_state;
 pub mod credentials;
 pub mod error;
 pub mod idempotency;
+pub mod keys;
 pub mod manifests;
 pub mod precondition;
 pub mod pull_secrets;
 pub mod resolve;
+pub mod rewrap;
 pub mod rollback;
 pub mod tenants;
 pub mod tokens;
@@ -135,6 +137,18 @@ impl Broker {
     /// The keys, for those who ask whether they are usable.
     pub fn keyring(&self) -> &Keyring {
         &self.keyring
+    }
+
+    /// Looks after the keys in memory, and removes those in the database that protect nothing any
+    /// more; for the job that does so.
+    ///
+    /// # Errors
+    /// `Unavailable` if the provider or the database is away.
+    pub async fn look_after_keys(&self) -> Result<()> {
+        let mut conn = self.pool.acquire().await?;
+        self.keyring.refresh(&mut conn).await?;
+        drop(conn);
+        self.remove_unneeded_keys().await.map(drop)
     }
 
     /// Whether the database answers and the keys open what it holds.

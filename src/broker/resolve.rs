@@ -84,8 +84,7 @@ impl Broker {
             let version = versions
                 .iter()
                 .find(|version| version.credential_id == row.id);
-            let version = version
-                .ok_or_else(|| Error::Internal("a credential lacks its current version".into()))?;
+            let version = version.ok_or_else(|| rolled_back(row.id))?;
             let secrets = self.open_secrets(conn, tenant, version).await?;
             items.push(Item {
                 credential: super::view::stored_name(&row.name)?,
@@ -147,6 +146,13 @@ impl Broker {
             _ => Ok(()),
         }
     }
+}
+
+/// A credential whose current version is gone, or is not the newest one.
+pub(super) fn rolled_back(credential: Uuid) -> Error {
+    Error::DoesNotOpen(format!(
+        "credential {credential}: its current version is gone, or older than another: it was rolled back in the database"
+    ))
 }
 
 fn opened(credential: Uuid, secret: KnownSecret, half: Half) -> Opened {

@@ -12,6 +12,7 @@ use crate::config::{Config, Texts};
 
 mod audit;
 mod dev;
+mod harden;
 mod keys;
 mod logging;
 mod migrate;
@@ -179,7 +180,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => serve::run(load(args.texts())?),
         Command::Migrate => migrate::run(&load(Texts::new())?),
         Command::Token(command) => token::run(&command, &load(Texts::new())?),
-        Command::Keys(command) => keys::run(&command),
+        Command::Keys(command) => keys::run(command, load),
         Command::Audit(command) => audit::run(&command, &load(Texts::new())?),
         Command::Openapi(args) => openapi::run(&args),
     }?;

@@ -1,6 +1,6 @@
 //! Rendered manifests.
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -90,7 +90,7 @@ async fn answer(
     if conditional::is_known(headers, &tag)? {
         return Ok(tagged((StatusCode::NOT_MODIFIED, ()).into_response(), &tag));
     }
-    Ok(tagged(document(&manifest), &tag))
+    Ok(tagged(document(manifest), &tag))
 }
 
 fn tagged(mut response: Response, tag: &str) -> Response {
@@ -105,8 +105,9 @@ fn tagged(mut response: Response, tag: &str) -> Response {
     response
 }
 
-fn document(manifest: &Manifest) -> Response {
-    let body = Body::from(manifest.rendered.bytes.to_vec());
+fn document(manifest: Manifest) -> Response {
+    // The buffer itself goes to the connection, and is zeroed when that has written it.
+    let body = Body::from(Bytes::from_owner(manifest.rendered.bytes));
     let mut response =
         ([(header::CONTENT_TYPE, manifest.rendered.media_type)], body).into_response();
     if let Some(warnings) = warnings_header(&manifest.warnings) {

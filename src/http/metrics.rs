@@ -36,6 +36,7 @@ pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     seconds: Family<RouteLabels, Histogram>,
+    unopened: Counter,
 }
 
 impl Default for Metrics {
@@ -51,10 +52,17 @@ impl Default for Metrics {
             Unit::Seconds,
             seconds.clone(),
         );
+        let unopened = Counter::default();
+        registry.register(
+            "secrets_not_opened",
+            "Requests that met a stored secret that does not open: changed, moved or rolled back",
+            unopened.clone(),
+        );
         Self {
             registry,
             requests,
             seconds,
+            unopened,
         }
     }
 }
@@ -80,6 +88,11 @@ impl Metrics {
         self.seconds
             .get_or_create(&labels)
             .observe(elapsed.as_secs_f64());
+    }
+
+    /// Counts a stored secret that did not open.
+    pub fn count_unopened(&self) {
+        self.unopened.inc();
     }
 
     /// All counters, with those of other parts.

@@ -109,6 +109,16 @@ pub struct Problem {
     code: Code,
     detail: String,
     errors: Vec<Mistake>,
+    unopened: Option<Unopened>,
+}
+
+/// A stored secret did not open; [`super::gate`] sees to it that somebody is told.
+#[derive(Debug, Clone)]
+pub enum Unopened {
+    /// Nobody is told yet; why it does not open, for the audit trail.
+    Untold(String),
+    /// The audit trail has it.
+    Told,
 }
 
 /// `application/problem+json`.
@@ -142,6 +152,7 @@ impl Problem {
             code,
             detail: detail.into(),
             errors: Vec::new(),
+            unopened: None,
         }
     }
 
@@ -155,7 +166,23 @@ impl Problem {
             code: Code::ValidationFailed,
             detail,
             errors,
+            unopened: None,
         }
+    }
+
+    /// A stored secret that does not open.
+    fn unopened(unopened: Unopened, cause: &str) -> Self {
+        tracing::error!(cause, "a stored secret does not open");
+        let detail = "a stored secret does not open; the audit trail says more";
+        Self {
+            unopened: Some(unopened),
+            ..Self::new(Code::Internal, detail)
+        }
+    }
+
+    /// Whether this is a stored secret that does not open.
+    pub fn of_unopened(&self) -> Option<&Unopened> {
+        self.unopened.as_ref()
     }
 
     /// Status code of the answer.
@@ -228,6 +255,7 @@ impl From<broker::Error> for Problem {
                 code: Code::RegistryPathConflict,
                 detail,
                 errors,
+                unopened: None,
             },
             E::InUse(_) => Self::new(Code::InUse, detail),
             E::Conflict(_) => Self::new(Code::Conflict, detail),
@@ -239,13 +267,8 @@ impl From<broker::Error> for Problem {
                     "the database or the keys cannot be reached; try again",
                 )
             }
-            E::DoesNotOpen(cause) => {
-                tracing::error!(cause, "a stored secret does not open");
-                Self::new(
-                    Code::Internal,
-                    "a stored secret does not open; the audit trail says more",
-                )
-            }
+            E::DoesNotOpen(cause) => Self::unopened(Unopened::Untold(cause.clone()), &cause),
+            E::FailedClosed(cause) => Self::unopened(Unopened::Told, &cause),
             E::Internal(cause) => {
                 tracing::error!(cause, "internal error");
                 Self::new(

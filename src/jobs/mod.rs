@@ -9,6 +9,7 @@ use crate::broker::Broker;
 use crate::http::server::stopped;
 
 mod audit;
+mod keys;
 
 /// How often old answers are removed.
 const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
@@ -17,11 +18,12 @@ const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
 pub async fn run(broker: Broker, stop: watch::Receiver<bool>) {
     tokio::join!(
         audit::run(broker.clone(), stop.clone()),
-        forget_answers(broker, stop),
+        prune_answers(broker.clone(), stop.clone()),
+        keys::run(broker, stop),
     );
 }
 
-async fn forget_answers(broker: Broker, mut stop: watch::Receiver<bool>) {
+async fn prune_answers(broker: Broker, mut stop: watch::Receiver<bool>) {
     let mut tick = tokio::time::interval(PRUNE_EVERY);
     loop {
         tokio::select! {

@@ -32,12 +32,15 @@ pub async fn get(
         .await
 }
 
-/// The current versions of these credentials, in no order.
+/// The current versions of these credentials, in no order. One that is not the newest of its
+/// credential is left out: versions only grow, so somebody put an old row back.
 pub async fn current_of(conn: &mut PgConnection, credentials: &[Uuid]) -> Result<Vec<VersionRow>> {
     sqlx::query_as(
         "SELECT v.* FROM credential_versions v
            JOIN credentials c ON c.id = v.credential_id AND c.version = v.version
-          WHERE c.id = ANY($1)",
+          WHERE c.id = ANY($1)
+            AND NOT EXISTS (SELECT 1 FROM credential_versions n
+                             WHERE n.credential_id = v.credential_id AND n.version > v.version)",
     )
     .bind(credentials)
     .fetch_all(conn)

@@ -8,6 +8,7 @@ pub mod data_keys;
 pub mod database;
 pub mod idempotent_answers;
 pub mod pull_secrets;
+pub mod sealed;
 pub mod tenants;
 pub mod tokens;
 

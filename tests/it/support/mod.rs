@@ -28,11 +28,13 @@ use tokio::sync::{OnceCell, watch};
 pub mod client;
 pub mod fake;
 pub mod files;
+pub mod keyed;
 pub mod kubectl;
 pub mod peers;
 pub mod postgres;
 pub mod process;
 pub mod trail;
+pub mod transit;
 
 pub use client::Client;
 
