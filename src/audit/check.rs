@@ -22,6 +22,7 @@ const UNSEALED_AT_ONCE: i64 = 500;
 
 /// What a check found.
 #[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Report {
     /// Whether nothing is broken.
     pub intact: bool,
@@ -49,6 +50,33 @@ pub struct LaneEnd {
     pub last: i64,
     /// The last event's hash, in hexadecimal digits.
     pub mac: String,
+}
+
+impl LaneEnd {
+    fn of(row: &LaneRow) -> Self {
+        Self {
+            lane: row.lane,
+            first: row.base_seq + 1,
+            last: row.seq,
+            mac: hex(&row.mac),
+        }
+    }
+}
+
+/// Where the trail ends now, unchecked: a report that serves as an anchor.
+///
+/// # Errors
+/// Those of the database.
+pub async fn ends(conn: &mut PgConnection) -> Result<Report, AuditError> {
+    let lanes = audit_lanes::all(conn).await?;
+    Ok(Report {
+        lanes: lanes
+            .iter()
+            .filter(|lane| lane.seq > 0)
+            .map(LaneEnd::of)
+            .collect(),
+        ..Report::default()
+    })
 }
 
 /// A place where the trail is not what was written.
@@ -168,12 +196,7 @@ async fn check_lane(
     }
     report.removed += count(row.base_seq);
     if row.seq > 0 {
-        report.lanes.push(LaneEnd {
-            lane,
-            first: row.base_seq + 1,
-            last: row.seq,
-            mac: hex(&row.mac),
-        });
+        report.lanes.push(LaneEnd::of(&row));
     }
     report.broken.extend(what);
     Ok(())

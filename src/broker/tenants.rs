@@ -141,7 +141,12 @@ impl Broker {
             version: Some(row.version),
             detail: None,
         };
-        self.note(&mut tx, scope, deed).await?;
+        // Nobody reads the trail of a tenant that is gone.
+        let platform = Scope {
+            tenant: None,
+            ..scope.clone()
+        };
+        self.note(&mut tx, &platform, deed).await?;
         tx.commit().await?;
         self.keyring.forget_tenant(row.id);
         Ok(())

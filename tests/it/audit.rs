@@ -158,6 +158,21 @@ async fn a_name_that_is_not_there_is_no_denial() {
 }
 
 #[tokio::test]
+async fn who_deleted_a_tenant_stands_where_it_can_still_be_read() {
+    let (regcred, _) = prepared().await;
+    regcred.admin.delete(CREDENTIAL).await.expect(204);
+    regcred.admin.delete("/v1/tenants/team-a").await.expect(204);
+    let deleted = events(&regcred.admin, &format!("{PLATFORM}?action=tenant.")).await;
+    assert_eq!(deleted.len(), 1);
+    assert_eq!(deleted[0]["action"], "tenant.delete");
+    assert_eq!(deleted[0]["target"], "tenants/team-a");
+    // A new tenant of that name does not inherit the old one's trail.
+    let owner = regcred.tenant("team-a").await;
+    let all = owner.get(EVENTS).await.expect(200).items("action");
+    assert_eq!(all, ["token.create", "tenant.write"]);
+}
+
+#[tokio::test]
 async fn failed_logins_are_counted_and_nothing_of_the_token_is_kept() {
     let (regcred, _) = prepared().await;
     let shown = [

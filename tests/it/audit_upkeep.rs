@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use regcred::audit::backlog::Which;
 use regcred::audit::trail::Trail;
 use regcred::auth::role::Role;
+use regcred::broker::rewrap::Manner;
 use regcred::broker::tokens::{Ends, TokenWrite, bootstrap_token};
 use regcred::model::name::Name;
 use serde_json::json;
@@ -369,6 +370,33 @@ async fn two_jobs_at_once_remove_each_event_once() {
     assert_eq!(removed, before);
     let report = watched.verify().await;
     assert!(report.intact && report.removed == before, "{report:?}");
+}
+
+#[tokio::test]
+async fn events_sealed_with_a_former_key_still_verify() {
+    let (watched, owner) = prepared().await;
+    let broker = watched.broker(0);
+    broker.rotate_key().await.expect("a new key");
+    let manner = || Manner {
+        rate: None,
+        report: &|_| {},
+    };
+    broker.rewrap(manner()).await.expect("wrapped anew");
+    broker
+        .seal_late_events()
+        .await
+        .expect("the database is there");
+    owner.get(MANIFEST).await.expect(200);
+    // Long after, when data keys that protect nothing are removed.
+    let later = watched.broker(30 * 24 * 3600);
+    later.rewrap(manner()).await.expect("nothing to do");
+    let keys: i64 = sqlx::query_scalar("SELECT count(DISTINCT key_id) FROM audit_events")
+        .fetch_one(&watched.regcred.pool)
+        .await
+        .expect("valid SQL");
+    assert_eq!(keys, 2, "a new key was taken up");
+    let report = watched.verify().await;
+    assert!(report.intact, "{:?}", report.broken);
 }
 
 /// The statements of docs/audit.md, for a role of the program's own.

@@ -115,20 +115,21 @@ async fn servers_that_run_take_up_a_new_version_and_lose_the_old_one() {
     let (_two, second) = installation.serve();
     fill(&first, "team-a", 3).await;
     all_open(&second, "team-a", 3).await;
-    assert_eq!(installation.protected(), [(1, 1, 3)]);
+    // A data key of the tenant, and one of the platform for the audit trail.
+    assert_eq!(installation.protected(), [(1, 2, 3)]);
 
     let said = installation.ok(&["keys", "rotate"]);
     assert!(said.contains("local:2:"), "{said}");
-    assert_eq!(installation.protected(), [(1, 1, 3), (2, 0, 0)]);
+    assert_eq!(installation.protected(), [(1, 2, 3), (2, 0, 0)]);
     fill(&second, "team-b", 1).await;
     all_open(&first, "team-b", 1).await;
-    assert_eq!(installation.protected(), [(1, 1, 3), (2, 1, 1)]);
+    assert_eq!(installation.protected(), [(1, 2, 3), (2, 1, 1)]);
     let complaint = installation.fails(&["keys", "retire", "1"]);
     assert!(complaint.contains("keys rewrap"), "{complaint}");
 
     let said = installation.ok(&["keys", "rewrap"]);
     assert!(
-        said.starts_with("1 data key(s) wrapped anew, 1 made, 3 row(s)"),
+        said.starts_with("2 data key(s) wrapped anew, 2 made, 3 row(s)"),
         "{said}"
     );
     let protected = installation.protected();
@@ -150,6 +151,8 @@ async fn servers_that_run_take_up_a_new_version_and_lose_the_old_one() {
     for action in ["keys.rotate", "keys.rewrap", "keys.retire"] {
         assert!(actions.contains(&json!(action)), "{actions:?}");
     }
+    let said = installation.ok(&["audit", "verify"]);
+    assert!(said.contains("the audit trail is intact"), "{said}");
 }
 
 #[tokio::test]
