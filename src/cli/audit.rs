@@ -10,7 +10,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::run::keyring;
 use super::{runtime, say};
 use crate::audit::chain::ChainKeys;
-use crate::audit::check::{self, Report};
+use crate::audit::check;
+use crate::audit::report::Report;
 use crate::config::Config;
 use crate::store::database;
 

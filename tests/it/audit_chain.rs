@@ -1,6 +1,6 @@
 //! What the check of the audit trail finds.
 
-use regcred::audit::check::{Break, Report};
+use regcred::audit::report::{Break, Report};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 

@@ -5,6 +5,8 @@ mod support;
 mod at_rest;
 mod audit;
 mod audit_chain;
+mod audit_retention;
+mod audit_source;
 mod audit_upkeep;
 mod backup;
 mod cli;
