@@ -17,6 +17,11 @@ ALTER TABLE audit_events
 CREATE UNIQUE INDEX audit_events_place ON audit_events (lane, seq);
 CREATE INDEX audit_events_unsealed ON audit_events (id) WHERE lane IS NULL;
 
+-- Data keys that events were sealed with: they are kept for the check, whatever else they protect.
+CREATE TABLE audit_keys (
+    key_id      uuid PRIMARY KEY REFERENCES data_keys (id)
+);
+
 CREATE TABLE audit_lanes (
     lane        smallint PRIMARY KEY,
     -- The last event.
@@ -26,7 +31,7 @@ CREATE TABLE audit_lanes (
     base_seq    bigint NOT NULL,
     base_mac    bytea NOT NULL,
     -- Both are null until the first event of all.
-    key_id      uuid REFERENCES data_keys (id),
+    key_id      uuid REFERENCES audit_keys (key_id),
     -- Keyed hash over all of the above.
     head        bytea,
     CHECK ((key_id IS NULL) = (head IS NULL)),

@@ -14,3 +14,7 @@ CREATE INDEX audit_events_by_target ON audit_events
 CREATE INDEX audit_events_by_actor_name ON audit_events (actor_name COLLATE "C", id);
 CREATE INDEX audit_events_by_actor_id ON audit_events (actor_id COLLATE "C", id);
 CREATE INDEX audit_events_by_request ON audit_events (request_id);
+CREATE INDEX audit_events_by_source ON audit_events (source, id);
+-- What did not work is looked for, and rare.
+CREATE INDEX audit_events_by_trouble ON audit_events
+    (coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid), outcome, id) WHERE outcome <> 'success';

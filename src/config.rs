@@ -18,7 +18,7 @@ use crate::model::secret::SecretText;
 use crate::registry::egress::Ports;
 
 /// Every setting: its key in the file, its variable, what it is.
-const SETTINGS: [(&str, &str); 16] = [
+const SETTINGS: [(&str, &str); 26] = [
     ("database_url", "DATABASE_URL"),
     ("listen", "REGCRED_LISTEN"),
     ("metrics_listen", "REGCRED_METRICS_LISTEN"),
@@ -35,6 +35,16 @@ const SETTINGS: [(&str, &str); 16] = [
     ("trusted_proxies", "REGCRED_TRUSTED_PROXIES"),
     ("audit_retention", "REGCRED_AUDIT_RETENTION"),
     ("public_url", "REGCRED_PUBLIC_URL"),
+    ("key_provider", "REGCRED_KEY_PROVIDER"),
+    ("key_cache_for", "REGCRED_KEY_CACHE_FOR"),
+    ("transit_url", "REGCRED_TRANSIT_URL"),
+    ("transit_mount", "REGCRED_TRANSIT_MOUNT"),
+    ("transit_key", "REGCRED_TRANSIT_KEY"),
+    ("transit_token_file", "REGCRED_TRANSIT_TOKEN_FILE"),
+    ("transit_namespace", "REGCRED_TRANSIT_NAMESPACE"),
+    ("transit_ca_file", "REGCRED_TRANSIT_CA_FILE"),
+    ("transit_timeout", "REGCRED_TRANSIT_TIMEOUT"),
+    ("core_dumps", "REGCRED_CORE_DUMPS"),
 ];
 
 /// Variables of the client-side commands. A shell that has them set may start a server too.
@@ -47,6 +57,10 @@ const CLIENT_VARIABLES: [&str; 5] = [
 ];
 
 const PUBLIC_URL: &str = "expected a URL such as https://regcred.example.com";
+mod keys;
+
+pub use keys::{KeyConfig, KeyPlace};
+
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 
 /// Why the configuration cannot be used. Never holds a value, which may be a secret.
@@ -99,6 +113,16 @@ pub enum LogFormat {
     Json,
 }
 
+/// Whether a process that dies may leave its memory in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CoreDumps {
+    /// It may not, and nobody but root looks into it.
+    #[default]
+    Off,
+    /// As the system is set up.
+    On,
+}
+
 /// Certificate chain and key of the listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
@@ -139,6 +163,10 @@ pub struct Config {
     pub audit_retention: Option<Duration>,
     /// What the URLs of links and of stores begin with.
     pub public_url: Option<Url>,
+    /// Where the key-encryption key is.
+    pub keys: KeyConfig,
+    /// Whether a process that dies may leave its memory in a file.
+    pub core_dumps: CoreDumps,
 }
 
 /// A database URL: it may hold a password, so it does not print.
@@ -206,6 +234,8 @@ impl Config {
             trusted_proxies: networks(texts, "trusted_proxies")?,
             audit_retention: retention(texts)?,
             public_url: public_url(texts)?,
+            keys: KeyConfig::from_texts(texts)?,
+            core_dumps: core_dumps(texts)?,
         })
     }
 
@@ -217,17 +247,6 @@ impl Config {
         self.database_url.as_ref().ok_or(ConfigError::Missing(
             "DATABASE_URL",
             "set it to postgres://user@host:port/database",
-        ))
-    }
-
-    /// The key file.
-    ///
-    /// # Errors
-    /// `Missing` that says what to set.
-    pub fn key_file(&self) -> Result<&Path, ConfigError> {
-        self.key_file.as_deref().ok_or(ConfigError::Missing(
-            "REGCRED_KEY_FILE",
-            "set it to the key-encryption key's file; `regcred keys create FILE` makes one",
         ))
     }
 }
@@ -287,6 +306,14 @@ fn is_base(url: &Url) -> bool {
         && url.fragment().is_none()
         && url.username().is_empty()
         && url.password().is_none()
+}
+
+fn core_dumps(texts: &Texts) -> Result<CoreDumps, ConfigError> {
+    match texts.get("core_dumps").map(String::as_str) {
+        None | Some("off") => Ok(CoreDumps::Off),
+        Some("on") => Ok(CoreDumps::On),
+        Some(_) => Err(wrong("core_dumps", "expected on or off")),
+    }
 }
 
 /// Networks, or single addresses, between commas or spaces.

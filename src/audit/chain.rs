@@ -216,13 +216,14 @@ impl ChainKeys {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keys::key_bytes::KeyBytes;
     use time::macros::datetime;
-    use zeroize::Zeroizing;
 
     const PLACE: Place = Place { lane: 3, seq: 7 };
 
     fn key(byte: u8) -> ChainKey {
-        let data_key = DataKey::from_bytes(Uuid::nil(), Zeroizing::new([byte; 32]));
+        let bytes = KeyBytes::copy_of(&[byte; 32]).expect("a key");
+        let data_key = DataKey::from_bytes(Uuid::nil(), bytes);
         ChainKey::of(&data_key).expect("the library works")
     }
 

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
-use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::AuditError;
 use super::chain::{ChainKey, ChainKeys, LANES, Place, same};
+use super::report::{Break, LaneEnd, Report, hex};
 use super::trail::writer_of;
 use super::upkeep::may_be_unsealed;
 use crate::store::audit_events::{self, SealedRow};
@@ -20,62 +20,20 @@ const TELL_EVERY: u64 = 1000;
 /// Events without a seal that one statement reads.
 const UNSEALED_AT_ONCE: i64 = 500;
 
-/// What a check found.
-#[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Report {
-    /// Whether nothing is broken.
-    pub intact: bool,
-    /// Events that were checked.
-    pub events: u64,
-    /// Events that retention has removed.
-    pub removed: u64,
-    /// Events of commands without keys that no server has sealed yet.
-    pub unsealed: u64,
-    /// Every lane that has had an event, with where it ends: keep them, and a later check tells
-    /// whether the trail still has this end in it.
-    pub lanes: Vec<LaneEnd>,
-    /// The first broken place of each lane, and what is not in a lane.
-    pub broken: Vec<Break>,
-}
-
-/// Where a lane ends.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LaneEnd {
-    /// The lane.
-    pub lane: i16,
-    /// The number of its first event that is still there.
-    pub first: i64,
-    /// The number of its last event.
-    pub last: i64,
-    /// The last event's hash, in hexadecimal digits.
-    pub mac: String,
-}
-
-/// A place where the trail is not what was written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Break {
-    /// The lane, if it is in one.
-    pub lane: Option<i16>,
-    /// The event's number in it.
-    pub seq: Option<i64>,
-    /// The event's id, if there is an event.
-    pub event: Option<Uuid>,
-    /// What is wrong.
-    pub what: String,
-}
-
-impl std::fmt::Display for Break {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match (self.lane, self.seq) {
-            (Some(lane), Some(seq)) => write!(f, "lane {lane}, event number {seq}")?,
-            (Some(lane), None) => write!(f, "lane {lane}")?,
-            _ => write!(f, "outside the lanes")?,
-        }
-        if let Some(event) = self.event {
-            write!(f, " (id {event})")?;
-        }
-        write!(f, ": {}", self.what)
-    }
+/// Where the trail ends now, unchecked: a report that serves as an anchor.
+///
+/// # Errors
+/// Those of the database.
+pub async fn ends(conn: &mut PgConnection) -> Result<Report, AuditError> {
+    let lanes = audit_lanes::all(conn).await?;
+    Ok(Report {
+        lanes: lanes
+            .iter()
+            .filter(|lane| lane.seq > 0)
+            .map(LaneEnd::of)
+            .collect(),
+        ..Report::default()
+    })
 }
 
 /// Checks the whole trail, while it is being written to or not.
@@ -168,12 +126,7 @@ async fn check_lane(
     }
     report.removed += count(row.base_seq);
     if row.seq > 0 {
-        report.lanes.push(LaneEnd {
-            lane,
-            first: row.base_seq + 1,
-            last: row.seq,
-            mac: hex(&row.mac),
-        });
+        report.lanes.push(LaneEnd::of(&row));
     }
     report.broken.extend(what);
     Ok(())
@@ -395,8 +348,4 @@ impl Walk {
 
 fn count(number: i64) -> u64 {
     u64::try_from(number).unwrap_or_default()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -10,6 +10,7 @@ pub mod chain;
 pub mod check;
 pub mod counters;
 pub mod event;
+pub mod report;
 mod retention;
 pub mod trail;
 pub mod upkeep;

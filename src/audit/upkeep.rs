@@ -67,8 +67,13 @@ impl Trail {
             return Ok(0);
         };
         let newest = keys.newest(conn, now).await?;
+        let lanes = audit_lanes::all(conn).await?;
+        if lanes.iter().all(|lane| lane.key_id == Some(newest.id())) {
+            return Ok(0);
+        }
+        audit_lanes::keep_key(conn, newest.id()).await?;
         let mut turned = 0;
-        for lane in audit_lanes::all(conn).await? {
+        for lane in lanes {
             if lane.key_id.is_none_or(|id| id == newest.id()) {
                 continue;
             }
@@ -98,6 +103,7 @@ pub(super) async fn begin_lanes(
     if lanes.iter().any(|lane| lane.head.is_some()) {
         return Ok(());
     }
+    audit_lanes::keep_key(conn, key.id()).await?;
     let mut lanes = lanes.into_iter().map(|lane| keyed(&key, lane));
     let first = lanes.next().ok_or(AuditError::NoLane)?;
     audit_lanes::update(conn, &first).await?;

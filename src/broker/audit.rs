@@ -37,6 +37,15 @@ pub struct Knock {
     pub target: String,
 }
 
+impl Knock {
+    /// The target as the trail of a tenant names it.
+    pub fn below(&self, tenant: Option<&TenantRef>) -> String {
+        let within = tenant.map(|tenant| format!("tenants/{}/", tenant.name));
+        let below = within.and_then(|within| self.target.strip_prefix(&within));
+        below.unwrap_or(&self.target).to_owned()
+    }
+}
+
 /// A token that was shown and does not let in.
 #[derive(Debug, Clone)]
 pub enum Shown<'a> {
@@ -79,8 +88,27 @@ impl Broker {
         Ok(tx.commit().await?)
     }
 
-    /// Writes the event of what a command does on the platform, such as `regcred keys rotate`, in the
-    /// transaction of its deed.
+    /// Writes that a stored secret did not open, whatever it was needed for.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn note_unopened(
+        &self,
+        scope: &Scope,
+        action: &'static str,
+        target: &str,
+        why: &str,
+    ) -> Result<()> {
+        let deed = Deed {
+            action,
+            target,
+            version: None,
+            detail: Some(serde_json::json!({"why": why})),
+        };
+        self.note_failure(scope, deed).await
+    }
+
+    /// Writes the event of what a command does on the platform, in the transaction of its deed.
     ///
     /// # Errors
     /// `Unavailable` if it cannot be written.
@@ -147,16 +175,12 @@ impl Broker {
         knock: &Knock,
         why: &str,
     ) {
-        let within = tenant.map(|tenant| format!("tenants/{}/", tenant.name));
-        let target = within
-            .and_then(|within| knock.target.strip_prefix(&within).map(str::to_owned))
-            .unwrap_or_else(|| knock.target.clone());
         let event = Event {
             tenant: tenant.map(named),
             actor: serde_json::to_value(caller.actor()).unwrap_or_default(),
             source: caller.source,
             action: "access.deny",
-            target,
+            target: knock.below(tenant),
             version: None,
             outcome: Outcome::Denied,
             detail: Some(serde_json::json!({"method": knock.method, "why": why})),

@@ -1,6 +1,7 @@
 //! Reading the audit trail, page by page.
 
 use serde::Serialize;
+use serde_json::Value;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -27,7 +28,7 @@ impl Broker {
         let mut tx = self.begin().await?;
         let tenant = scope.tenant.as_ref().map(|tenant| tenant.id);
         let rows = audit_events::page(&mut tx, tenant, filter, slice).await?;
-        rows.into_iter().map(AuditEvent::from_row).collect()
+        Ok(rows.into_iter().map(AuditEvent::from).collect())
     }
 }
 
@@ -44,7 +45,7 @@ pub struct AuditEvent {
     pub tenant: Option<String>,
     /// Who did it: kind, id and name.
     #[schema(value_type = Object, example = json!({"kind": "token", "id": "01939d7e-1f00-7000-8000-000000000001", "name": "portal"}))]
-    pub actor: serde_json::Value,
+    pub actor: Value,
     /// The address that the request came from.
     #[schema(example = "192.0.2.7")]
     pub source: Option<String>,
@@ -61,29 +62,31 @@ pub struct AuditEvent {
     pub outcome: String,
     /// What else there is to know, such as the format and the credentials of a rendering.
     #[schema(value_type = Option<Object>)]
-    pub detail: Option<serde_json::Value>,
+    pub detail: Option<Value>,
     /// The `X-Request-Id` of the answer.
     pub request_id: Uuid,
 }
 
-impl AuditEvent {
-    fn from_row(row: AuditRow) -> Result<Self> {
-        Ok(Self {
+impl From<AuditRow> for AuditEvent {
+    fn from(row: AuditRow) -> Self {
+        Self {
             id: row.id,
             at: row.at,
             tenant: row.tenant,
-            actor: serde_json::from_str(&row.actor)?,
+            actor: as_json(row.actor),
             source: row.source,
             action: row.action,
             target: row.target,
             target_version: row.target_version,
             outcome: row.outcome,
-            detail: row
-                .detail
-                .as_deref()
-                .map(serde_json::from_str)
-                .transpose()?,
+            detail: row.detail.map(as_json),
             request_id: row.request_id,
-        })
+        }
     }
+}
+
+/// A stored document. One that somebody spoilt is shown as the text it is: it must not keep the rest of
+/// the trail from being read.
+fn as_json(text: String) -> Value {
+    serde_json::from_str(&text).unwrap_or(Value::String(text))
 }

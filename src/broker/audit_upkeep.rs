@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::{Broker, Result};
 use crate::audit::chain::LANES;
+use crate::audit::check;
 use crate::audit::event::{Event, Outcome, server};
 
 /// Most events that one transaction removes.
@@ -64,6 +65,17 @@ impl Broker {
                 .await?;
         }
         Ok(removed)
+    }
+
+    /// Where the trail ends, as JSON that `regcred audit verify --anchor` takes: for a log that is kept
+    /// elsewhere than the database.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn audit_anchor(&self) -> Result<String> {
+        let mut conn = self.begin().await?;
+        let ends = check::ends(&mut conn).await?;
+        Ok(serde_json::to_string(&json!({"lanes": ends.lanes}))?)
     }
 
     async fn note_server(

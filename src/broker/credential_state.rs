@@ -74,8 +74,13 @@ impl Broker {
         field: Field,
         sealed: &[u8],
     ) -> Result<SecretText> {
-        let context = context_of(tenant, row.credential_id, row.version, field)?;
-        let plain = self.keyring.open(conn, &context, sealed).await?;
+        let place = (tenant, row.credential_id, row.version);
+        let context = context_of(place, field, &row.document)?;
+        let plain = self.keyring.open(conn, &context, sealed).await;
+        let plain = plain.map_err(|error| {
+            let record = format!("credential {}, version {}", row.credential_id, row.version);
+            Error::from(error).of_record(&record)
+        })?;
         let text = std::str::from_utf8(&plain)
             .map_err(|_| Error::Internal("an opened secret is not UTF-8".into()))?;
         Ok(SecretText::new(text.to_owned()))
@@ -94,15 +99,16 @@ impl Broker {
             .keyring
             .newest(conn, Some(row.tenant_id), self.now())
             .await?;
+        let document = serde_json::to_string(spec)?;
         let seal = |field, secret: &KnownSecret| -> Result<Vec<u8>> {
-            let context = context_of(row.tenant_id, row.id, row.version, field)?;
+            let place = (row.tenant_id, row.id, row.version);
+            let context = context_of(place, field, &document)?;
             Ok(key.seal(&context, secret.text.expose().as_bytes())?)
         };
         let auth = secrets.auth.as_ref();
         Ok(VersionRow {
             credential_id: row.id,
             version: row.version,
-            document: serde_json::to_string(spec)?,
             secret: seal(Field::Secret, &secrets.registry)?,
             secret_revision: secrets.registry.revision,
             auth_secret: auth
@@ -111,12 +117,19 @@ impl Broker {
             auth_secret_revision: auth.map(|secret| secret.revision),
             created_by: serde_json::to_string(&scope.caller.actor())?,
             created_at: row.updated_at,
+            document,
         })
     }
 }
 
-fn context_of(tenant: Uuid, credential: Uuid, version: i64, field: Field) -> Result<RecordContext> {
+/// The place of a secret: tenant, credential and version, the field, and the document that says which
+/// registry it is for.
+pub(super) fn context_of(
+    (tenant, credential, version): (Uuid, Uuid, i64),
+    field: Field,
+    document: &str,
+) -> Result<RecordContext> {
     let version = u64::try_from(version)
-        .map_err(|_| Error::Internal("a stored version is negative".into()))?;
-    Ok(RecordContext::new(Some(tenant), credential, version, field))
+        .map_err(|_| Error::DoesNotOpen("a stored version is negative".into()))?;
+    Ok(RecordContext::new(Some(tenant), credential, version, field).beside(document))
 }

@@ -8,10 +8,12 @@ use super::audit::Deed;
 use super::credential_change::{Before, check_secret_names, next_state, same_logins};
 use super::credential_state::Secrets;
 use super::precondition::Precondition;
+use super::resolve::rolled_back;
 use super::view::{CredentialVersionView, CredentialView, PreviousView, Written};
 use super::{Broker, Error, Result, Scope, previous};
 use crate::model::credential::{CredentialSpec, CredentialWrite, Unnamed};
 use crate::model::name::Name;
+use crate::store::credential_versions::VersionRow;
 use crate::store::credentials::{CredentialRow, Filter};
 use crate::store::{Slice, credential_versions, credentials, pull_secrets, tenants};
 
@@ -176,15 +178,26 @@ impl Broker {
         let Some(row) = credentials::by_name(conn, tenant, name.as_str()).await? else {
             return Ok(None);
         };
-        let version = credential_versions::get(conn, row.id, row.version).await?;
-        let version = version
-            .ok_or_else(|| Error::Internal("a credential lacks its current version".into()))?;
+        let version = self.current_version(conn, row.id).await?;
         let secrets = self.open_secrets(conn, tenant, &version).await?;
         Ok(Some(Before {
             spec: serde_json::from_str(&row.document)?,
             row,
             secrets,
         }))
+    }
+
+    /// The current version of a credential, which is its newest.
+    pub(super) async fn current_version(
+        &self,
+        conn: &mut PgConnection,
+        credential: Uuid,
+    ) -> Result<VersionRow> {
+        let current = credential_versions::current_of(conn, &[credential]).await?;
+        current
+            .into_iter()
+            .next()
+            .ok_or_else(|| rolled_back(credential))
     }
 
     async fn write_credential(

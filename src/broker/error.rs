@@ -45,6 +45,9 @@ pub enum Error {
     /// data key is gone. The text goes to the log and the audit trail only.
     #[error("a stored secret does not open: {0}")]
     DoesNotOpen(String),
+    /// The same, and the audit trail has it already.
+    #[error("a stored secret does not open: {0}")]
+    FailedClosed(String),
     /// A defect. The text goes to the log only.
     #[error("internal: {0}")]
     Internal(String),
@@ -57,6 +60,16 @@ impl Error {
     /// One mistake.
     pub fn invalid(mistake: Mistake) -> Self {
         Self::Invalid(vec![mistake])
+    }
+}
+
+impl Error {
+    /// Names the record that does not open.
+    pub(super) fn of_record(self, record: &str) -> Self {
+        match self {
+            Self::DoesNotOpen(why) => Self::DoesNotOpen(format!("{record}: {why}")),
+            other => other,
+        }
     }
 }
 
@@ -108,7 +121,10 @@ impl From<KeyError> for Error {
     fn from(error: KeyError) -> Self {
         match error {
             KeyError::Database(error) => error.into(),
-            KeyError::UnknownKek(_) | KeyError::File { .. } => Self::Unavailable(error.to_string()),
+            KeyError::UnknownKek(_) | KeyError::File { .. } | KeyError::Transit(_) => {
+                Self::Unavailable(error.to_string())
+            }
+            KeyError::NotRetired(why) => Self::InUse(why),
             KeyError::UnknownDataKey(_)
             | KeyError::WrongKey
             | KeyError::Tampered

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -67,20 +69,20 @@ impl Broker {
             return Ok(Claim::None);
         };
         let now = self.now();
-        let key = self.keyring.newest(conn, None, now).await?;
-        let digest = key
-            .keyed_digest(b"idempotent-request", &once.request)?
-            .to_vec();
-        let row = AnswerRow {
+        let asked = digest(&SHA256, &once.request);
+        let mut row = AnswerRow {
             id: Uuid::now_v7(),
             caller_id: scope.caller.id,
             key: once.key.clone(),
-            request_digest: digest,
+            request_digest: Vec::new(),
             tenant_id: scope.tenant.as_ref().map(|tenant| tenant.id),
             status: 0,
             answer: Vec::new(),
             created_at: now,
         };
+        let key = self.keyring.newest(conn, row.tenant_id, now).await?;
+        let place = answer_context(row.tenant_id, row.id, Field::IdempotentRequest);
+        row.request_digest = key.seal(&place, asked.as_ref())?;
         idempotent_answers::forget(conn, row.caller_id, &row.key, now - KEPT_FOR).await?;
         if idempotent_answers::claim(conn, &row).await? {
             return Ok(Claim::First(row));
@@ -91,7 +93,8 @@ impl Broker {
                 "the request with this Idempotency-Key has just been forgotten; try again".into(),
             )
         })?;
-        if first.request_digest != row.request_digest {
+        let known = self.open_part(conn, &first, Field::IdempotentRequest);
+        if verify_slices_are_equal(&known.await?, asked.as_ref()).is_err() {
             let fault = Fault::new(
                 "idempotency-key-reused",
                 "this Idempotency-Key was used with another request",
@@ -113,18 +116,32 @@ impl Broker {
         };
         let key = self.keyring.newest(conn, row.tenant_id, self.now()).await?;
         let plain = Zeroizing::new(serde_json::to_vec(answer)?);
-        let sealed = key.seal(&answer_context(row), &plain)?;
+        let place = answer_context(row.tenant_id, row.id, Field::IdempotentAnswer);
+        let sealed = key.seal(&place, &plain)?;
         let status = i16::try_from(answer.status).unwrap_or(i16::MAX);
         idempotent_answers::fill(conn, row.id, status, &sealed).await?;
         Ok(())
     }
 
     async fn open_answer(&self, conn: &mut PgConnection, row: &AnswerRow) -> Result<Answer> {
-        let plain = self
-            .keyring
-            .open(conn, &answer_context(row), &row.answer)
-            .await?;
+        let plain = self.open_part(conn, row, Field::IdempotentAnswer).await?;
         Ok(serde_json::from_slice(&plain)?)
+    }
+
+    async fn open_part(
+        &self,
+        conn: &mut PgConnection,
+        row: &AnswerRow,
+        field: Field,
+    ) -> Result<Zeroizing<Vec<u8>>> {
+        let sealed = match field {
+            Field::IdempotentRequest => &row.request_digest,
+            _ => &row.answer,
+        };
+        let place = answer_context(row.tenant_id, row.id, field);
+        let opened = self.keyring.open(conn, &place, sealed).await;
+        opened
+            .map_err(|error| Error::from(error).of_record(&format!("idempotent answer {}", row.id)))
     }
 
     /// Removes answers that have had their day; for the job that does so.
@@ -137,6 +154,7 @@ impl Broker {
     }
 }
 
-fn answer_context(row: &AnswerRow) -> RecordContext {
-    RecordContext::new(row.tenant_id, row.id, 1, Field::IdempotentAnswer)
+/// The place of a part of an answer.
+pub(super) fn answer_context(tenant: Option<Uuid>, answer: Uuid, field: Field) -> RecordContext {
+    RecordContext::new(tenant, answer, 1, field)
 }

@@ -158,7 +158,7 @@ impl Broker {
         options: &Options,
         result: Result<T>,
     ) -> Result<T> {
-        if let Err(Error::DoesNotOpen(why)) = &result {
+        if let Err(Error::DoesNotOpen(why)) = result {
             let detail = Some(serde_json::json!({"format": options.format.as_str(), "why": why}));
             let deed = Deed {
                 action: "manifest.render",
@@ -167,6 +167,7 @@ impl Broker {
                 detail,
             };
             self.note_failure(scope, deed).await?;
+            return Err(Error::FailedClosed(why));
         }
         result
     }

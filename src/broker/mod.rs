@@ -34,11 +34,13 @@ pub mod federated;
 mod granting;
 pub mod idempotency;
 pub mod identity_providers;
+pub mod keys;
 pub mod manifests;
 pub mod precondition;
 pub mod previous;
 pub mod pull_secrets;
 pub mod resolve;
+pub mod rewrap;
 pub mod role_bindings;
 pub mod rollback;
 pub mod share_links;
@@ -198,6 +200,18 @@ impl Broker {
     /// The keys, for those who ask whether they are usable.
     pub fn keyring(&self) -> &Keyring {
         &self.keyring
+    }
+
+    /// Looks after the keys in memory, and removes those in the database that protect nothing any
+    /// more; for the job that does so.
+    ///
+    /// # Errors
+    /// `Unavailable` if the provider or the database is away.
+    pub async fn look_after_keys(&self) -> Result<()> {
+        let mut conn = self.begin().await?;
+        self.keyring.refresh(&mut conn).await?;
+        drop(conn);
+        self.remove_unneeded_keys().await.map(drop)
     }
 
     /// Whether the database answers and the keys open what it holds.

@@ -197,6 +197,13 @@ impl Broker {
     }
 }
 
+/// A credential whose version is gone, or whose current one is not the newest.
+pub(super) fn rolled_back(credential: Uuid) -> Error {
+    Error::DoesNotOpen(format!(
+        "credential {credential}: its current version is gone, or older than another: it was rolled back in the database"
+    ))
+}
+
 /// Which versions to read: each current one, and the former ones that are usable.
 fn wanted(rows: &[CredentialRow], formers: Formers, now: OffsetDateTime) -> (Vec<Uuid>, Vec<i64>) {
     let current = rows.iter().map(|row| (row.id, row.version));
@@ -227,7 +234,7 @@ impl Versioned for RevisionRow {
 fn find<T: Versioned>(rows: &[T], credential: Uuid, version: i64) -> Result<&T> {
     rows.iter()
         .find(|row| row.is(credential, version))
-        .ok_or_else(|| Error::Internal("a credential lacks a version that it names".into()))
+        .ok_or_else(|| rolled_back(credential))
 }
 
 fn item_of(

@@ -69,9 +69,7 @@ impl Broker {
         } else {
             let spec: CredentialSpec = serde_json::from_str(&wanted.document)?;
             let secrets = self.open_secrets(&mut tx, tenant, &wanted).await?;
-            let current = credential_versions::get(&mut tx, row.id, row.version).await?;
-            let current = current
-                .ok_or_else(|| Error::Internal("a credential lacks its current version".into()))?;
+            let current = self.current_version(&mut tx, row.id).await?;
             let old = self.open_secrets(&mut tx, tenant, &current).await?;
             let (old, overlap) = (Some((row, old)), rollback.overlap);
             self.store_version(&mut tx, scope, name, old, &spec, &secrets, overlap)

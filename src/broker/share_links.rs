@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 use time::{Duration, OffsetDateTime};
 use utoipa::ToSchema;
 use uuid::Uuid;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroize;
 
 use super::access::Door;
 use super::audit::{Deed, Knock};
@@ -18,6 +18,7 @@ use super::error::stored;
 use super::idempotency::{Answer, Claim, Once};
 use super::manifests::{Manifest, Options, Source, commit_note, unavailable};
 use super::stored_options::StoredOptions;
+use super::tokens::random_bits;
 use super::view::stored_name;
 use super::{Broker, Error, Result, Scope, TenantRef};
 use crate::auth::caller::Actor;
@@ -404,6 +405,5 @@ async fn find_pull_secret(
 }
 
 fn new_token() -> Result<LinkToken> {
-    let bits: Zeroizing<[u8; 32]> = crate::keys::random()?;
-    Ok(LinkToken::from_random(&bits))
+    Ok(LinkToken::from_random(&*random_bits()?))
 }

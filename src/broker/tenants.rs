@@ -9,8 +9,8 @@ use super::{Broker, Error, Result, Scope, TenantRef};
 use crate::auth::caller::Grant;
 use crate::model::name::Name;
 use crate::model::tenant::TenantSpec;
-use crate::store::Slice;
 use crate::store::tenants::{self, TenantRow};
+use crate::store::{Slice, data_keys};
 
 impl Broker {
     /// The tenants in which the caller has a role.
@@ -128,15 +128,28 @@ impl Broker {
             .await?
             .ok_or(Error::NotFound)?;
         precondition.check(Some(row.version))?;
+        let keys = data_keys::count_of(&mut tx, row.id).await?;
         tenants::delete(&mut tx, row.id).await?;
         let target = format!("tenants/{}", tenant.name);
+        let destroyed = Deed {
+            action: "tenant.keys-destroyed",
+            target: &target,
+            version: None,
+            detail: Some(serde_json::json!({"data_keys": keys})),
+        };
+        self.note(&mut tx, scope, destroyed).await?;
         let deed = Deed {
             action: "tenant.delete",
             target: &target,
             version: Some(row.version),
             detail: None,
         };
-        self.note(&mut tx, scope, deed).await?;
+        // Nobody reads the trail of a tenant that is gone.
+        let platform = Scope {
+            tenant: None,
+            ..scope.clone()
+        };
+        self.note(&mut tx, &platform, deed).await?;
         tx.commit().await?;
         self.keyring.forget_tenant(row.id);
         Ok(())

@@ -445,9 +445,14 @@ fn check_grant(scope: &Scope, write: &TokenWrite) -> Result<()> {
 }
 
 fn new_token() -> Result<Token> {
+    Ok(Token::from_random(&*random_bits()?))
+}
+
+/// 256 bits that nobody guesses.
+pub(super) fn random_bits() -> Result<Zeroizing<[u8; 32]>> {
     let mut bits = Zeroizing::new([0; 32]);
     SystemRandom::new()
         .fill(bits.as_mut_slice())
         .map_err(|_| Error::Internal("the system gives no random bits".into()))?;
-    Ok(Token::from_random(&bits))
+    Ok(bits)
 }

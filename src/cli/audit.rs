@@ -7,12 +7,12 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::run::keyring;
 use super::{runtime, say};
 use crate::audit::chain::ChainKeys;
-use crate::audit::check::{self, Report};
+use crate::audit::check;
+use crate::audit::report::Report;
 use crate::config::Config;
-use crate::keys::keyring::Keyring;
-use crate::keys::provider::Provider;
 use crate::store::database;
 
 /// What to do with the trail.
@@ -35,7 +35,7 @@ pub(super) struct VerifyArgs {
 pub(super) fn run(command: &AuditCommand, config: &Config) -> anyhow::Result<()> {
     let AuditCommand::Verify(args) = command;
     let url = config.database_url()?.clone();
-    let keyring = Arc::new(Keyring::new(Provider::local(config.key_file()?)?));
+    let keyring = Arc::new(keyring(config)?);
     let anchor = args.anchor.as_deref().map(read_anchor).transpose()?;
     let report = runtime()?.block_on(async {
         let pool = database::pool(url.expose(), 2)?;

@@ -19,6 +19,7 @@ use crate::broker::tokens::{Ends, TokenWrite, bootstrap_token};
 use crate::config::{Config, ConfigError, Texts};
 use crate::dev::{DataDir, Server, Settings, State, Supervisor};
 use crate::http::App;
+use crate::keys::keyring::Keyring;
 use crate::keys::provider::Provider;
 use crate::keys::provider::local::LocalKeys;
 use crate::model::name::Name;
@@ -116,7 +117,7 @@ async fn start(
         .unwrap_or_else(|| directory.join("key"));
     LocalKeys::load_or_create(&key)?;
     database::migrate(pool).await?;
-    let app = run::app(config, pool.clone(), Provider::local(&key)?)?;
+    let app = run::app(config, pool.clone(), Keyring::new(Provider::local(&key)?))?;
     app.broker.check_ready().await?;
     let fronts = run::listen(config, &app).await?;
     ensure_root_token(pool, &token_file(directory)).await?;

@@ -10,11 +10,12 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Texts};
 
-mod connection;
 mod audit;
+mod connection;
 mod credential_provider;
 mod dev;
 mod docker_helper;
+mod harden;
 mod keys;
 mod logging;
 mod migrate;
@@ -199,7 +200,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => serve::run(load(args.texts())?),
         Command::Migrate => migrate::run(&load(Texts::new())?),
         Command::Token(command) => token::run(&command, &load(Texts::new())?),
-        Command::Keys(command) => keys::run(&command),
+        Command::Keys(command) => keys::run(command, load),
         Command::Audit(command) => audit::run(&command, &load(Texts::new())?),
         Command::Openapi(args) => openapi::run(&args),
         Command::Sync(args) => return sync::run(args),

@@ -22,23 +22,22 @@ use crate::audit::backlog::Which;
 use crate::auth::limits::Limits;
 use crate::auth::proxies::TrustedProxies;
 use crate::broker::Broker;
-use crate::config::{Config, TlsFiles};
+use crate::config::{Config, KeyPlace, TlsFiles};
 use crate::http::router::{self, MetricsPlace};
 use crate::http::server::Front;
 use crate::http::{App, metrics::Metrics};
 use crate::jobs;
 use crate::keys::keyring::Keyring;
-use crate::keys::provider::Provider;
+use crate::keys::provider::transit::Transit;
+use crate::keys::provider::{Provider, Source};
 use crate::registry::egress::{Egress, Settings, read_ca_bundle};
 
 /// How long jobs may take to end.
 const JOBS_END_WITHIN: Duration = Duration::from_secs(5);
 
 /// The application over a database and its keys.
-pub(super) fn app(config: &Config, pool: PgPool, provider: Provider) -> anyhow::Result<App> {
-    let clock = Arc::new(|| SystemTime::now().into());
-    let keyring = Arc::new(Keyring::new(provider));
-    let broker = Broker::new(pool, keyring, clock)
+pub(super) fn app(config: &Config, pool: PgPool, keyring: Keyring) -> anyhow::Result<App> {
+    let broker = broker(pool, keyring)
         .with_egress(egress(config)?)
         .with_limits(Limits::new(config.rates))
         .with_public_url(config.public_url.clone())
@@ -59,6 +58,34 @@ pub(super) fn egress(config: &Config) -> anyhow::Result<Egress> {
         ca_bundle: ca_bundle.context("REGCRED_CA_BUNDLE")?.unwrap_or_default(),
         ..Settings::default()
     }))
+}
+
+/// The use cases over a database and its keys, by the system's clock.
+pub(super) fn broker(pool: PgPool, keyring: Keyring) -> Broker {
+    let clock = Arc::new(|| SystemTime::now().into());
+    Broker::new(pool, Arc::new(keyring), clock)
+}
+
+/// The keys, where the configuration says they are. A file must be there and a key that is only to
+/// unwrap what it once wrapped need not.
+pub(super) fn keyring(config: &Config) -> anyhow::Result<Keyring> {
+    let (current, former) = config.keys.places()?;
+    let provider = match &current {
+        KeyPlace::File(file) => Provider::local(file)?,
+        KeyPlace::Transit(_) => Provider::new(source(&current)?),
+    };
+    let provider = match &former {
+        Some(former) => provider.with_former(source(former)?),
+        None => provider,
+    };
+    Ok(Keyring::new(provider).keeping_for(config.keys.cache_for))
+}
+
+fn source(place: &KeyPlace) -> anyhow::Result<Source> {
+    Ok(match place {
+        KeyPlace::File(file) => Source::file(file),
+        KeyPlace::Transit(settings) => Source::Transit(Transit::new(settings.clone())?),
+    })
 }
 
 /// Serves until SIGTERM, Ctrl-C or `stop_now`; requests under way are ended first.

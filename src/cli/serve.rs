@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::{ServingFlags, logging, run, runtime};
+use super::{ServingFlags, harden, logging, run, runtime};
 use crate::config::{Config, Texts};
-use crate::keys::provider::Provider;
 use crate::store::database;
 
 /// Most connections to the database that one replica holds.
@@ -33,12 +32,15 @@ impl ServeArgs {
 pub(super) fn run(config: Config) -> anyhow::Result<()> {
     logging::start(&config)?;
     let url = config.database_url()?.clone();
-    let provider = Provider::local(config.key_file()?)?;
+    harden::close(&config);
+    let keyring = run::keyring(&config)?;
     runtime()?.block_on(async {
         let pool = database::pool(url.expose(), MOST_CONNECTIONS)?;
         database::check(&pool).await?;
-        let app = run::app(&config, pool, provider)?;
+        let app = run::app(&config, pool, keyring)?;
+        app.broker.keyring().check_provider().await?;
         app.broker.check_ready().await?;
+        harden::lock_memory();
         run::until_stopped(&config, app, Arc::default()).await
     })
 }

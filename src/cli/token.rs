@@ -42,24 +42,9 @@ fn parse_name(text: &str) -> Result<Name, String> {
     Name::parse(text).map_err(|fault| fault.detail)
 }
 
-/// A whole number and a unit: s, m, h or d.
 fn parse_duration(text: &str) -> Result<time::Duration, String> {
-    let expected = || "expected a time such as 90s, 30m, 1h or 7d".to_owned();
-    let unit = match text.chars().last() {
-        Some('s') => 1,
-        Some('m') => 60,
-        Some('h') => 60 * 60,
-        Some('d') => 24 * 60 * 60,
-        _ => return Err(expected()),
-    };
-    let number: u32 = text[..text.len() - 1].parse().map_err(|_| expected())?;
-    let seconds = i64::from(number) * unit;
-    let longest = 10 * 366 * 24 * 60 * 60;
-    if (1..=longest).contains(&seconds) {
-        Ok(time::Duration::seconds(seconds))
-    } else {
-        Err(expected())
-    }
+    crate::model::time::parse_duration(text)
+        .ok_or_else(|| "expected a time such as 90s, 30m, 1h or 7d".into())
 }
 
 pub(super) fn run(command: &TokenCommand, config: &Config) -> anyhow::Result<()> {

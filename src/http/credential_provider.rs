@@ -80,7 +80,7 @@ pub async fn credential_provider(
     let options = Options::for_pull_of(image);
     let source = Source::PullSecret(name);
     Ok(document(
-        &app.broker.manifest(&scope, &source, &options).await?,
+        app.broker.manifest(&scope, &source, &options).await?,
     ))
 }
 

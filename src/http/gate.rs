@@ -12,8 +12,9 @@ use uuid::Uuid;
 
 use super::App;
 use super::envelope::RequestId;
-use super::problem::{Answer, Code, Problem};
+use super::problem::{Answer, Code, Problem, Unopened};
 use crate::auth::permission::action_of;
+use crate::auth::role::Action;
 use crate::broker::Scope;
 use crate::broker::access::Door;
 use crate::broker::audit::Knock;
@@ -27,14 +28,49 @@ pub async fn gate(State(app): State<App>, request: Request, next: Next) -> Respo
         Ok(entered) => entered,
         Err(problem) => return problem.into_response(),
     };
+    let verb = verb_of(&parts);
     parts.extensions.insert(scope.clone());
     let response = next.run(Request::from_parts(parts, body)).await;
+    let problem = response.extensions().get::<Problem>();
     if response.status() == StatusCode::FORBIDDEN {
-        let why = response.extensions().get::<Problem>().map(Problem::detail);
-        app.broker
-            .note_denial(&scope, &knock, why.unwrap_or_default());
+        let why = problem.map(Problem::detail).unwrap_or_default();
+        app.broker.note_denial(&scope, &knock, why);
+    }
+    if let Some(unopened) = problem.and_then(Problem::of_unopened) {
+        tell(&app, &scope, (verb, &knock), unopened).await;
     }
     response
+}
+
+/// What was tried, as the audit trail names it.
+fn verb_of(parts: &Parts) -> &'static str {
+    let template = parts.extensions.get::<MatchedPath>();
+    let action = template.and_then(|path| action_of(&parts.method, path.as_str()));
+    match action {
+        Some(Action::WriteCredentials) => "credential.write",
+        Some(Action::WritePullSecrets) => "pull-secret.write",
+        Some(Action::ManageTokens | Action::ManagePlatformTokens) => "token.create",
+        _ => "secret.open",
+    }
+}
+
+/// Sees to it that a stored secret that does not open is counted and in the audit trail, whichever
+/// request met it.
+async fn tell(
+    app: &App,
+    scope: &Scope,
+    (action, knock): (&'static str, &Knock),
+    unopened: &Unopened,
+) {
+    app.metrics.count_unopened();
+    let Unopened::Untold(why) = unopened else {
+        return;
+    };
+    let target = knock.below(scope.tenant.as_ref());
+    let noted = app.broker.note_unopened(scope, action, &target, why).await;
+    if let Err(error) = noted {
+        tracing::error!(%error, "a stored secret that does not open is not in the audit trail");
+    }
 }
 
 /// Lets a request's head in; a request that waited is let in again.

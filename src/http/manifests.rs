@@ -1,6 +1,6 @@
 //! Rendered manifests.
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -124,7 +124,7 @@ pub(super) async fn answer(
         return revalidate(app, scope, &headers, patience, (&source, &options)).await;
     }
     let manifest = app.broker.manifest(scope, &source, &options).await?;
-    Ok(document(&manifest))
+    Ok(document(manifest))
 }
 
 /// Where the External Secrets Operator fetches what is asked for here.
@@ -179,7 +179,7 @@ async fn revalidate(
     };
     let mut response = match outcome {
         Outcome::Unchanged(current) => tagged(StatusCode::NOT_MODIFIED.into_response(), &current),
-        Outcome::Changed(_turn) => document(&app.broker.manifest(scope, source, options).await?),
+        Outcome::Changed(_turn) => document(app.broker.manifest(scope, source, options).await?),
     };
     if let Some(patience) = patience {
         patience.applied(&mut response);
@@ -204,8 +204,9 @@ fn tagged(mut response: Response, fingerprint: &str) -> Response {
 }
 
 /// The rendered document with its entity tag and warnings.
-pub(super) fn document(manifest: &Manifest) -> Response {
-    let body = Body::from(manifest.rendered.bytes.to_vec());
+pub(super) fn document(manifest: Manifest) -> Response {
+    // The buffer itself goes to the connection, and is zeroed when that has written it.
+    let body = Body::from(Bytes::from_owner(manifest.rendered.bytes));
     let mut response =
         ([(header::CONTENT_TYPE, manifest.rendered.media_type)], body).into_response();
     if let Some(warnings) = warnings_header(&manifest.warnings) {

@@ -39,6 +39,7 @@ pub struct Metrics {
     seconds: Family<RouteLabels, Histogram>,
     waiting: Gauge,
     link_uses: Counter,
+    unopened: Counter,
 }
 
 /// A request that waits; it is counted until this is dropped.
@@ -75,12 +76,19 @@ impl Default for Metrics {
             "Renderings that a link was used for",
             link_uses.clone(),
         );
+        let unopened = Counter::default();
+        registry.register(
+            "secrets_not_opened",
+            "Requests that met a stored secret that does not open: changed, moved or rolled back",
+            unopened.clone(),
+        );
         Self {
             registry,
             requests,
             seconds,
             waiting,
             link_uses,
+            unopened,
         }
     }
 }
@@ -122,6 +130,11 @@ impl Metrics {
     /// Counts the use of a link.
     pub fn count_link_use(&self) {
         self.link_uses.inc();
+    }
+
+    /// Counts a stored secret that did not open.
+    pub fn count_unopened(&self) {
+        self.unopened.inc();
     }
 
     /// All counters, with those of other parts.

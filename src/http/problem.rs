@@ -117,6 +117,16 @@ pub struct Problem {
     errors: Vec<Mistake>,
     /// Seconds after which trying again may help.
     retry_after: Option<u64>,
+    unopened: Option<Unopened>,
+}
+
+/// A stored secret did not open; [`super::gate`] sees to it that somebody is told.
+#[derive(Debug, Clone)]
+pub enum Unopened {
+    /// Nobody is told yet; why it does not open, for the audit trail.
+    Untold(String),
+    /// The audit trail has it.
+    Told,
 }
 
 /// Seconds after which an outage may be over.
@@ -154,6 +164,7 @@ impl Problem {
             detail: detail.into(),
             errors: Vec::new(),
             retry_after: (code == Code::Unavailable).then_some(OUTAGE_SECONDS),
+            unopened: None,
         }
     }
 
@@ -168,7 +179,23 @@ impl Problem {
             detail,
             errors,
             retry_after: None,
+            unopened: None,
         }
+    }
+
+    /// A stored secret that does not open.
+    fn unopened(unopened: Unopened, cause: &str) -> Self {
+        tracing::error!(cause, "a stored secret does not open");
+        let detail = "a stored secret does not open; the audit trail says more";
+        Self {
+            unopened: Some(unopened),
+            ..Self::new(Code::Internal, detail)
+        }
+    }
+
+    /// Whether this is a stored secret that does not open.
+    pub fn of_unopened(&self) -> Option<&Unopened> {
+        self.unopened.as_ref()
     }
 
     /// Status code of the answer.
@@ -246,6 +273,7 @@ impl From<broker::Error> for Problem {
                 detail,
                 errors,
                 retry_after: None,
+                unopened: None,
             },
             E::InUse(_) => Self::new(Code::InUse, detail),
             E::Conflict(_) => Self::new(Code::Conflict, detail),
@@ -257,13 +285,8 @@ impl From<broker::Error> for Problem {
                     "the database or the keys cannot be reached; try again",
                 )
             }
-            E::DoesNotOpen(cause) => {
-                tracing::error!(cause, "a stored secret does not open");
-                Self::new(
-                    Code::Internal,
-                    "a stored secret does not open; the audit trail says more",
-                )
-            }
+            E::DoesNotOpen(cause) => Self::unopened(Unopened::Untold(cause.clone()), &cause),
+            E::FailedClosed(cause) => Self::unopened(Unopened::Told, &cause),
             E::Internal(cause) => {
                 tracing::error!(cause, "internal error");
                 Self::new(

@@ -142,7 +142,7 @@ pub async fn follow(
         refuse_prefetch(&headers)?;
         let manifest = app.broker.use_link(&token, source, id).await?;
         app.metrics.count_link_use();
-        document(&manifest)
+        document(manifest)
     };
     Ok(unlisted(response))
 }

@@ -16,11 +16,15 @@ const SEAL_EVERY: Duration = Duration::from_secs(30);
 /// How often old events are removed.
 const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
 
+/// How often the log is told where the trail ends.
+const ANCHOR_EVERY: Duration = Duration::from_secs(60 * 60);
+
 /// Looks after the trail until `stop` becomes true.
 pub async fn run(broker: Broker, mut stop: watch::Receiver<bool>) {
     let mut write = interval(WRITE_EVERY);
     let mut seal = interval(SEAL_EVERY);
     let mut prune = interval(PRUNE_EVERY);
+    let mut anchor = interval(ANCHOR_EVERY);
     // After an outage there is nothing to catch up with.
     write.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -28,6 +32,7 @@ pub async fn run(broker: Broker, mut stop: watch::Receiver<bool>) {
             _ = write.tick() => ("written", broker.write_backlog(Which::Due).await.map(|()| 0)),
             _ = seal.tick() => ("sealed", broker.seal_late_events().await),
             _ = prune.tick() => ("removed", broker.prune_audit().await),
+            _ = anchor.tick() => ("looked at", log_anchor(&broker).await.map(|()| 0)),
             () = stopped(&mut stop) => return,
         };
         match done {
@@ -38,4 +43,11 @@ pub async fn run(broker: Broker, mut stop: watch::Receiver<bool>) {
             }
         }
     }
+}
+
+/// A log is mostly kept where the database's administrators do not reach.
+async fn log_anchor(broker: &Broker) -> crate::broker::Result<()> {
+    let anchor = broker.audit_anchor().await?;
+    tracing::info!(anchor, "the audit trail ends here");
+    Ok(())
 }

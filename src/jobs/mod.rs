@@ -12,6 +12,7 @@ use crate::http::server::stopped;
 mod audit;
 pub mod changes;
 mod issuer_keys;
+mod keys;
 
 /// How often old answers, links and consumers are removed.
 const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
@@ -24,6 +25,7 @@ pub async fn run(broker: Broker, stop: watch::Receiver<bool>) {
         audit::run(broker.clone(), stop.clone()),
         changes::run(broker.clone(), stop.clone()),
         issuer_keys::run(&broker, stop.clone()),
+        keys::run(broker.clone(), stop.clone()),
         tidy_up(broker.clone(), stop),
     );
 }

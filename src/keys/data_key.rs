@@ -1,17 +1,17 @@
 //! A tenant's data key.
 
-use aws_lc_rs::hkdf;
-use aws_lc_rs::hmac;
+use aws_lc_rs::{hkdf, hmac};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use super::KeyError;
 use super::envelope::{self, RecordContext};
-use super::{KeyError, random};
+use super::key_bytes::KeyBytes;
 
 /// 256 bits that protect one tenant's records, or the platform's. Zeroed when dropped, never printed.
 pub struct DataKey {
     id: Uuid,
-    bytes: Zeroizing<[u8; 32]>,
+    bytes: KeyBytes,
 }
 
 impl std::fmt::Debug for DataKey {
@@ -28,12 +28,12 @@ impl DataKey {
     pub fn generate(id: Uuid) -> Result<Self, KeyError> {
         Ok(Self {
             id,
-            bytes: random()?,
+            bytes: KeyBytes::random()?,
         })
     }
 
     /// A key that was unwrapped.
-    pub fn from_bytes(id: Uuid, bytes: Zeroizing<[u8; 32]>) -> Self {
+    pub fn from_bytes(id: Uuid, bytes: KeyBytes) -> Self {
         Self { id, bytes }
     }
 
@@ -67,28 +67,17 @@ impl DataKey {
         envelope::open(self, context, sealed)
     }
 
-    /// A digest that only the holder of the key can make, so that it tells others nothing of what was
-    /// digested. `purpose` keeps digests of different things apart.
-    ///
-    /// # Errors
-    /// `Crypto` if the library fails.
-    pub fn keyed_digest(&self, purpose: &[u8], bytes: &[u8]) -> Result<[u8; 32], KeyError> {
-        let tag = hmac::sign(&self.mac_key(purpose)?, bytes);
-        let mut digest = [0; 32];
-        digest.copy_from_slice(tag.as_ref());
-        Ok(digest)
-    }
-
-    /// The HMAC-SHA-256 key of the digests of one purpose, for who makes many.
+    /// An HMAC-SHA-256 key that is derived from this key, for one purpose.
     ///
     /// # Errors
     /// `Crypto` if the library fails.
     pub fn mac_key(&self, purpose: &[u8]) -> Result<hmac::Key, KeyError> {
         let root =
             hkdf::Salt::new(hkdf::HKDF_SHA256, b"regcred keyed digest 1").extract(self.bytes());
-        let mut key = Zeroizing::new([0; 32]);
-        root.expand(&[purpose], hkdf::HKDF_SHA256)?
-            .fill(key.as_mut_slice())?;
+        let key = KeyBytes::fill(|key| {
+            root.expand(&[purpose], hkdf::HKDF_SHA256)?.fill(key)?;
+            Ok::<(), KeyError>(())
+        })?;
         Ok(hmac::Key::new(hmac::HMAC_SHA256, key.as_slice()))
     }
 }
@@ -99,24 +88,8 @@ mod tests {
 
     #[test]
     fn debug_shows_the_id_only() {
-        let key = DataKey::from_bytes(Uuid::nil(), Zeroizing::new([65; 32]));
+        let bytes = KeyBytes::copy_of(&[65; 32]).expect("a key");
+        let key = DataKey::from_bytes(Uuid::nil(), bytes);
         assert_eq!(format!("{key:?}"), format!("DataKey({})", Uuid::nil()));
-    }
-
-    #[test]
-    fn digests_differ_by_key_purpose_and_text() {
-        let digest = |byte, purpose: &[u8], text: &[u8]| {
-            let key = DataKey::from_bytes(Uuid::nil(), Zeroizing::new([byte; 32]));
-            key.keyed_digest(purpose, text).expect("the library works")
-        };
-        let one = digest(1, b"a", b"x");
-        assert_eq!(one, digest(1, b"a", b"x"));
-        for other in [
-            digest(2, b"a", b"x"),
-            digest(1, b"b", b"x"),
-            digest(1, b"a", b"y"),
-        ] {
-            assert_ne!(one, other);
-        }
     }
 }

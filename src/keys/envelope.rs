@@ -2,7 +2,7 @@
 //!
 //! | bytes | what |
 //! | --- | --- |
-//! | 1 | format, `1` |
+//! | 1 | format, `2` |
 //! | 16 | id of the data key |
 //! | 32 | salt |
 //! | 32 | commitment |
@@ -23,9 +23,11 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::data_key::DataKey;
+use super::key_bytes::KeyBytes;
 use super::{KeyError, random};
 
-const FORMAT: u8 = 1;
+/// Format 1 did not bind the document beside the secret; it was never released.
+const FORMAT: u8 = 2;
 const ID: usize = 16;
 const SALT: usize = 32;
 const COMMITMENT: usize = 32;
@@ -44,6 +46,8 @@ pub enum Field {
     AuthServerSecret = 2,
     /// The stored answer of an idempotent request.
     IdempotentAnswer = 3,
+    /// The digest of an idempotent request.
+    IdempotentRequest = 4,
 }
 
 /// The place that a record is sealed for. It opens nowhere else.
@@ -53,6 +57,7 @@ pub struct RecordContext {
     record: Uuid,
     version: u64,
     field: Field,
+    document: [u8; 32],
 }
 
 impl RecordContext {
@@ -63,7 +68,17 @@ impl RecordContext {
             record,
             version,
             field,
+            document: [0; 32],
         }
+    }
+
+    /// The same place, beside a document in clear: the record opens beside no other. A secret whose
+    /// document says another registry would be sent there.
+    #[must_use]
+    pub fn beside(mut self, document: &str) -> Self {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, document.as_bytes());
+        self.document.copy_from_slice(digest.as_ref());
+        self
     }
 
     /// The tenant whose data keys seal here.
@@ -73,9 +88,9 @@ impl RecordContext {
 
     /// Associated data. Every part has a fixed length, so no two places have the same bytes:
     /// `regcred-record`, format, scope (0 platform, 1 tenant), tenant, record, version, field, data
-    /// key.
+    /// key, SHA-256 of the document (zeros without one).
     fn associated_data(&self, data_key: Uuid) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(80);
+        let mut bytes = Vec::with_capacity(112);
         bytes.extend_from_slice(b"regcred-record");
         bytes.push(FORMAT);
         bytes.push(u8::from(self.tenant.is_some()));
@@ -84,6 +99,7 @@ impl RecordContext {
         bytes.extend_from_slice(&self.version.to_be_bytes());
         bytes.push(self.field as u8);
         bytes.extend_from_slice(data_key.as_bytes());
+        bytes.extend_from_slice(&self.document);
         bytes
     }
 }
@@ -101,18 +117,20 @@ pub fn data_key_of(envelope: &[u8]) -> Result<Uuid, KeyError> {
 
 struct RecordKeys {
     aead: LessSafeKey,
-    commitment: Zeroizing<[u8; COMMITMENT]>,
+    commitment: KeyBytes,
 }
 
 impl RecordKeys {
     fn derive(data_key: &DataKey, salt: &[u8]) -> Result<Self, KeyError> {
         let root = hkdf::Salt::new(hkdf::HKDF_SHA256, salt).extract(data_key.bytes());
-        let mut key = Zeroizing::new([0; 32]);
-        root.expand(&[b"regcred record key 1"], hkdf::HKDF_SHA256)?
-            .fill(key.as_mut_slice())?;
-        let mut commitment = Zeroizing::new([0; COMMITMENT]);
-        root.expand(&[b"regcred record commitment 1"], hkdf::HKDF_SHA256)?
-            .fill(commitment.as_mut_slice())?;
+        let derive = |purpose: &[u8]| {
+            KeyBytes::fill(|bytes| {
+                root.expand(&[purpose], hkdf::HKDF_SHA256)?
+                    .fill(bytes.as_mut_slice())
+            })
+        };
+        let key = derive(b"regcred record key 1")?;
+        let commitment = derive(b"regcred record commitment 1")?;
         let aead = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key.as_slice())?);
         Ok(Self { aead, commitment })
     }
@@ -200,19 +218,16 @@ mod tests {
     use super::*;
 
     fn key(byte: u8) -> DataKey {
-        DataKey::from_bytes(
-            Uuid::from_u128(u128::from(byte)),
-            Zeroizing::new([byte; 32]),
-        )
+        DataKey::from_bytes(Uuid::from_u128(u128::from(byte)), bytes(byte))
+    }
+
+    fn bytes(byte: u8) -> KeyBytes {
+        KeyBytes::copy_of(&[byte; 32]).expect("a key")
     }
 
     fn place() -> RecordContext {
-        RecordContext::new(
-            Some(Uuid::from_u128(1)),
-            Uuid::from_u128(2),
-            3,
-            Field::Secret,
-        )
+        let (tenant, record) = (Some(Uuid::from_u128(1)), Uuid::from_u128(2));
+        RecordContext::new(tenant, record, 3, Field::Secret).beside("{}")
     }
 
     fn sealed() -> Vec<u8> {
@@ -241,7 +256,14 @@ mod tests {
             RecordContext::new(tenant, record, 4, Field::Secret),
             RecordContext::new(tenant, record, 3, Field::AuthServerSecret),
             RecordContext::new(tenant, record, 3, Field::IdempotentAnswer),
-        ] {
+            RecordContext::new(tenant, record, 3, Field::IdempotentRequest),
+        ]
+        .map(|other| other.beside("{}"))
+        .into_iter()
+        .chain([
+            place().beside("{} "),
+            RecordContext::new(tenant, record, 3, Field::Secret),
+        ]) {
             assert!(
                 matches!(open(&key(7), &other, &envelope), Err(KeyError::Tampered)),
                 "{other:?}"
@@ -297,7 +319,7 @@ mod tests {
             Err(KeyError::WrongKey)
         ));
         // Another key under the same id, as after restoring the wrong backup.
-        let other = DataKey::from_bytes(key(7).id(), Zeroizing::new([8; 32]));
+        let other = DataKey::from_bytes(key(7).id(), bytes(8));
         assert!(matches!(
             open(&other, &place(), &envelope),
             Err(KeyError::WrongKey)

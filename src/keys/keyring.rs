@@ -1,7 +1,7 @@
 //! The data keys of the database, unwrapped when they are first needed and kept in memory.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
 use time::OffsetDateTime;
@@ -9,32 +9,56 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::KeyError;
+use super::cache::Cache;
 use super::data_key::DataKey;
 use super::envelope::{self, RecordContext};
 use super::provider::{Provider, WrapContext, Wrapped};
 use crate::store::data_keys::{self, DataKeyRow};
 
-/// Most data keys kept in memory; one over that, and all are forgotten and unwrapped anew.
-const MOST_KEPT: usize = 10_000;
+/// How long kept data keys work after the provider was last reached, unless configured.
+pub const KEEP_FOR: Duration = Duration::from_secs(15 * 60);
+/// A key that another transaction deletes while it is looked for has a successor; it is looked for
+/// again so often.
+const TRIES: usize = 3;
+
+/// Tells how much time has passed. A value, so that a test sets it.
+pub type Ticks = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 /// Finds, makes and keeps data keys.
 pub struct Keyring {
     provider: Provider,
-    kept: Mutex<HashMap<Uuid, Kept>>,
-}
-
-struct Kept {
-    tenant: Option<Uuid>,
-    key: Arc<DataKey>,
+    cache: Cache,
+    ticks: Ticks,
 }
 
 impl Keyring {
     /// A keyring over a provider of key-encryption keys.
     pub fn new(provider: Provider) -> Self {
+        let start = Instant::now();
         Self {
             provider,
-            kept: Mutex::default(),
+            cache: Cache::new(KEEP_FOR),
+            ticks: Arc::new(move || start.elapsed()),
         }
+    }
+
+    /// With another time for which kept data keys work after the provider was last reached.
+    #[must_use]
+    pub fn keeping_for(mut self, keep_for: Duration) -> Self {
+        self.cache = Cache::new(keep_for);
+        self
+    }
+
+    /// With another clock.
+    #[must_use]
+    pub fn with_ticks(mut self, ticks: Ticks) -> Self {
+        self.ticks = ticks;
+        self
+    }
+
+    /// The provider of key-encryption keys.
+    pub fn provider(&self) -> &Provider {
+        &self.provider
     }
 
     /// Makes the first data key of a new tenant, or of the platform.
@@ -47,33 +71,48 @@ impl Keyring {
         tenant: Option<Uuid>,
         now: OffsetDateTime,
     ) -> Result<Arc<DataKey>, KeyError> {
-        let context = WrapContext {
-            tenant,
-            id: Uuid::now_v7(),
-            version: 1,
-        };
-        let key = Arc::new(DataKey::generate(context.id)?);
-        let wrapped = self.provider.wrap(&context, &key).await?;
-        let row = DataKeyRow {
-            id: context.id,
-            tenant_id: tenant,
-            version: 1,
-            kek_id: wrapped.kek_id,
-            wrapped: wrapped.bytes,
-            created_at: now,
-        };
+        let (row, key) = self.generate(tenant, 1, now).await?;
         if data_keys::insert(conn, &row).await? {
             // Not kept yet: the transaction that holds the row may still be rolled back.
             return Ok(key);
         }
         match data_keys::newest(conn, tenant).await? {
             Some(row) => self.unwrap(row).await,
-            None => Err(KeyError::UnknownDataKey(context.id)),
+            None => Err(KeyError::UnknownDataKey(row.id)),
         }
     }
 
+    /// A new data key, wrapped, that is stored nowhere yet.
+    ///
+    /// # Errors
+    /// Those of the provider.
+    pub async fn generate(
+        &self,
+        tenant: Option<Uuid>,
+        version: u32,
+        now: OffsetDateTime,
+    ) -> Result<(DataKeyRow, Arc<DataKey>), KeyError> {
+        let context = WrapContext {
+            tenant,
+            id: Uuid::now_v7(),
+            version,
+        };
+        let key = Arc::new(DataKey::generate(context.id)?);
+        let wrapped = self.provider.wrap(&context, &key).await?;
+        let row = DataKeyRow {
+            id: context.id,
+            tenant_id: tenant,
+            version: i32::try_from(version).map_err(|_| KeyError::Format)?,
+            born_under: wrapped.kek_id.clone(),
+            kek_id: wrapped.kek_id,
+            wrapped: wrapped.bytes,
+            created_at: now,
+        };
+        Ok((row, key))
+    }
+
     /// The key that seals new records of a tenant, or of the platform, which gets one when it first
-    /// needs it.
+    /// needs it. Until the transaction ends, the key is not removed.
     ///
     /// # Errors
     /// Those of the provider and of the database; `UnknownDataKey` for a tenant without keys.
@@ -83,11 +122,15 @@ impl Keyring {
         tenant: Option<Uuid>,
         now: OffsetDateTime,
     ) -> Result<Arc<DataKey>, KeyError> {
-        match (data_keys::newest(conn, tenant).await?, tenant) {
-            (Some(row), _) => self.unwrap(row).await,
-            (None, None) => self.create(conn, None, now).await,
-            (None, Some(tenant)) => Err(KeyError::UnknownDataKey(tenant)),
+        for _ in 0..TRIES {
+            if let Some(row) = data_keys::hold_newest(conn, tenant).await? {
+                return self.unwrap(row).await;
+            }
+            if tenant.is_none() && data_keys::newest(conn, None).await?.is_none() {
+                return self.create(conn, None, now).await;
+            }
         }
+        Err(KeyError::UnknownDataKey(tenant.unwrap_or_default()))
     }
 
     /// A key of the platform by its id.
@@ -116,7 +159,7 @@ impl Keyring {
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
         let id = envelope::data_key_of(sealed)?;
-        let key = match self.find(id, context.tenant()) {
+        let key = match self.cache.find(id, context.tenant(), (self.ticks)()) {
             Some(key) => key,
             None => {
                 let row = data_keys::by_id(conn, id)
@@ -131,10 +174,18 @@ impl Keyring {
         key.open(context, sealed)
     }
 
-    /// Checks that the provider opens what the database holds.
+    /// Checks that the provider has keys, whatever is kept: without them nothing starts.
     ///
     /// # Errors
-    /// `UnknownKek` for a key-encryption key of another installation.
+    /// Those of the provider.
+    pub async fn check_provider(&self) -> Result<(), KeyError> {
+        self.provider.current_id().await.map(drop)
+    }
+
+    /// Checks that the keys open what the database holds: with the provider, or for a time without.
+    ///
+    /// # Errors
+    /// `UnknownKek` for a key-encryption key of another installation; those of the provider.
     pub async fn check(&self, conn: &mut PgConnection) -> Result<(), KeyError> {
         match data_keys::sample(conn).await? {
             Some(row) => self.unwrap(row).await.map(drop),
@@ -142,45 +193,66 @@ impl Keyring {
         }
     }
 
-    /// Forgets the keys of a tenant that was deleted.
-    pub fn forget_tenant(&self, tenant: Uuid) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.retain(|_, entry| entry.tenant != Some(tenant));
+    /// Has the provider open the kept keys again that it has not opened for a while, so that they all
+    /// have their time before them when it goes away; forgets those whose row is gone.
+    ///
+    /// # Errors
+    /// The first of the provider that may pass, and those of the database.
+    pub async fn refresh(&self, conn: &mut PgConnection) -> Result<(), KeyError> {
+        for id in self.cache.due((self.ticks)()) {
+            let Some(row) = data_keys::by_id(conn, id).await? else {
+                self.cache.forget(id);
+                continue;
+            };
+            match self.ask_provider(row).await {
+                Ok(_) => self.cache.prove(id, (self.ticks)()),
+                Err(error) if error.is_passing() => return Err(error),
+                Err(error) => {
+                    tracing::error!(%error, data_key = %id, "a data key no longer unwraps");
+                    self.cache.forget(id);
+                }
+            }
+        }
+        Ok(())
     }
 
-    fn find(&self, id: Uuid, tenant: Option<Uuid>) -> Option<Arc<DataKey>> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.get(&id)
-            .filter(|entry| entry.tenant == tenant)
-            .map(|entry| entry.key.clone())
+    /// How often [`Self::refresh`] should be called.
+    pub fn look_every(&self) -> Duration {
+        self.cache.look_every()
+    }
+
+    /// Forgets the keys of a tenant that was deleted.
+    pub fn forget_tenant(&self, tenant: Uuid) {
+        self.cache.forget_tenant(tenant);
     }
 
     async fn unwrap(&self, row: DataKeyRow) -> Result<Arc<DataKey>, KeyError> {
-        if let Some(key) = self.find(row.id, row.tenant_id) {
+        if let Some(key) = self.cache.find(row.id, row.tenant_id, (self.ticks)()) {
             return Ok(key);
         }
-        let version = u32::try_from(row.version).map_err(|_| KeyError::Format)?;
-        let context = WrapContext {
-            tenant: row.tenant_id,
-            id: row.id,
-            version,
-        };
-        let wrapped = Wrapped {
-            kek_id: row.kek_id,
-            bytes: row.wrapped,
-        };
-        let key = Arc::new(self.provider.unwrap(&context, &wrapped).await?);
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= MOST_KEPT {
-            kept.clear();
-        }
-        kept.insert(
-            row.id,
-            Kept {
-                tenant: row.tenant_id,
-                key: key.clone(),
-            },
-        );
+        let tenant = row.tenant_id;
+        let key = Arc::new(self.ask_provider(row).await?);
+        self.cache.keep(tenant, &key, (self.ticks)());
         Ok(key)
     }
+
+    async fn ask_provider(&self, row: DataKeyRow) -> Result<DataKey, KeyError> {
+        let (context, wrapped) = wrapped_in(row)?;
+        self.provider.unwrap(&context, &wrapped).await
+    }
+}
+
+/// What a row says: the wrapped key, and for which place.
+pub(crate) fn wrapped_in(row: DataKeyRow) -> Result<(WrapContext, Wrapped), KeyError> {
+    let version = u32::try_from(row.version).map_err(|_| KeyError::Format)?;
+    let context = WrapContext {
+        tenant: row.tenant_id,
+        id: row.id,
+        version,
+    };
+    let wrapped = Wrapped {
+        kek_id: row.kek_id,
+        bytes: row.wrapped,
+    };
+    Ok((context, wrapped))
 }

@@ -5,8 +5,10 @@
 
 use uuid::Uuid;
 
+mod cache;
 pub mod data_key;
 pub mod envelope;
+pub mod key_bytes;
 pub mod keyring;
 pub mod provider;
 
@@ -21,11 +23,18 @@ pub enum KeyError {
         /// What is wrong, and what to do.
         why: String,
     },
+    /// The server that holds the key-encryption key does not do what it is asked. The text holds no
+    /// token and no key.
+    #[error("transit: {0}")]
+    Transit(String),
     /// A key-encryption key that this program does not have.
     #[error(
-        "the database needs the key-encryption key {0}, which is not in the key file; restore the file that has it"
+        "the database needs the key-encryption key {0}, which the key provider does not have; restore the key file, or the transit key, that has it"
     )]
     UnknownKek(String),
+    /// A version of the key-encryption key that cannot be retired.
+    #[error("{0}")]
+    NotRetired(String),
     /// A data key that the database does not have.
     #[error("data key {0} is not in the database")]
     UnknownDataKey(Uuid),
@@ -52,9 +61,19 @@ impl From<aws_lc_rs::error::Unspecified> for KeyError {
     }
 }
 
-/// Fills an array from the system's random source.
-pub(crate) fn random<const N: usize>() -> Result<zeroize::Zeroizing<[u8; N]>, KeyError> {
-    let mut bytes = zeroize::Zeroizing::new([0; N]);
-    aws_lc_rs::rand::fill(bytes.as_mut_slice())?;
+impl KeyError {
+    /// Whether the keys are out of reach for now, rather than wrong.
+    pub fn is_passing(&self) -> bool {
+        matches!(
+            self,
+            Self::File { .. } | Self::Transit(_) | Self::UnknownKek(_) | Self::Database(_)
+        )
+    }
+}
+
+/// Random bytes that are no secret, such as a nonce or a salt.
+fn random<const N: usize>() -> Result<[u8; N], KeyError> {
+    let mut bytes = [0; N];
+    aws_lc_rs::rand::fill(&mut bytes)?;
     Ok(bytes)
 }

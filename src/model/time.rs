@@ -35,6 +35,25 @@ pub fn format(time: OffsetDateTime) -> String {
     time.format(&Rfc3339).unwrap_or_default()
 }
 
+/// The longest time that [`parse_duration`] takes: ten years.
+const LONGEST: i64 = 10 * 366 * 24 * 60 * 60;
+
+/// Reads a whole number and a unit: s, m, h or d, at least a second and at most ten years.
+pub fn parse_duration(text: &str) -> Option<time::Duration> {
+    let unit = match text.chars().last()? {
+        's' => 1,
+        'm' => 60,
+        'h' => 60 * 60,
+        'd' => 24 * 60 * 60,
+        _ => return None,
+    };
+    let number: u32 = text[..text.len() - 1].parse().ok()?;
+    let seconds = i64::from(number) * unit;
+    (1..=LONGEST)
+        .contains(&seconds)
+        .then(|| time::Duration::seconds(seconds))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

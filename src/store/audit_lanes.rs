@@ -67,6 +67,15 @@ pub async fn update(conn: &mut PgConnection, row: &LaneRow) -> Result<()> {
     Ok(())
 }
 
+/// Keeps a data key for the check of events that will be sealed with it.
+pub async fn keep_key(conn: &mut PgConnection, id: Uuid) -> Result<()> {
+    super::query("INSERT INTO audit_keys (key_id) VALUES ($1) ON CONFLICT DO NOTHING")
+        .bind(id)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// Makes this transaction the only one that removes events, or gives false at once.
 pub async fn become_pruner(conn: &mut PgConnection) -> Result<bool> {
     super::query_scalar(

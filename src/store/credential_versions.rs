@@ -44,7 +44,8 @@ pub async fn get(
 }
 
 /// Finds several, in no order: the version at each place of `versions` of the credential at the same
-/// place of `credentials`.
+/// place of `credentials`. None of a credential whose current version is not its newest: versions only
+/// grow, so somebody put an old row back.
 pub async fn several(
     conn: &mut PgConnection,
     credentials: &[Uuid],
@@ -52,10 +53,28 @@ pub async fn several(
 ) -> Result<Vec<VersionRow>> {
     super::query_as(
         "SELECT v.* FROM unnest($1::uuid[], $2::bigint[]) AS wanted (credential_id, version)
-           JOIN credential_versions v USING (credential_id, version)",
+           JOIN credential_versions v USING (credential_id, version)
+          WHERE NOT EXISTS (SELECT 1 FROM credentials c
+                              JOIN credential_versions n ON n.credential_id = c.id AND n.version > c.version
+                             WHERE c.id = v.credential_id)",
     )
     .bind(credentials)
     .bind(versions)
+    .fetch_all(conn)
+    .await
+}
+
+/// The current versions of these credentials, in no order. One that is not the newest of its
+/// credential is left out: versions only grow, so somebody put an old row back.
+pub async fn current_of(conn: &mut PgConnection, credentials: &[Uuid]) -> Result<Vec<VersionRow>> {
+    super::query_as(
+        "SELECT v.* FROM credential_versions v
+           JOIN credentials c ON c.id = v.credential_id AND c.version = v.version
+          WHERE c.id = ANY($1)
+            AND NOT EXISTS (SELECT 1 FROM credential_versions n
+                             WHERE n.credential_id = v.credential_id AND n.version > v.version)",
+    )
+    .bind(credentials)
     .fetch_all(conn)
     .await
 }
@@ -69,7 +88,10 @@ pub async fn revisions(
     super::query_as(
         "SELECT v.credential_id, v.version, v.document, v.secret_revision, v.auth_secret_revision
            FROM unnest($1::uuid[], $2::bigint[]) AS wanted (credential_id, version)
-           JOIN credential_versions v USING (credential_id, version)",
+           JOIN credential_versions v USING (credential_id, version)
+          WHERE NOT EXISTS (SELECT 1 FROM credentials c
+                              JOIN credential_versions n ON n.credential_id = c.id AND n.version > c.version
+                             WHERE c.id = v.credential_id)",
     )
     .bind(credentials)
     .bind(versions)

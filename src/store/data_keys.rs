@@ -14,6 +14,7 @@ pub struct DataKeyRow {
     pub kek_id: String,
     pub wrapped: Vec<u8>,
     pub created_at: OffsetDateTime,
+    pub born_under: String,
 }
 
 /// Finds a key by id.
@@ -37,6 +38,29 @@ pub async fn newest(conn: &mut PgConnection, tenant: Option<Uuid>) -> Result<Opt
     .await
 }
 
+/// The newest key of a tenant, or of the platform, kept from being removed until the transaction ends.
+/// None also if it was removed while it was looked for. The tenant is held first: whoever deletes it
+/// takes its row and then its keys.
+pub async fn hold_newest(
+    conn: &mut PgConnection,
+    tenant: Option<Uuid>,
+) -> Result<Option<DataKeyRow>> {
+    let statement = match tenant {
+        Some(_) => {
+            "SELECT k.* FROM tenants t JOIN data_keys k ON k.tenant_id = t.id
+              WHERE t.id = $1 ORDER BY k.version DESC LIMIT 1 FOR KEY SHARE OF t, k"
+        }
+        None => {
+            "SELECT * FROM data_keys WHERE tenant_id IS NULL AND $1::uuid IS NULL
+              ORDER BY version DESC LIMIT 1 FOR KEY SHARE"
+        }
+    };
+    super::query_as(statement)
+        .bind(tenant)
+        .fetch_optional(conn)
+        .await
+}
+
 /// One key of any tenant, the platform's first: enough to tell whether the key-encryption key fits.
 pub async fn sample(conn: &mut PgConnection) -> Result<Option<DataKeyRow>> {
     super::query_as("SELECT * FROM data_keys ORDER BY tenant_id NULLS FIRST, version DESC LIMIT 1")
@@ -47,8 +71,8 @@ pub async fn sample(conn: &mut PgConnection) -> Result<Option<DataKeyRow>> {
 /// Adds a key; false if the tenant has that version already.
 pub async fn insert(conn: &mut PgConnection, row: &DataKeyRow) -> Result<bool> {
     let done = super::query(
-        "INSERT INTO data_keys (id, tenant_id, version, kek_id, wrapped, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+        "INSERT INTO data_keys (id, tenant_id, version, kek_id, wrapped, created_at, born_under)
+         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
     )
     .bind(row.id)
     .bind(row.tenant_id)
@@ -56,7 +80,103 @@ pub async fn insert(conn: &mut PgConnection, row: &DataKeyRow) -> Result<bool> {
     .bind(&row.kek_id)
     .bind(&row.wrapped)
     .bind(row.created_at)
+    .bind(&row.born_under)
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Keys that another key-encryption key wraps, in order of id.
+pub async fn not_under(
+    conn: &mut PgConnection,
+    kek_id: &str,
+    after: Uuid,
+    limit: i64,
+) -> Result<Vec<DataKeyRow>> {
+    super::query_as("SELECT * FROM data_keys WHERE kek_id <> $1 AND id > $2 ORDER BY id LIMIT $3")
+        .bind(kek_id)
+        .bind(after)
+        .bind(limit)
+        .fetch_all(conn)
+        .await
+}
+
+/// How many keys another key-encryption key wraps.
+pub async fn count_not_under(conn: &mut PgConnection, kek_id: &str) -> Result<i64> {
+    super::query_scalar("SELECT count(*) FROM data_keys WHERE kek_id <> $1")
+        .bind(kek_id)
+        .fetch_one(conn)
+        .await
+}
+
+/// Replaces the wrapping of a key, unless it has changed meanwhile.
+pub async fn set_wrapped(
+    conn: &mut PgConnection,
+    before: &DataKeyRow,
+    kek_id: &str,
+    wrapped: &[u8],
+) -> Result<()> {
+    super::query("UPDATE data_keys SET kek_id = $2, wrapped = $3 WHERE id = $1 AND wrapped = $4")
+        .bind(before.id)
+        .bind(kek_id)
+        .bind(wrapped)
+        .bind(&before.wrapped)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// The newest key of every tenant and of the platform.
+pub async fn newest_of_all(conn: &mut PgConnection) -> Result<Vec<DataKeyRow>> {
+    super::query_as(
+        "SELECT DISTINCT ON (coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid)) *
+           FROM data_keys
+          ORDER BY coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid), version DESC",
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Waits for everybody who seals with an older key of the same tenant, or of the platform, and tells
+/// how many such keys there are.
+pub async fn wait_for_older(conn: &mut PgConnection, newest: &DataKeyRow) -> Result<usize> {
+    let ids: Vec<Uuid> = super::query_scalar(
+        "SELECT id FROM data_keys
+          WHERE tenant_id IS NOT DISTINCT FROM $1 AND version < $2 ORDER BY version FOR UPDATE",
+    )
+    .bind(newest.tenant_id)
+    .bind(newest.version)
+    .fetch_all(conn)
+    .await?;
+    Ok(ids.len())
+}
+
+/// Takes hold of keys that have had a successor since before `before`, passing over those that others
+/// hold.
+pub async fn hold_superseded(conn: &mut PgConnection, before: OffsetDateTime) -> Result<Vec<Uuid>> {
+    super::query_scalar(
+        "SELECT k.id FROM data_keys k
+          WHERE EXISTS (SELECT 1 FROM data_keys n WHERE n.tenant_id IS NOT DISTINCT FROM k.tenant_id
+                           AND n.version > k.version AND n.created_at < $1)
+            FOR UPDATE SKIP LOCKED",
+    )
+    .bind(before)
+    .fetch_all(conn)
+    .await
+}
+
+/// How many keys these key-encryption keys wrap.
+pub async fn count_under(conn: &mut PgConnection, kek_ids: &[String]) -> Result<i64> {
+    super::query_scalar("SELECT count(*) FROM data_keys WHERE kek_id = ANY($1)")
+        .bind(kek_ids)
+        .fetch_one(conn)
+        .await
+}
+
+/// How many keys a tenant has.
+pub async fn count_of(conn: &mut PgConnection, tenant: Uuid) -> Result<i64> {
+    super::query_scalar("SELECT count(*) FROM data_keys WHERE tenant_id = $1")
+        .bind(tenant)
+        .fetch_one(conn)
+        .await
 }

@@ -13,6 +13,7 @@ pub mod links;
 pub mod migrations;
 pub mod pull_secrets;
 pub mod role_bindings;
+pub mod sealed;
 mod statement;
 pub mod tenant_changes;
 pub mod tenants;

@@ -107,3 +107,11 @@ pub async fn delete(conn: &mut PgConnection, id: Uuid) -> Result<()> {
     }
     Ok(())
 }
+
+/// The name of a tenant.
+pub async fn name_of(conn: &mut PgConnection, id: Uuid) -> Result<Option<String>> {
+    super::query_scalar("SELECT name FROM tenants WHERE id = $1")
+        .bind(id)
+        .fetch_optional(conn)
+        .await
+}

@@ -1,6 +1,6 @@
 //! What the check of the audit trail finds.
 
-use regcred::audit::check::{Break, Report};
+use regcred::audit::report::{Break, Report};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 
@@ -183,8 +183,12 @@ async fn an_older_state_is_found_by_an_anchor_and_by_a_server_that_saw_the_newer
     let anchor = watched.verify().await;
     owner.get(MANIFEST).await.expect(200);
     assert!(watched.verify_after(Some(&anchor)).await.intact);
+    let logged = watched.broker(0).audit_anchor().await.expect("a database");
     restore(&watched).await;
     assert!(watched.verify().await.intact, "a whole older state fits");
+    let logged: Report = serde_json::from_str(&logged).expect("an anchor");
+    let report = watched.verify_after(Some(&logged)).await;
+    assert_eq!(only(&report, "the older state").1, Some(13));
     let report = watched.verify_after(Some(&anchor)).await;
     let (lane, seq, what) = only(&report, "the older state");
     assert_eq!((lane, seq), (Some(1), Some(12)));
@@ -310,7 +314,10 @@ async fn the_command_says_what_it_lacks() {
     regcred::keys::provider::local::LocalKeys::create(&other).expect("a new key file");
     let (code, output, errors) = run(watched.verify_command(&[]).env("REGCRED_KEY_FILE", &other));
     assert!(code == 1 && output.is_empty(), "{output}");
-    assert!(errors.contains("restore the file that has it"), "{errors}");
+    assert!(
+        errors.contains("the database needs the key-encryption key"),
+        "{errors}"
+    );
     let (code, _, errors) = run(&mut watched.verify_command(&["--anchor", "/nowhere"]));
     assert!(
         code == 1 && errors.contains("cannot read /nowhere"),

@@ -29,6 +29,8 @@ fn every_command_has_help() {
         vec!["token", "create"],
         vec!["keys"],
         vec!["keys", "create"],
+        vec!["audit"],
+        vec!["audit", "verify"],
         vec!["openapi"],
         vec!["credential-provider"],
     ] {

@@ -5,34 +5,36 @@
 //! unwrap. A key's fingerprint (64 bits of a keyed digest of nothing) is in every key id, so that
 //! another file with the same numbers is noticed before anything is opened with it.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::path::Path;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
+use super::key_file::{self, Found};
 use super::{WrapContext, Wrapped};
 use crate::keys::data_key::DataKey;
+use crate::keys::key_bytes::KeyBytes;
 use crate::keys::{KeyError, random};
 
 const FIRST_LINE: &str = "regcred-key-file 1";
 const NONCE: usize = 12;
-/// A key file has a line a rotation; one of more than this is something else.
-const MOST_BYTES: u64 = 1024 * 1024;
+const TAG: usize = 16;
+/// A line of the file is a number, a time and 44 characters of base64.
+const MOST_LINE: usize = 128;
 
-struct Version {
-    number: u32,
-    key: Zeroizing<[u8; 32]>,
+/// One key-encryption key of a file.
+pub(super) struct Version {
+    pub number: u32,
+    pub created_at: OffsetDateTime,
+    key: KeyBytes,
     fingerprint: String,
 }
 
-/// The key-encryption keys of a file.
+/// The key-encryption keys of a file, as it was when it was read.
 pub struct LocalKeys {
     /// Never empty; ascending.
     versions: Vec<Version>,
@@ -47,7 +49,7 @@ impl std::fmt::Debug for LocalKeys {
 }
 
 impl Version {
-    fn new(number: u32, key: Zeroizing<[u8; 32]>) -> Self {
+    fn new(number: u32, created_at: OffsetDateTime, key: KeyBytes) -> Self {
         let tag = hmac::sign(
             &hmac::Key::new(hmac::HMAC_SHA256, key.as_slice()),
             b"regcred key fingerprint 1",
@@ -58,12 +60,14 @@ impl Version {
             .collect();
         Self {
             number,
+            created_at,
             key,
             fingerprint,
         }
     }
 
-    fn id(&self) -> String {
+    /// Provider, number and fingerprint, as the database names it.
+    pub(super) fn id(&self) -> String {
         format!("local:{}:{}", self.number, self.fingerprint)
     }
 
@@ -73,6 +77,19 @@ impl Version {
             self.key.as_slice(),
         )?))
     }
+
+    fn write_line(&self, text: &mut Zeroizing<String>) -> Result<(), KeyError> {
+        let created = crate::model::time::format(self.created_at);
+        let mut key = Zeroizing::new([0; 44]);
+        let length = BASE64_STANDARD
+            .encode_slice(self.key.as_slice(), key.as_mut_slice())
+            .map_err(|_| KeyError::Crypto)?;
+        let key = std::str::from_utf8(&key[..length]).map_err(|_| KeyError::Crypto)?;
+        for part in [&*self.number.to_string(), " ", &created, " ", key, "\n"] {
+            text.push_str(part);
+        }
+        Ok(())
+    }
 }
 
 impl LocalKeys {
@@ -81,17 +98,12 @@ impl LocalKeys {
     /// # Errors
     /// `File` that says what is wrong with it and what to do.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
-        let trouble = |why: &str| KeyError::File {
-            file: path.display().to_string(),
-            why: why.into(),
-        };
-        let mut file = File::open(path)
-            .map_err(|error| trouble(&format!("{error}; `regcred keys create FILE` makes one")))?;
-        check_private(&file).map_err(|why| trouble(&why))?;
-        let mut text = Zeroizing::new(String::new());
-        file.read_to_string(&mut text)
-            .map_err(|_| trouble("it is not text; restore it from its copy"))?;
-        parse(&text).map_err(|why| trouble(&format!("{why}; restore it from its copy")))
+        key_file::read(path).and_then(|found| Self::parse(path, &found))
+    }
+
+    pub(super) fn parse(path: &Path, found: &Found) -> Result<Self, KeyError> {
+        parse(&found.text)
+            .map_err(|why| key_file::trouble(path, format!("{why}; restore it from its copy")))
     }
 
     /// Makes a key file with one version. One that is there is never replaced.
@@ -99,26 +111,12 @@ impl LocalKeys {
     /// # Errors
     /// `File`, also if there is a file already.
     pub fn create(path: &Path) -> Result<Self, KeyError> {
-        let trouble = |why: String| KeyError::File {
-            file: path.display().to_string(),
-            why,
+        let now = OffsetDateTime::now_utc();
+        let keys = Self {
+            versions: vec![Version::new(1, now, KeyBytes::random()?)],
         };
-        let version = Version::new(1, random()?);
-        let mut text = Zeroizing::new(String::with_capacity(128));
-        let key = Zeroizing::new(BASE64_STANDARD.encode(version.key.as_slice()));
-        let created = crate::model::time::format(SystemTime::now().into());
-        for part in [FIRST_LINE, "\n1 ", &created, " ", &key, "\n"] {
-            text.push_str(part);
-        }
-        write_new(path, text.as_bytes()).map_err(|error| match error.kind() {
-            std::io::ErrorKind::AlreadyExists => {
-                trouble("it is there already and is never replaced".into())
-            }
-            _ => trouble(error.to_string()),
-        })?;
-        Ok(Self {
-            versions: vec![version],
-        })
+        key_file::create(path, keys.text()?.as_bytes())?;
+        Ok(keys)
     }
 
     /// Reads a key file, or makes it if there is none.
@@ -132,23 +130,68 @@ impl LocalKeys {
         }
     }
 
+    /// The versions, ascending.
+    pub(super) fn versions(&self) -> &[Version] {
+        &self.versions
+    }
+
+    /// The version that wraps.
+    pub(super) fn newest(&self) -> Result<&Version, KeyError> {
+        self.versions.last().ok_or(KeyError::Crypto)
+    }
+
+    /// Adds a version of random bits.
+    pub(super) fn add(&mut self, now: OffsetDateTime) -> Result<(), KeyError> {
+        let number = self.newest()?.number + 1;
+        self.versions
+            .push(Version::new(number, now, KeyBytes::random()?));
+        Ok(())
+    }
+
+    /// Takes a version out; the newest stays.
+    pub(super) fn remove(&mut self, number: u32) -> Result<(), KeyError> {
+        if self.newest()?.number == number {
+            let why = format!("key version {number} is the one in use; rotate first");
+            return Err(KeyError::NotRetired(why));
+        }
+        let before = self.versions.len();
+        self.versions.retain(|version| version.number != number);
+        if self.versions.len() == before {
+            let why = format!("the key file has no version {number}");
+            return Err(KeyError::NotRetired(why));
+        }
+        Ok(())
+    }
+
+    /// The file that holds these versions, in one buffer that does not grow.
+    pub(super) fn text(&self) -> Result<Zeroizing<String>, KeyError> {
+        let room = MOST_LINE * (self.versions.len() + 1);
+        let mut text = Zeroizing::new(String::with_capacity(room));
+        text.push_str(FIRST_LINE);
+        text.push('\n');
+        for version in &self.versions {
+            version.write_line(&mut text)?;
+        }
+        Ok(text)
+    }
+
     /// Wraps a data key under the newest version: a random nonce of 96 bits, the ciphertext, its tag.
-    /// A data key is made once a tenant, so the nonces stay far below 2^32.
+    /// A data key is wrapped once a rotation, so the nonces stay far below 2^32.
     ///
     /// # Errors
     /// `Crypto` if the library fails.
     pub fn wrap(&self, context: &WrapContext, key: &DataKey) -> Result<Wrapped, KeyError> {
-        let version = self.versions.last().ok_or(KeyError::Crypto)?;
+        let version = self.newest()?;
         let nonce = random::<NONCE>()?;
         let mut buffer = Zeroizing::new(key.bytes().to_vec());
-        let aad = Aad::from(associated_data(context, &version.id()));
+        let aad = Aad::from(context.associated_data(&version.id()));
         let tag = version.aead()?.seal_in_place_separate_tag(
-            Nonce::assume_unique_for_key(*nonce),
+            Nonce::assume_unique_for_key(nonce),
             aad,
             buffer.as_mut_slice(),
         )?;
-        let mut bytes = Vec::with_capacity(NONCE + buffer.len() + 16);
-        bytes.extend_from_slice(nonce.as_slice());
+        let mut bytes = Vec::with_capacity(NONCE + buffer.len() + TAG);
+        bytes.extend_from_slice(&nonce);
         bytes.extend_from_slice(&buffer);
         bytes.extend_from_slice(tag.as_ref());
         Ok(Wrapped {
@@ -161,11 +204,7 @@ impl LocalKeys {
     ///
     /// # Errors
     /// `UnknownKek` or `Tampered`.
-    pub fn unwrap(
-        &self,
-        context: &WrapContext,
-        wrapped: &Wrapped,
-    ) -> Result<Zeroizing<[u8; 32]>, KeyError> {
+    pub fn unwrap(&self, context: &WrapContext, wrapped: &Wrapped) -> Result<KeyBytes, KeyError> {
         let known = self
             .versions
             .iter()
@@ -176,7 +215,7 @@ impl LocalKeys {
             .split_first_chunk::<NONCE>()
             .ok_or(KeyError::Tampered)?;
         let mut buffer = Zeroizing::new(sealed.to_vec());
-        let aad = Aad::from(associated_data(context, &wrapped.kek_id));
+        let aad = Aad::from(context.associated_data(&wrapped.kek_id));
         let plain = version
             .aead()?
             .open_in_place(
@@ -185,44 +224,8 @@ impl LocalKeys {
                 buffer.as_mut_slice(),
             )
             .map_err(|_| KeyError::Tampered)?;
-        let plain: &[u8; 32] = (&*plain).try_into().map_err(|_| KeyError::Tampered)?;
-        Ok(Zeroizing::new(*plain))
+        KeyBytes::copy_of(plain).ok_or(KeyError::Tampered)
     }
-}
-
-/// `regcred-data-key`, format, scope, tenant, id, version, and the key id, which is last because only
-/// it has no fixed length.
-fn associated_data(context: &WrapContext, kek_id: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(96);
-    bytes.extend_from_slice(b"regcred-data-key");
-    bytes.push(1);
-    bytes.push(u8::from(context.tenant.is_some()));
-    bytes.extend_from_slice(context.tenant.unwrap_or_default().as_bytes());
-    bytes.extend_from_slice(context.id.as_bytes());
-    bytes.extend_from_slice(&context.version.to_be_bytes());
-    bytes.extend_from_slice(kek_id.as_bytes());
-    bytes
-}
-
-fn check_private(file: &File) -> Result<(), String> {
-    let facts = file.metadata().map_err(|error| error.to_string())?;
-    if !facts.is_file() {
-        return Err("it is no regular file".into());
-    }
-    if facts.mode() & 0o077 != 0 {
-        return Err(format!(
-            "its mode is {:04o}, so others may read it; run chmod 600 on it",
-            facts.mode() & 0o7777
-        ));
-    }
-    let me = rustix::process::geteuid().as_raw();
-    if facts.uid() != me && facts.uid() != 0 {
-        return Err("it belongs to another user".into());
-    }
-    if facts.len() > MOST_BYTES {
-        return Err("it is too large to be a key file".into());
-    }
-    Ok(())
 }
 
 fn parse(text: &str) -> Result<LocalKeys, &'static str> {
@@ -254,46 +257,20 @@ fn parse(text: &str) -> Result<LocalKeys, &'static str> {
 fn parse_version(line: &str) -> Option<Version> {
     let mut parts = line.split(' ');
     let number = parts.next()?.parse().ok().filter(|number| *number > 0)?;
-    crate::model::time::parse(parts.next()?).ok()?;
+    let created_at = crate::model::time::parse(parts.next()?).ok()?;
     let decoded = Zeroizing::new(BASE64_STANDARD.decode(parts.next()?).ok()?);
-    let key: &[u8; 32] = decoded.as_slice().try_into().ok()?;
+    let key = KeyBytes::copy_of(&decoded)?;
     parts
         .next()
         .is_none()
-        .then(|| Version::new(number, Zeroizing::new(*key)))
-}
-
-/// Writes a file that is either whole or not there: a temporary file of mode 0600 beside it, flushed,
-/// then linked to the name, which fails where there is one (`rename` would replace it).
-fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let directory = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let temporary = temporary_beside(path);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&temporary)?;
-    let written = file
-        .write_all(bytes)
-        .and_then(|()| file.sync_all())
-        .and_then(|()| fs::hard_link(&temporary, path));
-    fs::remove_file(&temporary)?;
-    written?;
-    File::open(directory)?.sync_all()
-}
-
-fn temporary_beside(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.tmp", uuid::Uuid::now_v7()));
-    path.with_file_name(name)
+        .then(|| Version::new(number, created_at, key))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::path::PathBuf;
 
     use uuid::Uuid;
 
@@ -331,7 +308,8 @@ mod tests {
     }
 
     fn key() -> DataKey {
-        DataKey::from_bytes(Uuid::from_u128(2), Zeroizing::new([7; 32]))
+        let bytes = KeyBytes::copy_of(&[7; 32]).expect("a key");
+        DataKey::from_bytes(Uuid::from_u128(2), bytes)
     }
 
     const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";

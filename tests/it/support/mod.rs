@@ -32,6 +32,7 @@ pub mod fake;
 pub mod fed;
 pub mod files;
 pub mod issuer;
+pub mod keyed;
 pub mod kubectl;
 pub mod page;
 pub mod peers;
@@ -41,6 +42,7 @@ pub mod process;
 pub mod registry;
 pub mod sealing;
 pub mod trail;
+pub mod transit;
 
 pub use client::Client;
 

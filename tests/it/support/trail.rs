@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use regcred::audit::chain::ChainKeys;
-use regcred::audit::check::{self, Report};
+use regcred::audit::check;
+use regcred::audit::report::Report;
 use regcred::broker::Broker;
 use regcred::http::App;
 use regcred::http::metrics::Metrics;
