@@ -46,7 +46,7 @@ async fn read(admin: Client, tenant: usize, done: Arc<Done>) {
             );
             done.reads.fetch_add(1, Ordering::SeqCst);
         }
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        tokio::time::sleep(Duration::from_millis(25)).await;
     }
 }
 
@@ -73,7 +73,7 @@ async fn write(admin: Client, tenant: usize, done: Arc<Done>) -> Vec<String> {
             assert_eq!(Keyed::rendered(&reply), *last);
             done.writes.fetch_add(2, Ordering::SeqCst);
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(40)).await;
     }
     last
 }
@@ -99,7 +99,7 @@ async fn come_and_go(admin: Client, done: Arc<Done>) {
         assert_eq!(first.body(), again.body());
         admin.delete(&tenant).await.expect(204);
         done.tenants.fetch_add(1, Ordering::SeqCst);
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(150)).await;
     }
 }
 
