@@ -80,7 +80,10 @@ async fn data_key_of(url: &str, file: &std::path::Path) -> Vec<u8> {
 /// Everything that a server does with a secret, over connections that are then closed.
 async fn use_it(base: &str, token: &str, secret: &str) {
     let admin = Client::new(base, Some(token));
-    admin.put("/v1/tenants/team-a", &json!({})).await.expect(201);
+    admin
+        .put("/v1/tenants/team-a", &json!({}))
+        .await
+        .expect(201);
     let path = "/v1/tenants/team-a/credentials/c";
     let body = password("quay.io", "robot", secret);
     admin.put(path, &body).await.expect(201);
@@ -135,6 +138,12 @@ async fn keys_are_held_once_and_answered_secrets_are_gone() {
     );
     assert_eq!(found[1], 0, "the text of the key file");
     assert!(found[0] >= 1, "the search finds what is there");
-    assert!(found[0] <= 2 && found[2] <= 2, "keys are held once, and a stack may show one once more");
-    assert!(found[3] + found[4] <= 4, "secrets stay behind in more places than stacks and sockets");
+    assert!(
+        found[0] <= 2 && found[2] <= 2,
+        "keys are held once, and a stack may show one once more"
+    );
+    assert!(
+        found[3] + found[4] <= 4,
+        "secrets stay behind in more places than stacks and sockets"
+    );
 }
