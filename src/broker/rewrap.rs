@@ -311,7 +311,13 @@ impl Run<'_> {
         if envelope::data_key_of(sealed)? == key.id() {
             return Ok(sealed.to_vec());
         }
-        let plain = self.broker.keyring.open(conn, &place, sealed).await?;
+        let plain = match self.broker.keyring.open(conn, &place, sealed).await {
+            // Its data key was passed over before, and so is it.
+            Err(error @ KeyError::UnknownKek(_)) => {
+                return Err(Error::DoesNotOpen(error.to_string()));
+            }
+            opened => opened?,
+        };
         Ok(key.seal(&place, &plain)?)
     }
 

@@ -184,6 +184,7 @@ impl Keyring {
     /// # Errors
     /// The first of the provider that may pass, and those of the database.
     pub async fn refresh(&self, conn: &mut PgConnection) -> Result<(), KeyError> {
+        let mut missing = Ok(());
         for id in self.cache.due((self.ticks)()) {
             let Some(row) = data_keys::by_id(conn, id).await? else {
                 self.cache.forget(id);
@@ -191,6 +192,7 @@ impl Keyring {
             };
             match self.ask_provider(row).await {
                 Ok(_) => self.cache.prove(id, (self.ticks)()),
+                Err(error @ KeyError::UnknownKek(_)) => missing = Err(error),
                 Err(error) if error.is_passing() => return Err(error),
                 Err(error) => {
                     tracing::error!(%error, data_key = %id, "a data key no longer unwraps");
@@ -198,7 +200,7 @@ impl Keyring {
                 }
             }
         }
-        Ok(())
+        missing
     }
 
     /// How often [`Self::refresh`] should be called.

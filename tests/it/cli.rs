@@ -29,6 +29,10 @@ fn every_command_has_help() {
         vec!["token", "create"],
         vec!["keys"],
         vec!["keys", "create"],
+        vec!["keys", "status"],
+        vec!["keys", "rotate"],
+        vec!["keys", "rewrap"],
+        vec!["keys", "retire"],
         vec!["openapi"],
     ] {
         let arguments: Vec<&str> = command.iter().copied().chain(["--help"]).collect();

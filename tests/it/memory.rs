@@ -2,6 +2,8 @@
 //! found: keys must be where they are held and nowhere else, and secrets that were answered must be
 //! gone, but for what the network's own buffers keep, which is told.
 
+#![allow(clippy::print_stdout, reason = "what was found is the result")]
+
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
@@ -143,7 +145,7 @@ async fn keys_are_held_once_and_answered_secrets_are_gone() {
         "keys are held once, and a stack may show one once more"
     );
     assert!(
-        found[3] + found[4] <= 4,
+        found[3] + found[4] <= 2,
         "secrets stay behind in more places than stacks and sockets"
     );
 }

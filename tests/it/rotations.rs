@@ -1,5 +1,7 @@
 //! Rotation under load: nobody notices.
 
+#![allow(clippy::print_stdout, reason = "the counts are the result")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
