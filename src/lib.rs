@@ -15,3 +15,4 @@ pub mod keys;
 pub mod model;
 pub mod render;
 pub mod store;
+pub mod sync;

@@ -117,13 +117,13 @@ impl Broker {
 
 impl Run<'_> {
     async fn wrap_data_keys(&mut self, kek: &str) -> Result<()> {
-        let mut conn = self.broker.pool.acquire().await?;
+        let mut conn = self.broker.begin().await?;
         let total = data_keys::count_not_under(&mut conn, kek).await?;
         drop(conn);
         self.begin(Step::DataKeys, total);
         let mut after = Uuid::nil();
         loop {
-            let mut conn = self.broker.pool.acquire().await?;
+            let mut conn = self.broker.begin().await?;
             let rows = data_keys::not_under(&mut conn, kek, after, i64::from(self.batch())).await?;
             drop(conn);
             let Some(last) = rows.last() else {
@@ -169,7 +169,7 @@ impl Run<'_> {
     /// Gives whoever needs it a data key that was made under this key-encryption key, and tells the
     /// newest of all.
     async fn make_data_keys(&mut self, kek: &str) -> Result<Vec<DataKeyRow>> {
-        let mut conn = self.broker.pool.acquire().await?;
+        let mut conn = self.broker.begin().await?;
         let mut newest = data_keys::newest_of_all(&mut conn).await?;
         drop(conn);
         for row in &mut newest {
@@ -209,7 +209,7 @@ impl Run<'_> {
                 continue;
             }
             with_older.push(row);
-            let mut conn = self.broker.pool.acquire().await?;
+            let mut conn = self.broker.begin().await?;
             for table in Table::ALL {
                 total += sealed::count_under_older(&mut conn, table, row.tenant_id, row.id).await?;
             }
@@ -227,7 +227,7 @@ impl Run<'_> {
         let mut after = Place::default();
         let mut key = None;
         loop {
-            let mut conn = self.broker.pool.acquire().await?;
+            let mut conn = self.broker.begin().await?;
             let limit = i64::from(self.batch());
             let tenant = newest.tenant_id;
             let rows =

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Texts};
 
+mod connection;
 mod dev;
 mod harden;
 mod keys;
@@ -18,6 +19,7 @@ mod migrate;
 mod openapi;
 mod run;
 mod serve;
+mod sync;
 mod token;
 
 /// A credential broker for container registries.
@@ -53,6 +55,8 @@ enum Command {
     Keys(keys::KeysCommand),
     /// Print the OpenAPI document.
     Openapi(openapi::OpenapiArgs),
+    /// Bring pull secrets into a cluster, link them, and keep them right.
+    Sync(sync::SyncArgs),
 }
 
 /// Flags of the commands that serve. Each stands over its variable.
@@ -170,6 +174,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Token(command) => token::run(&command, &load(Texts::new())?),
         Command::Keys(command) => keys::run(command, load),
         Command::Openapi(args) => openapi::run(&args),
+        Command::Sync(args) => return sync::run(args),
     }?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,10 @@
 //! Black-box tests: real HTTP, real PostgreSQL.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests look behind the API on direct connections"
+)]
+
 mod support;
 
 mod at_rest;
@@ -15,9 +20,11 @@ mod memory;
 mod openapi;
 mod permissions;
 mod platform_docs;
+mod pooler;
 mod pull_secrets;
 mod rotations;
 mod scripts;
+mod sync;
 mod tampering;
 mod tenants;
 mod tokens;
