@@ -15,7 +15,7 @@ use crate::store::{data_keys, tenants};
 
 /// How long a data key stays after its successor came, although it protects nothing: whoever has read
 /// a record that was sealed with it has opened that record by then.
-const STAYS_FOR: Duration = Duration::seconds(10);
+const STAYS_FOR: Duration = Duration::seconds(5);
 
 /// The state of the key-encryption keys.
 #[derive(Debug, Serialize)]

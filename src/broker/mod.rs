@@ -208,9 +208,10 @@ impl Broker {
     /// # Errors
     /// `Unavailable` if the provider or the database is away.
     pub async fn look_after_keys(&self) -> Result<()> {
-        let mut conn = self.begin().await?;
-        self.keyring.refresh(&mut conn).await?;
-        drop(conn);
+        let mut tx = self.begin().await?;
+        let due = self.keyring.due(&mut tx).await?;
+        tx.commit().await?;
+        self.keyring.prove(due).await?;
         self.remove_unneeded_keys().await.map(drop)
     }
 

@@ -18,6 +18,7 @@ use crate::keys::KeyError;
 use crate::keys::data_key::DataKey;
 use crate::keys::envelope::{self, Field, RecordContext};
 use crate::keys::keyring::wrapped_in;
+use crate::keys::provider::Wrapped;
 use crate::store::data_keys::{self, DataKeyRow};
 use crate::store::sealed::{self, Place, SealedRow, Table};
 use crate::store::tenants;
@@ -130,35 +131,37 @@ impl Run<'_> {
                 return Ok(());
             };
             after = last.id;
-            let count = rows.len();
-            for row in rows {
-                self.wrap_one(row).await?;
-            }
-            self.pace(count).await;
+            self.wrap_rows(&rows).await?;
+            self.pace(rows.len()).await;
         }
     }
 
-    async fn wrap_one(&mut self, row: DataKeyRow) -> Result<()> {
+    /// The provider is asked before the transaction begins: it may be slow.
+    async fn wrap_rows(&mut self, rows: &[DataKeyRow]) -> Result<()> {
+        let mut wrapped = Vec::with_capacity(rows.len());
+        for row in rows {
+            wrapped.extend(self.wrap_one(row).await?.map(|new| (row, new)));
+        }
+        let mut tx = self.broker.begin().await?;
+        for (row, new) in &wrapped {
+            data_keys::set_wrapped(&mut tx, row, &new.kek_id, &new.bytes).await?;
+        }
+        tx.commit().await?;
+        self.done.data_keys += wrapped.len() as u64;
+        Ok(())
+    }
+
+    /// None for one that does not unwrap: as bad as a record that does not open, and the others go on.
+    async fn wrap_one(&mut self, row: &DataKeyRow) -> Result<Option<Wrapped>> {
         let (context, wrapped) = wrapped_in(row.clone())?;
-        match self
-            .broker
-            .keyring
-            .provider()
-            .rewrap(&context, &wrapped)
-            .await
-        {
-            Ok(new) => {
-                let mut tx = self.broker.begin().await?;
-                data_keys::set_wrapped(&mut tx, &row, &new.kek_id, &new.bytes).await?;
-                tx.commit().await?;
-                self.done.data_keys += 1;
-                Ok(())
-            }
-            // One whose key is lost is as bad as one that was tampered with; the others go on.
+        let provider = self.broker.keyring.provider();
+        match provider.rewrap(&context, &wrapped).await {
+            Ok(new) => Ok(Some(new)),
             Err(error @ (KeyError::Tampered | KeyError::UnknownKek(_))) => {
                 let target = format!("data-keys/{}", row.id);
                 self.does_not_open(row.tenant_id, &target, &error.to_string())
-                    .await
+                    .await?;
+                Ok(None)
             }
             Err(error) => Err(error.into()),
         }
@@ -198,6 +201,7 @@ impl Run<'_> {
 
     async fn seal_records(&mut self, newest: &[DataKeyRow]) -> Result<()> {
         let mut total = 0;
+        let mut with_older = Vec::new();
         for row in newest {
             let mut tx = self.broker.begin().await?;
             let older = data_keys::wait_for_older(&mut tx, row).await?;
@@ -205,16 +209,14 @@ impl Run<'_> {
             if older == 0 {
                 continue;
             }
+            with_older.push(row);
             let mut conn = self.broker.begin().await?;
             for table in Table::ALL {
                 total += sealed::count_under_older(&mut conn, table, row.tenant_id, row.id).await?;
             }
         }
         self.begin(Step::Records, total);
-        if total == 0 {
-            return Ok(());
-        }
-        for row in newest {
+        for row in with_older {
             for table in Table::ALL {
                 self.seal_table(table, row).await?;
             }
@@ -310,7 +312,13 @@ impl Run<'_> {
         if envelope::data_key_of(sealed)? == key.id() {
             return Ok(sealed.to_vec());
         }
-        let plain = self.broker.keyring.open(conn, &place, sealed).await?;
+        let plain = match self.broker.keyring.open(conn, &place, sealed).await {
+            // Its data key was passed over before, and so is it.
+            Err(error @ KeyError::UnknownKek(_)) => {
+                return Err(Error::DoesNotOpen(error.to_string()));
+            }
+            opened => opened?,
+        };
         Ok(key.seal(&place, &plain)?)
     }
 

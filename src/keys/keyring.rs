@@ -193,19 +193,37 @@ impl Keyring {
         }
     }
 
-    /// Has the provider open the kept keys again that it has not opened for a while, so that they all
-    /// have their time before them when it goes away; forgets those whose row is gone.
+    /// The rows of the kept keys that the provider has not opened for a while; forgets those whose row
+    /// is gone.
     ///
     /// # Errors
-    /// The first of the provider that may pass, and those of the database.
-    pub async fn refresh(&self, conn: &mut PgConnection) -> Result<(), KeyError> {
-        for id in self.cache.due((self.ticks)()) {
-            let Some(row) = data_keys::by_id(conn, id).await? else {
+    /// Those of the database.
+    pub async fn due(&self, conn: &mut PgConnection) -> Result<Vec<DataKeyRow>, KeyError> {
+        let ids = self.cache.due((self.ticks)());
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = data_keys::by_ids(conn, &ids).await?;
+        for id in ids {
+            if rows.iter().all(|row| row.id != id) {
                 self.cache.forget(id);
-                continue;
-            };
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Has the provider open kept keys again, so that they all have their time before them when it
+    /// goes away. It may be slow, so no transaction should wait for it.
+    ///
+    /// # Errors
+    /// The first of the provider that may pass.
+    pub async fn prove(&self, rows: Vec<DataKeyRow>) -> Result<(), KeyError> {
+        let mut missing = Ok(());
+        for row in rows {
+            let id = row.id;
             match self.ask_provider(row).await {
                 Ok(_) => self.cache.prove(id, (self.ticks)()),
+                Err(error @ KeyError::UnknownKek(_)) => missing = Err(error),
                 Err(error) if error.is_passing() => return Err(error),
                 Err(error) => {
                     tracing::error!(%error, data_key = %id, "a data key no longer unwraps");
@@ -213,10 +231,10 @@ impl Keyring {
                 }
             }
         }
-        Ok(())
+        missing
     }
 
-    /// How often [`Self::refresh`] should be called.
+    /// How often [`Self::due`] should be called.
     pub fn look_every(&self) -> Duration {
         self.cache.look_every()
     }

@@ -62,11 +62,11 @@ impl From<aws_lc_rs::error::Unspecified> for KeyError {
 }
 
 impl KeyError {
-    /// Whether the keys are out of reach for now, rather than wrong.
+    /// Whether the provider or the database is out of reach for now.
     pub fn is_passing(&self) -> bool {
         matches!(
             self,
-            Self::File { .. } | Self::Transit(_) | Self::UnknownKek(_) | Self::Database(_)
+            Self::File { .. } | Self::Transit(_) | Self::Database(_)
         )
     }
 }

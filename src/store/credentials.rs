@@ -45,15 +45,16 @@ pub struct Filter {
     pub expires_before: Option<OffsetDateTime>,
 }
 
-/// Finds one by name.
+/// Finds one by name. One whose current version is gone is found without its document: it is there,
+/// and does not open.
 pub async fn by_name(
     conn: &mut PgConnection,
     tenant: Uuid,
     name: &str,
 ) -> Result<Option<CredentialRow>> {
     super::query_as(
-        "SELECT c.*, v.document, v.auth_secret IS NOT NULL AS has_auth_secret
-           FROM credentials c JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
+        "SELECT c.*, coalesce(v.document, '') AS document, v.auth_secret IS NOT NULL AS has_auth_secret
+           FROM credentials c LEFT JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
           WHERE c.tenant_id = $1 AND c.name = $2",
     )
     .bind(tenant)
@@ -69,8 +70,8 @@ pub async fn by_names(
     names: &[String],
 ) -> Result<Vec<CredentialRow>> {
     super::query_as(
-        "SELECT c.*, v.document, v.auth_secret IS NOT NULL AS has_auth_secret
-           FROM credentials c JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
+        "SELECT c.*, coalesce(v.document, '') AS document, v.auth_secret IS NOT NULL AS has_auth_secret
+           FROM credentials c LEFT JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
           WHERE c.tenant_id = $1 AND c.name = ANY($2) ORDER BY c.name",
     )
     .bind(tenant)
@@ -86,8 +87,8 @@ pub async fn by_labels(
     labels: &serde_json::Value,
 ) -> Result<Vec<CredentialRow>> {
     super::query_as(
-        "SELECT c.*, v.document, v.auth_secret IS NOT NULL AS has_auth_secret
-           FROM credentials c JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
+        "SELECT c.*, coalesce(v.document, '') AS document, v.auth_secret IS NOT NULL AS has_auth_secret
+           FROM credentials c LEFT JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
           WHERE c.tenant_id = $1 AND c.labels @> $2 ORDER BY c.name",
     )
     .bind(tenant)

@@ -25,6 +25,14 @@ pub async fn by_id(conn: &mut PgConnection, id: Uuid) -> Result<Option<DataKeyRo
         .await
 }
 
+/// Finds keys by id, in no order.
+pub async fn by_ids(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<DataKeyRow>> {
+    super::query_as("SELECT * FROM data_keys WHERE id = ANY($1)")
+        .bind(ids)
+        .fetch_all(conn)
+        .await
+}
+
 /// The newest key of a tenant, or of the platform.
 pub async fn newest(conn: &mut PgConnection, tenant: Option<Uuid>) -> Result<Option<DataKeyRow>> {
     super::query_as(

@@ -31,6 +31,10 @@ fn every_command_has_help() {
         vec!["keys", "create"],
         vec!["audit"],
         vec!["audit", "verify"],
+        vec!["keys", "status"],
+        vec!["keys", "rotate"],
+        vec!["keys", "rewrap"],
+        vec!["keys", "retire"],
         vec!["openapi"],
         vec!["credential-provider"],
     ] {

@@ -280,6 +280,31 @@ async fn a_record_that_does_not_open_stops_nothing_and_is_named() {
 }
 
 #[tokio::test]
+async fn what_a_lost_version_protected_does_not_keep_the_rest_from_being_sealed_anew() {
+    let installation = Installation::new().await;
+    let (running, admin) = installation.serve();
+    fill(&admin, "team-a", 1).await;
+    installation.ok(&["keys", "rotate"]);
+    fill(&admin, "team-b", 2).await;
+    drop(running);
+    let key = installation.directory.path().join("key");
+    let text = std::fs::read_to_string(&key).expect("there");
+    let lost: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.starts_with("1 "))
+        .collect();
+    std::fs::write(&key, lost.join("\n") + "\n").expect("writable");
+    installation.ok(&["keys", "rotate"]);
+    let (code, output, errors) = run(&mut installation.command(&["keys", "rewrap"]));
+    assert_eq!(code, 1, "{errors}");
+    assert!(output.contains("2 row(s) sealed anew"), "{output}");
+    assert!(
+        errors.contains("2 did not open"),
+        "the key and the record: {errors}"
+    );
+}
+
+#[tokio::test]
 async fn a_key_file_that_is_not_private_or_gone_stops_the_commands() {
     use std::os::unix::fs::PermissionsExt;
     let installation = Installation::new().await;

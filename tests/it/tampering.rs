@@ -1,1 +1,367 @@
-//! To be.
+//! What somebody with the database and without the keys can do: nothing that goes unnoticed.
+
+use std::time::Duration;
+
+use regcred::keys::provider::Provider;
+use regcred::keys::provider::local::LocalKeys;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::client::{Reply, send};
+use crate::support::files::Directory;
+use crate::support::keyed::Keyed;
+
+const PATH: &str = "/v1/tenants/team-a/credentials/one";
+const MANIFEST: &str = "/v1/tenants/team-a/credentials/one/manifest";
+
+/// A regcred with two tenants of two credentials, each a pair with two versions.
+struct Scene {
+    regcred: Keyed,
+    _directory: Directory,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let directory = Directory::new();
+        let file = directory.path().join("key");
+        LocalKeys::create(&file).expect("a new file");
+        let provider = Provider::local(&file).expect("valid");
+        let regcred = Keyed::start(provider, Duration::from_secs(900)).await;
+        for tenant in ["team-a", "team-b"] {
+            let root = format!("/v1/tenants/{tenant}");
+            regcred.admin.put(&root, &json!({})).await.expect(201);
+            for name in ["one", "two"] {
+                let path = format!("{root}/credentials/{name}");
+                regcred.admin.put(&path, &pair(name)).await.expect(201);
+                let change =
+                    json!({"secret": "s3cret-new", "auth_server": {"secret": "s3cret-auth-new"}});
+                regcred.admin.patch(&path, &change).await.expect(200);
+            }
+            let pull = json!({"credentials": ["one", "two"]});
+            let path = format!("{root}/pull-secrets/pull");
+            regcred.admin.put(&path, &pull).await.expect(201);
+        }
+        Self {
+            regcred,
+            _directory: directory,
+        }
+    }
+
+    async fn change(&self, statement: &'static str) {
+        let done = sqlx::query(statement).execute(&self.regcred.pool).await;
+        let done = done.unwrap_or_else(|error| panic!("{statement}: {error}"));
+        assert!(done.rows_affected() > 0, "{statement}");
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Reply {
+        let request = self.regcred.admin.request(method.clone(), path);
+        send(match body {
+            Some(body) if method == Method::PATCH => request
+                .header("content-type", "application/merge-patch+json")
+                .body(body.to_string()),
+            Some(body) => request.json(body),
+            None => request,
+        })
+        .await
+    }
+
+    /// How often a secret that does not open was met.
+    async fn counted(&self) -> u64 {
+        let text = self.regcred.admin.get("/metrics").await.expect(200).body();
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("regcred_secrets_not_opened_total "));
+        line.expect("a counter").parse().expect("a number")
+    }
+
+    /// The newest event that says what did not open.
+    async fn last_failure(&self, tenant: &str) -> Option<Value> {
+        let trail = format!("/v1/tenants/{tenant}/audit-events?limit=1");
+        let page = self.regcred.admin.get(&trail).await.expect(200).json();
+        let event = page["items"][0].clone();
+        (event["outcome"] == "failure").then_some(event)
+    }
+}
+
+fn pair(name: &str) -> Value {
+    json!({
+        "registry": format!("{name}.example.com"), "username": "robot", "secret": "s3cret-old",
+        "auth_server": {"registry": format!("sso-{name}.example.com"), "secret": "s3cret-auth-old"},
+    })
+}
+
+#[track_caller]
+fn assert_closed(reply: Reply, what: &str) {
+    assert_eq!(reply.status, 500, "{what}: {}", reply.body());
+    let reply = reply.expect_problem(500, "internal");
+    assert!(!reply.body().contains("s3cret"), "{what}");
+}
+
+/// `v` is the current version of team-a's `one`; `o` is what it is mixed up with.
+const MIXED_UP: [(&str, &str); 12] = [
+    ("the secret of another tenant", "UPDATE credential_versions v SET secret = o.secret FROM credential_versions o, credentials c, credentials d, tenants t, tenants u
+        WHERE v.credential_id = c.id AND c.tenant_id = t.id AND t.name = 'team-a' AND c.name = 'one' AND v.version = 2
+          AND o.credential_id = d.id AND d.tenant_id = u.id AND u.name = 'team-b' AND d.name = 'one' AND o.version = 2"),
+    ("the secret of another credential", "UPDATE credential_versions v SET secret = o.secret FROM credential_versions o, credentials c, credentials d
+        WHERE v.credential_id = c.id AND c.name = 'one' AND v.version = 2 AND o.credential_id = d.id AND d.name = 'two' AND o.version = 2
+          AND c.tenant_id = d.tenant_id"),
+    ("the secret of an older version", "UPDATE credential_versions v SET secret = o.secret FROM credential_versions o
+        WHERE v.credential_id = o.credential_id AND v.version = 2 AND o.version = 1"),
+    ("all of an older version but its number", "UPDATE credential_versions v SET secret = o.secret, auth_secret = o.auth_secret,
+            document = o.document, secret_revision = o.secret_revision, auth_secret_revision = o.auth_secret_revision
+        FROM credential_versions o WHERE v.credential_id = o.credential_id AND v.version = 2 AND o.version = 1"),
+    ("the older version as the current one", "UPDATE credentials SET version = 1"),
+    ("a current version that is gone", "DELETE FROM credential_versions WHERE version = 2"),
+    ("the fields exchanged", "UPDATE credential_versions SET secret = auth_secret, auth_secret = secret"),
+    ("the auth server's secret of another credential", "UPDATE credential_versions v SET auth_secret = o.auth_secret FROM credential_versions o, credentials c, credentials d
+        WHERE v.credential_id = c.id AND c.name = 'one' AND o.credential_id = d.id AND d.name = 'two' AND v.version = o.version"),
+    ("the document of another credential", "UPDATE credential_versions v SET document = o.document FROM credential_versions o, credentials c, credentials d
+        WHERE v.credential_id = c.id AND c.name = 'one' AND o.credential_id = d.id AND d.name = 'two' AND v.version = o.version
+          AND c.tenant_id = d.tenant_id"),
+    ("another registry in the document", "UPDATE credential_versions SET document = replace(document, 'one.example.com', 'evil.example.com') WHERE document LIKE '%one.example.com%'"),
+    ("the data key's id of another tenant", "UPDATE credential_versions v SET secret = overlay(v.secret PLACING uuid_send(k.id) FROM 2 FOR 16) FROM data_keys k, tenants t
+        WHERE k.tenant_id = t.id AND t.name = 'team-b'"),
+    ("a data key that there is not", "UPDATE credential_versions SET secret = overlay(secret PLACING '\\x00112233445566778899aabbccddeeff'::bytea FROM 2 FOR 16)"),
+];
+
+#[tokio::test]
+async fn nothing_that_was_mixed_up_opens() {
+    for (what, statement) in MIXED_UP {
+        let scene = Scene::new().await;
+        scene.regcred.admin.get(MANIFEST).await.expect(200);
+        scene.change(statement).await;
+        assert_closed_and_told(&scene, what).await;
+    }
+}
+
+async fn assert_closed_and_told(scene: &Scene, what: &str) {
+    let before = scene.counted().await;
+    assert_closed(scene.regcred.admin.get(MANIFEST).await, what);
+    assert_eq!(scene.counted().await, before + 1, "{what}");
+    let event = scene.last_failure("team-a").await;
+    let event = event.unwrap_or_else(|| panic!("{what}: no failure in the trail"));
+    assert_eq!(event["action"], "manifest.render", "{what}");
+    assert_eq!(event["target"], "credentials/one", "{what}");
+}
+
+#[tokio::test]
+async fn rows_that_were_exchanged_do_not_open() {
+    let scene = Scene::new().await;
+    let mut tx = scene.regcred.pool.begin().await.expect("a transaction");
+    let exchange = [
+        "CREATE TEMPORARY TABLE x ON COMMIT DROP AS SELECT v.*, d.id AS other FROM credential_versions v
+           JOIN credentials c ON c.id = v.credential_id JOIN credentials d ON d.tenant_id = c.tenant_id AND d.name <> c.name",
+        "DELETE FROM credential_versions",
+        "INSERT INTO credential_versions (credential_id, version, document, secret, secret_revision, auth_secret, auth_secret_revision, created_by, created_at)
+           SELECT other, version, document, secret, secret_revision, auth_secret, auth_secret_revision, created_by, created_at FROM x",
+    ];
+    for statement in exchange {
+        sqlx::query(statement)
+            .execute(&mut *tx)
+            .await
+            .expect(statement);
+    }
+    tx.commit().await.expect("commits");
+    assert_closed_and_told(&scene, "rows exchanged").await;
+}
+
+#[tokio::test]
+async fn nothing_that_was_cut_extended_or_flipped_opens() {
+    let scene = Scene::new().await;
+    let keep = "CREATE TABLE untouched AS SELECT * FROM credential_versions";
+    scene.change(keep).await;
+    let length: i32 = sqlx::query_scalar("SELECT max(length(secret)) FROM credential_versions")
+        .fetch_one(&scene.regcred.pool)
+        .await
+        .expect("valid SQL");
+    for column in ["secret", "auth_secret"] {
+        let mut forms = vec![
+            format!("{column} || '\\x00'::bytea"),
+            format!("{column} || {column}"),
+            format!("'\\x00'::bytea || {column}"),
+            "''::bytea".to_owned(),
+        ];
+        for cut in [1, 16, 17, 81, 96, length - 1] {
+            forms.push(format!("substring({column} FROM 1 FOR {cut})"));
+            forms.push(format!("substring({column} FROM {})", cut + 1));
+        }
+        // Every byte of the head, and some of the sealed part; each with another bit.
+        for at in (0..length).filter(|at| *at < 84 || at % 7 == 0 || *at > length - 17) {
+            let bit = 1 << (at % 8);
+            forms.push(format!(
+                "set_byte({column}, {at}, get_byte({column}, {at}) # {bit})"
+            ));
+        }
+        for form in forms {
+            let update = format!(
+                "UPDATE credential_versions v SET {column} = (SELECT {form} FROM untouched u
+                   WHERE u.credential_id = v.credential_id AND u.version = v.version)"
+            );
+            let update = sqlx::AssertSqlSafe(update);
+            sqlx::query(update)
+                .execute(&scene.regcred.pool)
+                .await
+                .expect("valid SQL");
+            assert_closed(scene.regcred.admin.get(MANIFEST).await, &form);
+        }
+        scene
+            .change("UPDATE credential_versions v SET secret = u.secret, auth_secret = u.auth_secret FROM untouched u
+                WHERE u.credential_id = v.credential_id AND u.version = v.version")
+            .await;
+        scene.regcred.admin.get(MANIFEST).await.expect(200);
+    }
+}
+
+/// Every request that opens a stored secret, and what the trail calls it.
+fn paths_that_open() -> Vec<(Method, &'static str, Option<Value>, &'static str)> {
+    let keeps = json!({
+        "registry": "one.example.com", "username": "robot-2",
+        "auth_server": {"registry": "sso-one.example.com"},
+    });
+    let both = json!({"credentials": ["one", "two"]});
+    vec![
+        (Method::GET, MANIFEST, None, "manifest.render"),
+        (
+            Method::GET,
+            "/v1/tenants/team-a/pull-secrets/pull/manifest",
+            None,
+            "manifest.render",
+        ),
+        (
+            Method::POST,
+            "/v1/tenants/team-a/manifest",
+            Some(both.clone()),
+            "manifest.render",
+        ),
+        (Method::PUT, PATH, Some(keeps), "credential.write"),
+        (Method::PUT, PATH, Some(pair("one")), "credential.write"),
+        (
+            Method::PATCH,
+            PATH,
+            Some(json!({"description": "x"})),
+            "credential.write",
+        ),
+        (
+            Method::POST,
+            "/v1/tenants/team-a/credentials/one/rollback",
+            Some(json!({"version": 1})),
+            "credential.write",
+        ),
+        (
+            Method::PATCH,
+            "/v1/tenants/team-a/credentials/two",
+            Some(json!({"username": "other"})),
+            "credential.write",
+        ),
+        (
+            Method::PUT,
+            "/v1/tenants/team-a/pull-secrets/new",
+            Some(both),
+            "pull-secret.write",
+        ),
+        (
+            Method::POST,
+            "/v1/tenants/team-a/pull-secrets/pull/service-account-link",
+            Some(account()),
+            "secret.open",
+        ),
+    ]
+}
+
+fn account() -> Value {
+    json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": "default"}})
+}
+
+#[tokio::test]
+async fn every_path_that_opens_a_secret_fails_closed_and_is_told() {
+    let scene = Scene::new().await;
+    let break_it =
+        "UPDATE credential_versions v SET secret = set_byte(secret, 90, get_byte(secret, 90) # 1)
+        FROM credentials c WHERE c.id = v.credential_id AND c.name = 'one'";
+    scene.change(break_it).await;
+    for (method, path, body, action) in paths_that_open() {
+        let what = format!("{method} {path}");
+        let before = scene.counted().await;
+        assert_closed(scene.send(method, path, body.as_ref()).await, &what);
+        assert_eq!(scene.counted().await, before + 1, "{what}");
+        let event = scene.last_failure("team-a").await;
+        let event = event.unwrap_or_else(|| panic!("{what}: no failure in the trail"));
+        assert_eq!(event["action"], action, "{what}");
+        let why = event["detail"]["why"].as_str().expect("why");
+        assert!(why.starts_with("credential "), "{what}: {why}");
+    }
+    let read = scene.regcred.admin.get(PATH).await.expect(200);
+    assert_eq!(read.json()["version"], 2, "nothing was written");
+}
+
+#[tokio::test]
+async fn a_repeated_answer_that_was_changed_is_not_given() {
+    let scene = Scene::new().await;
+    let (token, key) = (
+        json!({"name": "ci", "role": "puller"}),
+        ("idempotency-key", "k"),
+    );
+    let tokens = "/v1/tenants/team-a/tokens";
+    let made = scene
+        .regcred
+        .admin
+        .post_with(tokens, &token, key)
+        .await
+        .expect(201);
+    for column in ["answer", "request_digest"] {
+        let flip = format!(
+            "UPDATE idempotent_answers SET {column} = set_byte({column}, 90, get_byte({column}, 90) # 1)"
+        );
+        let flip = || sqlx::query(sqlx::AssertSqlSafe(flip.clone())).execute(&scene.regcred.pool);
+        flip().await.expect("valid SQL");
+        let reply = scene.regcred.admin.post_with(tokens, &token, key).await;
+        let reply = reply.expect_problem(500, "internal");
+        assert!(!reply.body().contains(made.text("/token")));
+        let event = scene.last_failure("team-a").await.expect("told");
+        assert_eq!(event["action"], "token.create");
+        flip().await.expect("valid SQL");
+    }
+    scene
+        .regcred
+        .admin
+        .post_with(tokens, &token, key)
+        .await
+        .expect(201);
+}
+
+#[tokio::test]
+async fn a_deleted_tenant_takes_its_keys_with_it() {
+    let scene = Scene::new().await;
+    let regcred = &scene.regcred;
+    for keep in [
+        "CREATE TABLE kept_tenants AS SELECT * FROM tenants",
+        "CREATE TABLE kept_credentials AS SELECT * FROM credentials",
+        "CREATE TABLE kept_versions AS SELECT * FROM credential_versions",
+    ] {
+        scene.change(keep).await;
+    }
+    regcred.admin.delete("/v1/tenants/team-a").await.expect(204);
+    let left: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM data_keys WHERE tenant_id IS NOT NULL")
+            .fetch_one(&regcred.pool)
+            .await
+            .expect("valid SQL");
+    assert_eq!(left, 1, "team-b's");
+    // Everything put back but the keys, as from a copy that has none.
+    for put_back in [
+        "INSERT INTO tenants SELECT * FROM kept_tenants WHERE name = 'team-a'",
+        "INSERT INTO credentials SELECT k.* FROM kept_credentials k JOIN tenants t ON t.id = k.tenant_id WHERE t.name = 'team-a'",
+        "INSERT INTO credential_versions SELECT k.* FROM kept_versions k JOIN credentials c ON c.id = k.credential_id
+            JOIN tenants t ON t.id = c.tenant_id WHERE t.name = 'team-a'",
+    ] {
+        scene.change(put_back).await;
+    }
+    assert_closed(regcred.admin.get(MANIFEST).await, "without keys");
+    let events = regcred.events("/v1/tenants/team-a").await;
+    for told in ["tenant.keys-destroyed", "tenant.delete"] {
+        assert!(
+            events.contains(&(told.into(), "success".into())),
+            "{events:?}"
+        );
+    }
+}

@@ -24,6 +24,16 @@ pub(super) fn trouble(path: &Path, why: impl Into<String>) -> KeyError {
     }
 }
 
+fn unreadable(path: &Path, error: &std::io::Error) -> KeyError {
+    match error.kind() {
+        ErrorKind::NotFound => {
+            let why = format!("{error}; `regcred keys create FILE` makes one");
+            trouble(path, why)
+        }
+        _ => trouble(path, error.to_string()),
+    }
+}
+
 /// What tells one state of a file from another without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Mark([i64; 6]);
@@ -49,12 +59,7 @@ pub(super) struct Found {
 
 /// Reads a key file that is private and text.
 pub(super) fn read(path: &Path) -> Result<Found, KeyError> {
-    let mut file = File::open(path).map_err(|error| {
-        trouble(
-            path,
-            format!("{error}; `regcred keys create FILE` makes one"),
-        )
-    })?;
+    let mut file = File::open(path).map_err(|error| unreadable(path, &error))?;
     read_open(path, &mut file)
 }
 
@@ -159,12 +164,7 @@ impl KeyFile {
     /// # Errors
     /// `File` if it is not there, not private or not whole: a key that was taken away is not used.
     pub fn keys(&self) -> Result<Arc<LocalKeys>, KeyError> {
-        let facts = fs::metadata(&self.path).map_err(|error| {
-            trouble(
-                &self.path,
-                format!("{error}; `regcred keys create FILE` makes one"),
-            )
-        })?;
+        let facts = fs::metadata(&self.path).map_err(|error| unreadable(&self.path, &error))?;
         let mut last = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((mark, keys)) = &*last
             && *mark == Mark::of(&facts)
@@ -236,16 +236,23 @@ fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&new)?;
-    let owner = fs::metadata(&target)?;
-    std::os::unix::fs::fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&new, &target)?;
+    let write = || -> std::io::Result<()> {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&new)?;
+        let owner = fs::metadata(&target)?;
+        std::os::unix::fs::fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&new, &target)
+    };
+    if let Err(error) = write() {
+        // No key is left behind under a name that nobody looks after.
+        let _ = fs::remove_file(&new);
+        return Err(error);
+    }
     flush_directory(&target)
 }
 
@@ -321,6 +328,18 @@ mod tests {
         fs::write(directory.0.join("key.new"), "half").expect("writable");
         file.rotate(now()).expect("rotates");
         assert_eq!(numbers(&file), [1, 2]);
+    }
+
+    #[test]
+    fn a_link_to_the_file_stays_one() {
+        let directory = Directory::new();
+        let file = made(&directory);
+        let link = directory.0.join("link");
+        std::os::unix::fs::symlink(file.path(), &link).expect("writable");
+        KeyFile::at(&link).rotate(now()).expect("rotates");
+        assert_eq!(numbers(&file), [1, 2]);
+        let facts = fs::symlink_metadata(&link).expect("there");
+        assert!(facts.is_symlink());
     }
 
     #[test]

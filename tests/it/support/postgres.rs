@@ -80,3 +80,9 @@ pub fn dump(url: &str) -> String {
     );
     String::from_utf8(output.stdout).expect("UTF-8")
 }
+
+/// The directory of the server's own programs.
+pub fn programs() -> std::path::PathBuf {
+    let program = shared().0.program("pg_dump");
+    program.parent().expect("a directory").to_owned()
+}

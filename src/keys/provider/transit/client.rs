@@ -5,7 +5,8 @@
 //! proxy, so the token goes to no other server.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Method, Response, StatusCode, header};
@@ -21,6 +22,9 @@ use crate::model::secret::SecretText;
 const MOST_BYTES: usize = 1024 * 1024;
 /// The longest token.
 const MOST_TOKEN: u64 = 64 * 1024;
+/// How long nothing is asked of a server that did not answer: requests that need it hold connections
+/// to the database, and should not all wait for the same time-out.
+const LEFT_ALONE_FOR: Duration = Duration::from_secs(1);
 /// How much of the server's own words is repeated.
 const MOST_WORDS: usize = 200;
 
@@ -142,6 +146,7 @@ struct Errors {
 pub(super) struct Client {
     http: reqwest::Client,
     settings: Settings,
+    silent_since: Mutex<Option<Instant>>,
 }
 
 impl Client {
@@ -159,7 +164,11 @@ impl Client {
         let http = builder
             .build()
             .map_err(|error| SettingsError::Client(error.to_string()))?;
-        Ok(Self { http, settings })
+        Ok(Self {
+            http,
+            settings,
+            silent_since: Mutex::new(None),
+        })
     }
 
     /// The URL of a path of the engine.
@@ -210,7 +219,7 @@ impl Client {
                 .header(header::CONTENT_TYPE, "application/json")
                 .body(bytes);
         }
-        let response = request.send().await.map_err(unreachable)?;
+        let response = self.reach(request).await?;
         let status = response.status();
         let bytes = whole(response).await?;
         if status.is_success() {
@@ -218,6 +227,20 @@ impl Client {
         } else {
             Err(refused(status, &bytes))
         }
+    }
+
+    async fn reach(&self, request: reqwest::RequestBuilder) -> Result<Response, Refusal> {
+        let silent = || {
+            self.silent_since
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        };
+        if silent().is_some_and(|since| since.elapsed() < LEFT_ALONE_FOR) {
+            return Err(Refusal::unreached("it did not answer a moment ago"));
+        }
+        let answer = request.send().await;
+        *silent() = answer.is_err().then(Instant::now);
+        answer.map_err(unreachable)
     }
 
     /// The token as the file has it now: an agent renews it there.
