@@ -12,10 +12,12 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use time::Duration;
 
+use crate::auth::limits::Rates;
 use crate::model::secret::SecretText;
+use crate::registry::egress::Ports;
 
 /// Every setting: its key in the file, its variable, what it is.
-const SETTINGS: [(&str, &str); 22] = [
+const SETTINGS: [(&str, &str); 25] = [
     ("database_url", "DATABASE_URL"),
     ("listen", "REGCRED_LISTEN"),
     ("metrics_listen", "REGCRED_METRICS_LISTEN"),
@@ -26,6 +28,9 @@ const SETTINGS: [(&str, &str); 22] = [
     ("log_format", "REGCRED_LOG_FORMAT"),
     ("allow_networks", "REGCRED_ALLOW_NETWORKS"),
     ("ca_bundle", "REGCRED_CA_BUNDLE"),
+    ("egress_ports", "REGCRED_EGRESS_PORTS"),
+    ("limit_failures", "REGCRED_LIMIT_FAILURES"),
+    ("limit_requests", "REGCRED_LIMIT_REQUESTS"),
     ("trusted_proxies", "REGCRED_TRUSTED_PROXIES"),
     ("audit_retention", "REGCRED_AUDIT_RETENTION"),
     ("key_provider", "REGCRED_KEY_PROVIDER"),
@@ -144,6 +149,10 @@ pub struct Config {
     pub allow_networks: Vec<IpNet>,
     /// Extra trusted CAs for registries and issuers.
     pub ca_bundle: Option<PathBuf>,
+    /// Ports that outgoing requests may go to.
+    pub egress_ports: Ports,
+    /// How often logins may fail, and how often a caller may ask.
+    pub rates: Rates,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// How long audit events are kept; for ever without.
@@ -214,6 +223,8 @@ impl Config {
             log_format: log_format(texts)?,
             allow_networks: networks(texts, "allow_networks")?,
             ca_bundle: path("ca_bundle"),
+            egress_ports: ports(texts)?,
+            rates: rates(texts)?,
             trusted_proxies: networks(texts, "trusted_proxies")?,
             audit_retention: retention(texts)?,
             keys: KeyConfig::from_texts(texts)?,
@@ -295,6 +306,35 @@ fn networks(texts: &Texts, key: &str) -> Result<Vec<IpNet>, ConfigError> {
         .collect()
 }
 
+fn rates(texts: &Texts) -> Result<Rates, ConfigError> {
+    let expected = "expected a number a minute, 0 for no limit";
+    let default = Rates::default();
+    Ok(Rates {
+        failures: parse(texts, "limit_failures", expected)?.unwrap_or(default.failures),
+        requests: parse(texts, "limit_requests", expected)?.unwrap_or(default.requests),
+    })
+}
+
+fn ports(texts: &Texts) -> Result<Ports, ConfigError> {
+    let expected = || {
+        wrong(
+            "egress_ports",
+            "expected any, or ports such as 443,5000,8443",
+        )
+    };
+    match texts.get("egress_ports").map(String::as_str) {
+        None | Some("any") => Ok(Ports::Any),
+        Some(text) => text
+            .split([',', ' '])
+            .filter(|part| !part.is_empty())
+            .map(|part| part.parse().ok().filter(|port| *port != 0))
+            .collect::<Option<Vec<u16>>>()
+            .filter(|ports| !ports.is_empty())
+            .map(Ports::Only)
+            .ok_or_else(expected),
+    }
+}
+
 /// A number of days or hours.
 fn retention(texts: &Texts) -> Result<Option<Duration>, ConfigError> {
     let Some(text) = texts.get("audit_retention") else {
@@ -368,6 +408,7 @@ fn place(text: &str, error: &toml::de::Error) -> String {
 fn text_of(key: &str, value: toml::Value) -> Result<String, ConfigError> {
     match value {
         toml::Value::String(text) => Ok(text),
+        toml::Value::Integer(number) if key.starts_with("limit_") => Ok(number.to_string()),
         toml::Value::Array(items) if matches!(key, "allow_networks" | "trusted_proxies") => {
             let texts: Option<Vec<&str>> = items.iter().map(toml::Value::as_str).collect();
             texts
@@ -441,6 +482,9 @@ mod tests {
             ("REGCRED_LOG_FORMAT", "hunter2"),
             ("REGCRED_ALLOW_NETWORKS", "10.0.0.0/8,hunter2"),
             ("REGCRED_TLS_CERT", "hunter2"),
+            ("REGCRED_EGRESS_PORTS", "443,hunter2"),
+            ("REGCRED_LIMIT_FAILURES", "hunter2"),
+            ("REGCRED_LIMIT_REQUESTS", "-1 hunter2"),
             ("REGCRED_TRUSTED_PROXIES", "10.0.0.1,hunter2"),
             ("REGCRED_AUDIT_RETENTION", "hunter2"),
         ] {

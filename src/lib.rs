@@ -14,5 +14,7 @@ pub mod http;
 pub mod jobs;
 pub mod keys;
 pub mod model;
+pub mod registry;
 pub mod render;
 pub mod store;
+pub mod sync;

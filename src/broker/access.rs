@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::audit::{Knock, Shown};
 use super::error::stored;
 use super::{Broker, Error, Result, Scope, TenantRef};
-use crate::auth::caller::{Caller, Grant};
+use crate::auth::caller::{Caller, Grant, Identity};
 use crate::auth::role::{Action, Role};
 use crate::auth::token::Token;
 use crate::model::name::Name;
@@ -32,12 +32,23 @@ pub struct Door<'a> {
     pub knock: &'a Knock,
 }
 
+/// An attempt to log in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Login<'a> {
+    /// What was shown.
+    pub(super) bearer: &'a str,
+    /// Where the request came from.
+    pub(super) source: Option<IpAddr>,
+    /// Its id.
+    pub(super) request_id: Uuid,
+}
+
 impl Broker {
     /// Authenticates a bearer token and decides whether the caller may pass the door.
     ///
     /// # Errors
-    /// `Unauthenticated`; `NotFound` where the caller has no role in the tenant, whether there is
-    /// one or not; `Forbidden` where its role is too small.
+    /// `Unauthenticated`; `TooManyRequests`; `NotFound` where the caller has no role in the tenant,
+    /// whether there is one or not; `Forbidden` where its role is too small.
     pub async fn enter(
         &self,
         bearer: Option<&str>,
@@ -45,19 +56,33 @@ impl Broker {
         request_id: Uuid,
         door: Door<'_>,
     ) -> Result<Scope> {
-        let caller = self.authenticate(bearer, source, request_id).await?;
-        let refused = |tenant: Option<&TenantRef>, error: &Error| {
-            self.note_refusal(&caller, tenant, request_id, door.knock, error);
+        let bearer = bearer.ok_or(Error::Unauthenticated)?;
+        let login = Login {
+            bearer,
+            source,
+            request_id,
+        };
+        let mut caller = match self.authenticate(login, door).await {
+            Err(Error::Unauthenticated) => {
+                let noted = self.limits.note_failure(source, bearer, self.now());
+                return Err(noted.map_or_else(Error::TooManyRequests, |()| Error::Unauthenticated));
+            }
+            authenticated => authenticated?,
+        };
+        let noted = self.limits.note_request(caller.id, self.now());
+        noted.map_err(Error::TooManyRequests)?;
+        let refused = |caller: &Caller, tenant: Option<&TenantRef>, error: &Error| {
+            self.note_refusal(caller, tenant, request_id, door.knock, error);
         };
         let tenant = match door.tenant {
             Some(name) => self
                 .find_tenant(&caller, name, door.action)
                 .await
-                .inspect_err(|error| refused(None, error))?,
+                .inspect_err(|error| refused(&caller, None, error))?,
             None => None,
         };
-        admit(&caller, tenant.as_ref(), door)
-            .inspect_err(|error| refused(tenant.as_ref(), error))?;
+        admit(&mut caller, tenant.as_ref(), door)
+            .inspect_err(|error| refused(&caller, tenant.as_ref(), error))?;
         Ok(Scope {
             caller,
             tenant,
@@ -65,55 +90,64 @@ impl Broker {
         })
     }
 
-    async fn authenticate(
-        &self,
-        bearer: Option<&str>,
-        source: Option<IpAddr>,
-        request_id: Uuid,
-    ) -> Result<Caller> {
-        let bearer = bearer.ok_or(Error::Unauthenticated)?;
-        let refused = |shown: Shown<'_>| {
-            self.note_login_failure(source, request_id, shown);
-            Error::Unauthenticated
-        };
-        let token = Token::parse(bearer).ok_or_else(|| refused(Shown::Unknown(bearer)))?;
-        let mut conn = self.pool.acquire().await?;
-        let row = tokens::by_hash(&mut conn, &token.hash().0).await?;
-        let row = row.ok_or_else(|| refused(Shown::Unknown(bearer)))?;
+    async fn authenticate(&self, login: Login<'_>, door: Door<'_>) -> Result<Caller> {
+        match Token::parse(login.bearer) {
+            Some(token) => self.authenticate_token(&token, login).await,
+            None => self.authenticate_federated(login, door).await,
+        }
+    }
+
+    /// Notes a failed login; what was wrong is for the audit trail alone.
+    pub(super) fn refuse(&self, login: Login<'_>, shown: Shown<'_>) -> Error {
+        self.note_login_failure(login.source, login.request_id, shown);
+        Error::Unauthenticated
+    }
+
+    async fn authenticate_token(&self, token: &Token, login: Login<'_>) -> Result<Caller> {
+        let mut tx = self.begin().await?;
+        let row = tokens::by_hash(&mut tx, &token.hash().0).await?;
+        let unknown = || self.refuse(login, Shown::Unknown(login.bearer));
+        let row = row.ok_or_else(unknown)?;
         let now = self.now();
-        let caller = caller_of(&row, source)?;
+        let caller = caller_of(&row, login.source)?;
         if let Some(why) = why_refused(&row, &caller, now) {
-            return Err(refused(Shown::Known {
+            let shown = Shown::Known {
                 actor: caller.actor(),
                 tenant: own_tenant(&caller),
                 why,
-            }));
+            };
+            return Err(self.refuse(login, shown));
         }
         if row
             .last_used_at
             .is_none_or(|last| now - last >= USE_IS_NOTED_EVERY)
         {
-            tokens::touch(&mut conn, row.id, now).await?;
+            tokens::touch(&mut tx, row.id, now).await?;
         }
+        tx.commit().await?;
         Ok(caller)
     }
 
-    /// The tenant of a route. It may be missing only where the caller could make it.
+    /// The tenant of a route. Only those whose role is on the platform learn whether it exists, and it
+    /// may be missing only where the caller could make it.
     async fn find_tenant(
         &self,
         caller: &Caller,
         name: &str,
         action: Action,
     ) -> Result<Option<TenantRef>> {
-        if let Grant::Tenant { id, name: own, .. } = &caller.grant {
-            let own = (own.as_str() == name).then(|| TenantRef {
+        let own = caller.grants.iter().find_map(|grant| match grant {
+            Grant::Tenant { id, name: own, .. } if own.as_str() == name => Some(TenantRef {
                 id: *id,
                 name: own.clone(),
-            });
+            }),
+            _ => None,
+        });
+        if own.is_some() || !caller.is_of_the_platform() {
             return own.map(Some).ok_or(Error::NotFound);
         }
         let row = match Name::parse(name) {
-            Ok(name) => tenants::by_name(&mut *self.pool.acquire().await?, name.as_str()).await?,
+            Ok(name) => tenants::by_name(&mut *self.begin().await?, name.as_str()).await?,
             Err(_) => None,
         };
         match row {
@@ -141,41 +175,38 @@ fn why_refused(row: &TokenRow, caller: &Caller, now: OffsetDateTime) -> Option<&
 }
 
 fn own_tenant(caller: &Caller) -> Option<TenantRef> {
-    match &caller.grant {
+    caller.grants.iter().find_map(|grant| match grant {
         Grant::Tenant { id, name, .. } => Some(TenantRef {
             id: *id,
             name: name.clone(),
         }),
         Grant::Platform(_) => None,
-    }
+    })
 }
 
 fn caller_of(row: &TokenRow, source: Option<IpAddr>) -> Result<Caller> {
     let role = stored(Role::parse(&row.role))?;
+    let names = row.pull_secrets.as_ref();
+    let names = names.map(|names| names.iter().map(|name| Name::parse(name)).collect());
+    let networks = row.networks.as_ref();
+    let networks = networks.map(|nets| nets.iter().map(|net| net.parse()).collect());
     let grant = match (row.tenant_id, &row.tenant) {
         (Some(id), Some(name)) => Grant::Tenant {
             id,
             name: stored(Name::parse(name))?,
             role,
+            pull_secrets: stored(names.transpose())?,
+            ends_at: row.expires_at,
         },
         _ => Grant::Platform(role),
     };
-    let pull_secrets = row.pull_secrets.as_ref();
-    let networks = row.networks.as_ref();
     Ok(Caller {
-        token_id: row.id,
-        name: stored(Name::parse(&row.name))?,
-        grant,
-        pull_secrets: stored(
-            pull_secrets
-                .map(|names| names.iter().map(|name| Name::parse(name)).collect())
-                .transpose(),
-        )?,
-        networks: stored(
-            networks
-                .map(|nets| nets.iter().map(|net| net.parse()).collect())
-                .transpose(),
-        )?,
+        id: row.id,
+        identity: Identity::Token {
+            name: stored(Name::parse(&row.name))?,
+        },
+        grants: vec![grant],
+        networks: stored(networks.transpose())?,
         expires_at: row.expires_at,
         source,
     })
@@ -192,22 +223,29 @@ fn comes_from_its_networks(caller: &Caller) -> bool {
     })
 }
 
-fn admit(caller: &Caller, tenant: Option<&TenantRef>, door: Door<'_>) -> Result<()> {
-    let role = match tenant {
-        Some(tenant) => caller.grant.role_in(tenant.id).ok_or(Error::NotFound)?,
-        None => caller.grant.role(),
-    };
-    if !role.allows(door.action) {
+/// Keeps of the caller's grants those that open the door, and turns away who has none.
+fn admit(caller: &mut Caller, tenant: Option<&TenantRef>, door: Door<'_>) -> Result<()> {
+    if door.action.is_for_anybody() {
+        return Ok(());
+    }
+    if let Some(tenant) = tenant {
+        caller.grants.retain(|grant| grant.is_of(tenant.id));
+        if caller.grants.is_empty() {
+            return Err(Error::NotFound);
+        }
+    }
+    caller
+        .grants
+        .retain(|grant| grant.role().allows(door.action));
+    if caller.grants.is_empty() {
         return Err(Error::Forbidden("the caller's role does not allow this"));
     }
-    let limited = match (door.action, door.pull_secret) {
-        (Action::RenderAnything, _) => caller.pull_secrets.is_some(),
-        (_, Some(pull_secret)) => caller.is_kept_from(pull_secret),
-        _ => false,
-    };
-    if limited {
+    caller
+        .grants
+        .retain(|grant| !grant.is_limited_away(door.action, door.pull_secret));
+    if caller.grants.is_empty() {
         return Err(Error::Forbidden(
-            "the token is limited to other pull secrets",
+            "the caller is limited to other pull secrets",
         ));
     }
     Ok(())

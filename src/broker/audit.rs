@@ -10,6 +10,7 @@ use crate::audit::AuditError;
 use crate::audit::backlog::{Tally, Which};
 use crate::audit::event::{Event, Outcome, command, stranger};
 use crate::auth::caller::{Actor, Caller};
+use crate::auth::oidc::Refused;
 
 /// Events of the backlog that one transaction writes.
 const WRITTEN_AT_ONCE: usize = 100;
@@ -50,6 +51,8 @@ impl Knock {
 pub enum Shown<'a> {
     /// None of ours; only its form is known.
     Unknown(&'a str),
+    /// A token of an issuer that is not taken.
+    Foreign(Refused),
     /// One of ours that does not work, or not from there.
     Known {
         /// Whose it is.
@@ -157,7 +160,7 @@ impl Broker {
         match error {
             Error::Forbidden(why) => self.deny(caller, tenant, request_id, knock, why),
             // For a caller of the platform it is not there; for others it is none of theirs.
-            Error::NotFound if !caller.grant.role().is_platform() => {
+            Error::NotFound if !caller.is_of_the_platform() => {
                 self.deny(caller, None, request_id, knock, "no role in the tenant");
             }
             _ => {}
@@ -198,6 +201,11 @@ impl Broker {
                 stranger(),
                 None,
                 serde_json::json!({"why": "unknown", "shown": form_of(bearer)}),
+            ),
+            Shown::Foreign(Refused(why)) => (
+                stranger(),
+                None,
+                serde_json::json!({"why": why, "shown": "jwt"}),
             ),
             Shown::Known { actor, tenant, why } => (
                 serde_json::to_value(actor).unwrap_or_default(),

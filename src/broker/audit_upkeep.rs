@@ -73,7 +73,7 @@ impl Broker {
     /// # Errors
     /// `Unavailable`.
     pub async fn audit_anchor(&self) -> Result<String> {
-        let mut conn = self.pool.acquire().await?;
+        let mut conn = self.begin().await?;
         let ends = check::ends(&mut conn).await?;
         Ok(serde_json::to_string(&json!({"lanes": ends.lanes}))?)
     }

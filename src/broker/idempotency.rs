@@ -72,7 +72,7 @@ impl Broker {
         let asked = digest(&SHA256, &once.request);
         let mut row = AnswerRow {
             id: Uuid::now_v7(),
-            caller_id: scope.caller.token_id,
+            caller_id: scope.caller.id,
             key: once.key.clone(),
             request_digest: Vec::new(),
             tenant_id: scope.tenant.as_ref().map(|tenant| tenant.id),

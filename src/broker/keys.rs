@@ -87,7 +87,7 @@ impl Broker {
         let has = provider.versions().await?;
         let current = has.last().map(|version| version.id.clone());
         let current = current.ok_or_else(|| Error::Unavailable("there is no key".into()))?;
-        let mut conn = self.pool.acquire().await?;
+        let mut conn = self.begin().await?;
         let needs = sealed::protected(&mut conn).await?;
         let need = |id: &str| needs.iter().find(|need| need.kek_id.as_deref() == Some(id));
         let ours = has

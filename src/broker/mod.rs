@@ -12,9 +12,12 @@ use uuid::Uuid;
 use crate::audit::chain::ChainKeys;
 use crate::audit::trail::Trail;
 use crate::auth::caller::Caller;
+use crate::auth::limits::Limits;
+use crate::auth::oidc::issuer_keys::IssuerKeys;
 use crate::auth::proxies::TrustedProxies;
 use crate::keys::keyring::Keyring;
 use crate::model::name::Name;
+use crate::registry::egress::Egress;
 
 pub mod access;
 pub mod audit;
@@ -24,13 +27,17 @@ pub mod credential_change;
 pub mod credential_state;
 pub mod credentials;
 pub mod error;
+pub mod federated;
+mod granting;
 pub mod idempotency;
+pub mod identity_providers;
 pub mod keys;
 pub mod manifests;
 pub mod precondition;
 pub mod pull_secrets;
 pub mod resolve;
 pub mod rewrap;
+pub mod role_bindings;
 pub mod rollback;
 pub mod tenants;
 pub mod tokens;
@@ -47,6 +54,9 @@ pub struct Broker {
     pool: PgPool,
     keyring: Arc<Keyring>,
     clock: Clock,
+    egress: Egress,
+    issuers: IssuerKeys,
+    limits: Arc<Limits>,
     trail: Arc<Trail>,
     audit_retention: Option<time::Duration>,
     proxies: Arc<TrustedProxies>,
@@ -85,6 +95,7 @@ impl Scope {
 impl Broker {
     /// The use cases over a database at the right version.
     pub fn new(pool: PgPool, keyring: Arc<Keyring>, clock: Clock) -> Self {
+        let egress = Egress::default();
         Self {
             pool,
             trail: Arc::new(Trail::new(keyring.clone())),
@@ -92,7 +103,25 @@ impl Broker {
             proxies: Arc::default(),
             keyring,
             clock,
+            issuers: IssuerKeys::new(Arc::new(egress.clone())),
+            egress,
+            limits: Arc::default(),
         }
+    }
+
+    /// Asks registries and issuers through this way out; the default reaches public addresses only.
+    #[must_use]
+    pub fn with_egress(mut self, egress: Egress) -> Self {
+        self.issuers = IssuerKeys::new(Arc::new(egress.clone()));
+        self.egress = egress;
+        self
+    }
+
+    /// Counts failed logins and requests by these limits; the default ones are generous.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = Arc::new(limits);
+        self
     }
 
     /// Writes another audit trail than the sealed one of the keyring.
@@ -145,7 +174,7 @@ impl Broker {
     /// # Errors
     /// `Unavailable` if the provider or the database is away.
     pub async fn look_after_keys(&self) -> Result<()> {
-        let mut conn = self.pool.acquire().await?;
+        let mut conn = self.begin().await?;
         self.keyring.refresh(&mut conn).await?;
         drop(conn);
         self.remove_unneeded_keys().await.map(drop)

@@ -117,13 +117,13 @@ impl Broker {
 
 impl Run<'_> {
     async fn wrap_data_keys(&mut self, kek: &str) -> Result<()> {
-        let mut conn = self.broker.pool.acquire().await?;
+        let mut conn = self.broker.begin().await?;
         let total = data_keys::count_not_under(&mut conn, kek).await?;
         drop(conn);
         self.begin(Step::DataKeys, total);
         let mut after = Uuid::nil();
         loop {
-            let mut conn = self.broker.pool.acquire().await?;
+            let mut conn = self.broker.begin().await?;
             let rows = data_keys::not_under(&mut conn, kek, after, i64::from(self.batch())).await?;
             drop(conn);
             let Some(last) = rows.last() else {
@@ -167,7 +167,7 @@ impl Run<'_> {
     /// Gives whoever needs it a data key that was made under this key-encryption key, and tells the
     /// newest of all.
     async fn make_data_keys(&mut self, kek: &str) -> Result<Vec<DataKeyRow>> {
-        let mut conn = self.broker.pool.acquire().await?;
+        let mut conn = self.broker.begin().await?;
         let mut newest = data_keys::newest_of_all(&mut conn).await?;
         drop(conn);
         for row in &mut newest {
@@ -205,7 +205,7 @@ impl Run<'_> {
             if older == 0 {
                 continue;
             }
-            let mut conn = self.broker.pool.acquire().await?;
+            let mut conn = self.broker.begin().await?;
             for table in Table::ALL {
                 total += sealed::count_under_older(&mut conn, table, row.tenant_id, row.id).await?;
             }
@@ -226,7 +226,7 @@ impl Run<'_> {
         let mut after = Place::default();
         let mut key = None;
         loop {
-            let mut conn = self.broker.pool.acquire().await?;
+            let mut conn = self.broker.begin().await?;
             let limit = i64::from(self.batch());
             let tenant = newest.tenant_id;
             let rows =

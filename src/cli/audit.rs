@@ -40,7 +40,7 @@ pub(super) fn run(command: &AuditCommand, config: &Config) -> anyhow::Result<()>
     let report = runtime()?.block_on(async {
         let pool = database::pool(url.expose(), 2)?;
         database::check(&pool).await?;
-        keyring.check(&mut *pool.acquire().await?).await?;
+        keyring.check(&mut *pool.begin().await?).await?;
         let keys = ChainKeys::new(keyring);
         let bar = ProgressBar::new(0).with_style(style()?);
         let report = check::verify(&pool, &keys, anchor.as_ref(), |total, done| {

@@ -117,7 +117,7 @@ async fn start(
         .unwrap_or_else(|| directory.join("key"));
     LocalKeys::load_or_create(&key)?;
     database::migrate(pool).await?;
-    let app = run::app(config, pool.clone(), Keyring::new(Provider::local(&key)?));
+    let app = run::app(config, pool.clone(), Keyring::new(Provider::local(&key)?))?;
     app.broker.check_ready().await?;
     let fronts = run::listen(config, &app).await?;
     ensure_root_token(pool, &token_file(directory)).await?;
@@ -140,8 +140,8 @@ async fn ensure_root_token(pool: &PgPool, file: &Path) -> anyhow::Result<()> {
                     file.display()
                 )
             })?;
-            let mut conn = pool.acquire().await?;
-            if crate::store::tokens::by_hash(&mut conn, &token.hash().0)
+            let mut tx = pool.begin().await?;
+            if crate::store::tokens::by_hash(&mut tx, &token.hash().0)
                 .await?
                 .is_some()
             {

@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{Config, Texts};
 
 mod audit;
+mod connection;
 mod dev;
 mod harden;
 mod keys;
@@ -19,6 +20,7 @@ mod migrate;
 mod openapi;
 mod run;
 mod serve;
+mod sync;
 mod token;
 
 /// A credential broker for container registries.
@@ -57,6 +59,8 @@ enum Command {
     Audit(audit::AuditCommand),
     /// Print the OpenAPI document.
     Openapi(openapi::OpenapiArgs),
+    /// Bring pull secrets into a cluster, link them, and keep them right.
+    Sync(sync::SyncArgs),
 }
 
 /// Flags of the commands that serve. Each stands over its variable.
@@ -183,6 +187,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Keys(command) => keys::run(command, load),
         Command::Audit(command) => audit::run(&command, &load(Texts::new())?),
         Command::Openapi(args) => openapi::run(&args),
+        Command::Sync(args) => return sync::run(args),
     }?;
     Ok(ExitCode::SUCCESS)
 }

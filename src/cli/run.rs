@@ -18,6 +18,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::audit::backlog::Which;
+use crate::auth::limits::Limits;
 use crate::auth::proxies::TrustedProxies;
 use crate::broker::Broker;
 use crate::config::{Config, KeyPlace, TlsFiles};
@@ -28,18 +29,33 @@ use crate::jobs;
 use crate::keys::keyring::Keyring;
 use crate::keys::provider::transit::Transit;
 use crate::keys::provider::{Provider, Source};
+use crate::registry::egress::{Egress, Settings, read_ca_bundle};
 
 /// How long jobs may take to end.
 const JOBS_END_WITHIN: Duration = Duration::from_secs(5);
 
 /// The application over a database and its keys.
-pub(super) fn app(config: &Config, pool: PgPool, keyring: Keyring) -> App {
-    App {
-        broker: broker(pool, keyring)
-            .with_trusted_proxies(TrustedProxies::new(config.trusted_proxies.clone()))
-            .with_audit_retention(config.audit_retention),
+pub(super) fn app(config: &Config, pool: PgPool, keyring: Keyring) -> anyhow::Result<App> {
+    let broker = broker(pool, keyring)
+        .with_egress(egress(config)?)
+        .with_limits(Limits::new(config.rates))
+        .with_trusted_proxies(TrustedProxies::new(config.trusted_proxies.clone()))
+        .with_audit_retention(config.audit_retention);
+    Ok(App {
+        broker,
         metrics: Arc::new(Metrics::default()),
-    }
+    })
+}
+
+/// The way out to registries and issuers.
+pub(super) fn egress(config: &Config) -> anyhow::Result<Egress> {
+    let ca_bundle = config.ca_bundle.as_deref().map(read_ca_bundle).transpose();
+    Ok(Egress::new(Settings {
+        allow_networks: config.allow_networks.clone(),
+        ports: config.egress_ports.clone(),
+        ca_bundle: ca_bundle.context("REGCRED_CA_BUNDLE")?.unwrap_or_default(),
+        ..Settings::default()
+    }))
 }
 
 /// The use cases over a database and its keys, by the system's clock.

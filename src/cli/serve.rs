@@ -37,7 +37,7 @@ pub(super) fn run(config: Config) -> anyhow::Result<()> {
     runtime()?.block_on(async {
         let pool = database::pool(url.expose(), MOST_CONNECTIONS)?;
         database::check(&pool).await?;
-        let app = run::app(&config, pool, keyring);
+        let app = run::app(&config, pool, keyring)?;
         app.broker.keyring().check_provider().await?;
         app.broker.check_ready().await?;
         harden::lock_memory();

@@ -26,6 +26,7 @@ pub enum Code {
     PayloadTooLarge,
     UnsupportedMediaType,
     ValidationFailed,
+    TooManyRequests,
     Internal,
     Unavailable,
 }
@@ -88,6 +89,11 @@ impl Code {
                 "validation-failed",
                 "The request has mistakes",
             ),
+            Self::TooManyRequests => (
+                S::TOO_MANY_REQUESTS,
+                "too-many-requests",
+                "Too many requests",
+            ),
             Self::Internal => (
                 S::INTERNAL_SERVER_ERROR,
                 "internal",
@@ -110,6 +116,8 @@ pub struct Problem {
     detail: String,
     errors: Vec<Mistake>,
     unopened: Option<Unopened>,
+    /// Seconds after which trying again may help.
+    retry_after: Option<u64>,
 }
 
 /// A stored secret did not open; [`super::gate`] sees to it that somebody is told.
@@ -120,6 +128,9 @@ pub enum Unopened {
     /// The audit trail has it.
     Told,
 }
+
+/// Seconds after which an outage may be over.
+const OUTAGE_SECONDS: u64 = 2;
 
 /// `application/problem+json`.
 #[derive(Debug, Serialize, ToSchema)]
@@ -153,6 +164,7 @@ impl Problem {
             detail: detail.into(),
             errors: Vec::new(),
             unopened: None,
+            retry_after: (code == Code::Unavailable).then_some(OUTAGE_SECONDS),
         }
     }
 
@@ -167,6 +179,7 @@ impl Problem {
             detail,
             errors,
             unopened: None,
+            retry_after: None,
         }
     }
 
@@ -223,17 +236,14 @@ impl IntoResponse for Problem {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
-        match self.code {
-            Code::Unauthenticated => {
-                headers.insert(
-                    header::WWW_AUTHENTICATE,
-                    HeaderValue::from_static("Bearer realm=\"regcred\""),
-                );
-            }
-            Code::Unavailable => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
-            }
-            _ => {}
+        if self.code == Code::Unauthenticated {
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer realm=\"regcred\""),
+            );
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
         }
         response.extensions_mut().insert(self);
         response
@@ -248,6 +258,13 @@ impl From<broker::Error> for Problem {
             E::Unauthenticated => {
                 Self::new(Code::Unauthenticated, "the request carries no valid token")
             }
+            E::TooManyRequests(wait) => Self {
+                retry_after: Some(wait.whole_seconds().unsigned_abs() + 1),
+                ..Self::new(
+                    Code::TooManyRequests,
+                    "there were too many requests lately; wait as long as Retry-After says",
+                )
+            },
             E::Forbidden(_) => Self::new(Code::Forbidden, detail),
             E::NotFound => Self::new(Code::NotFound, "it does not exist, or not for this caller"),
             E::Invalid(mistakes) => Self::invalid(mistakes),
@@ -256,6 +273,7 @@ impl From<broker::Error> for Problem {
                 detail,
                 errors,
                 unopened: None,
+                retry_after: None,
             },
             E::InUse(_) => Self::new(Code::InUse, detail),
             E::Conflict(_) => Self::new(Code::Conflict, detail),

@@ -9,6 +9,7 @@ use crate::broker::Broker;
 use crate::http::server::stopped;
 
 mod audit;
+mod issuer_keys;
 mod keys;
 
 /// How often old answers are removed.
@@ -18,16 +19,17 @@ const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
 pub async fn run(broker: Broker, stop: watch::Receiver<bool>) {
     tokio::join!(
         audit::run(broker.clone(), stop.clone()),
-        prune_answers(broker.clone(), stop.clone()),
-        keys::run(broker, stop),
+        prune_answers(&broker, stop.clone()),
+        issuer_keys::run(&broker, stop.clone()),
+        keys::run(broker.clone(), stop),
     );
 }
 
-async fn prune_answers(broker: Broker, mut stop: watch::Receiver<bool>) {
+async fn prune_answers(broker: &Broker, mut stop: watch::Receiver<bool>) {
     let mut tick = tokio::time::interval(PRUNE_EVERY);
     loop {
         tokio::select! {
-            _ = tick.tick() => prune(&broker).await,
+            _ = tick.tick() => prune(broker).await,
             () = stopped(&mut stop) => return,
         }
     }

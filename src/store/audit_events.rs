@@ -66,7 +66,7 @@ pub struct Filter {
 /// Adds an event at the end of a lane that is held; `lane` is the lane after it. False, and nothing is
 /// done, if there is something in its place already.
 pub async fn append(conn: &mut PgConnection, row: &AuditRow, lane: &LaneRow) -> Result<bool> {
-    let statement = sqlx::query(
+    let statement = super::query(
         "WITH added AS (
              INSERT INTO audit_events (id, at, tenant_id, tenant, actor, actor_id, actor_name, source, action, target,
                                        target_version, outcome, detail, request_id, lane, seq, key_id, mac)
@@ -87,7 +87,7 @@ pub async fn append(conn: &mut PgConnection, row: &AuditRow, lane: &LaneRow) -> 
 
 /// Adds an event without a seal.
 pub async fn insert(conn: &mut PgConnection, row: &AuditRow) -> Result<()> {
-    let statement = sqlx::query(
+    let statement = super::query(
         "INSERT INTO audit_events (id, at, tenant_id, tenant, actor, actor_id, actor_name, source, action, target,
                                    target_version, outcome, detail, request_id)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
@@ -97,10 +97,10 @@ pub async fn insert(conn: &mut PgConnection, row: &AuditRow) -> Result<()> {
 }
 
 /// The event's own columns, as both statements that add one number them.
-fn bound<'q>(
-    statement: Query<'q, Postgres, PgArguments>,
-    row: &'q AuditRow,
-) -> Query<'q, Postgres, PgArguments> {
+fn bound(
+    statement: Query<'static, Postgres, PgArguments>,
+    row: &AuditRow,
+) -> Query<'static, Postgres, PgArguments> {
     statement
         .bind(row.id)
         .bind(row.at)
@@ -124,20 +124,19 @@ pub async fn unsealed(
     after: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<AuditRow>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT * FROM audit_events WHERE lane IS NULL AND ($1::uuid IS NULL OR id > $1)
           ORDER BY id LIMIT $2",
     )
     .bind(after)
     .bind(limit)
-    .persistent(false)
     .fetch_all(conn)
     .await
 }
 
 /// Gives an event its seal; false if it has one already.
 pub async fn seal(conn: &mut PgConnection, id: Uuid, lane: &LaneRow) -> Result<bool> {
-    let done = sqlx::query(
+    let done = super::query(
         "UPDATE audit_events SET lane = $2, seq = $3, key_id = $4, mac = $5 WHERE id = $1 AND lane IS NULL",
     )
     .bind(id)
@@ -157,7 +156,7 @@ pub async fn page(
     filter: &Filter,
     slice: &Slice<Uuid>,
 ) -> Result<Vec<AuditRow>> {
-    sqlx::query_as(
+    super::query_as(
         r#"SELECT * FROM audit_events
             WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid)
                   = coalesce($1, '00000000-0000-0000-0000-000000000000'::uuid)
@@ -185,8 +184,7 @@ pub async fn page(
     .bind(filter.until)
     .bind(filter.until.map(|until| first_id(until, 1)))
     .bind(slice.limit)
-    // A plan that does not know which filters are given uses the index of none of them.
-    .persistent(false)
+    // Without a name, so planned anew: a plan that does not know which filters are given uses no index of theirs.
     .fetch_all(conn)
     .await
 }
@@ -200,7 +198,7 @@ fn first_id(at: OffsetDateTime, later: u64) -> Uuid {
 
 /// Events of a lane after a number, in order, streamed.
 pub fn of_lane(conn: &mut PgConnection, lane: i16, after: i64) -> BoxStream<'_, Result<SealedRow>> {
-    sqlx::query_as("SELECT * FROM audit_events WHERE lane = $1 AND seq > $2 ORDER BY seq")
+    super::query_as("SELECT * FROM audit_events WHERE lane = $1 AND seq > $2 ORDER BY seq")
         .bind(lane)
         .bind(after)
         .fetch(conn)
@@ -213,7 +211,7 @@ pub async fn first_of_lane(
     after: i64,
     limit: i64,
 ) -> Result<Vec<SealedRow>> {
-    sqlx::query_as("SELECT * FROM audit_events WHERE lane = $1 AND seq > $2 ORDER BY seq LIMIT $3")
+    super::query_as("SELECT * FROM audit_events WHERE lane = $1 AND seq > $2 ORDER BY seq LIMIT $3")
         .bind(lane)
         .bind(after)
         .bind(limit)
@@ -223,7 +221,7 @@ pub async fn first_of_lane(
 
 /// An event in a place that no lane has: id, lane, number.
 pub async fn outside(conn: &mut PgConnection, lanes: i16) -> Result<Option<(Uuid, i16, i64)>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT id, lane, seq FROM audit_events WHERE lane < 1 OR lane > $1 ORDER BY lane, seq LIMIT 1",
     )
     .bind(lanes)
@@ -237,7 +235,7 @@ pub async fn below_base(
     lane: i16,
     base: i64,
 ) -> Result<Option<(Uuid, i64)>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT id, seq FROM audit_events WHERE lane = $1 AND seq <= $2 ORDER BY seq LIMIT 1",
     )
     .bind(lane)
@@ -248,7 +246,7 @@ pub async fn below_base(
 
 /// The seal in a place.
 pub async fn mac_at(conn: &mut PgConnection, lane: i16, seq: i64) -> Result<Option<Vec<u8>>> {
-    sqlx::query_scalar("SELECT mac FROM audit_events WHERE lane = $1 AND seq = $2")
+    super::query_scalar("SELECT mac FROM audit_events WHERE lane = $1 AND seq = $2")
         .bind(lane)
         .bind(seq)
         .fetch_optional(conn)
@@ -257,7 +255,7 @@ pub async fn mac_at(conn: &mut PgConnection, lane: i16, seq: i64) -> Result<Opti
 
 /// Removes the events of a lane up to its base.
 pub async fn remove(conn: &mut PgConnection, lane: i16, base: i64) -> Result<u64> {
-    let done = sqlx::query("DELETE FROM audit_events WHERE lane = $1 AND seq <= $2")
+    let done = super::query("DELETE FROM audit_events WHERE lane = $1 AND seq <= $2")
         .bind(lane)
         .bind(base)
         .execute(conn)

@@ -18,7 +18,7 @@ pub struct LaneRow {
 
 /// Holds the first lane that nobody else holds, until the transaction ends.
 pub async fn hold_free(conn: &mut PgConnection, except: &[i16]) -> Result<Option<LaneRow>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT * FROM audit_lanes WHERE head IS NOT NULL AND lane <> ALL ($1)
           ORDER BY lane LIMIT 1 FOR UPDATE SKIP LOCKED",
     )
@@ -29,7 +29,7 @@ pub async fn hold_free(conn: &mut PgConnection, except: &[i16]) -> Result<Option
 
 /// Holds this lane until the transaction ends, waiting for who holds it now.
 pub async fn hold(conn: &mut PgConnection, lane: i16) -> Result<Option<LaneRow>> {
-    sqlx::query_as("SELECT * FROM audit_lanes WHERE lane = $1 FOR UPDATE")
+    super::query_as("SELECT * FROM audit_lanes WHERE lane = $1 FOR UPDATE")
         .bind(lane)
         .fetch_optional(conn)
         .await
@@ -37,21 +37,21 @@ pub async fn hold(conn: &mut PgConnection, lane: i16) -> Result<Option<LaneRow>>
 
 /// Holds all lanes until the transaction ends.
 pub async fn hold_all(conn: &mut PgConnection) -> Result<Vec<LaneRow>> {
-    sqlx::query_as("SELECT * FROM audit_lanes ORDER BY lane FOR UPDATE")
+    super::query_as("SELECT * FROM audit_lanes ORDER BY lane FOR UPDATE")
         .fetch_all(conn)
         .await
 }
 
 /// All lanes, held or not.
 pub async fn all(conn: &mut PgConnection) -> Result<Vec<LaneRow>> {
-    sqlx::query_as("SELECT * FROM audit_lanes ORDER BY lane")
+    super::query_as("SELECT * FROM audit_lanes ORDER BY lane")
         .fetch_all(conn)
         .await
 }
 
 /// Writes a lane that is held.
 pub async fn update(conn: &mut PgConnection, row: &LaneRow) -> Result<()> {
-    sqlx::query(
+    super::query(
         "UPDATE audit_lanes SET seq = $2, mac = $3, base_seq = $4, base_mac = $5, key_id = $6, head = $7
           WHERE lane = $1",
     )
@@ -69,7 +69,7 @@ pub async fn update(conn: &mut PgConnection, row: &LaneRow) -> Result<()> {
 
 /// Keeps a data key for the check of events that will be sealed with it.
 pub async fn keep_key(conn: &mut PgConnection, id: Uuid) -> Result<()> {
-    sqlx::query("INSERT INTO audit_keys (key_id) VALUES ($1) ON CONFLICT DO NOTHING")
+    super::query("INSERT INTO audit_keys (key_id) VALUES ($1) ON CONFLICT DO NOTHING")
         .bind(id)
         .execute(conn)
         .await?;
@@ -78,7 +78,7 @@ pub async fn keep_key(conn: &mut PgConnection, id: Uuid) -> Result<()> {
 
 /// Makes this transaction the only one that removes events, or gives false at once.
 pub async fn become_pruner(conn: &mut PgConnection) -> Result<bool> {
-    sqlx::query_scalar(
+    super::query_scalar(
         "SELECT pg_try_advisory_xact_lock(hashtextextended('regcred audit retention', 0))",
     )
     .fetch_one(conn)

@@ -19,7 +19,7 @@ pub struct DataKeyRow {
 
 /// Finds a key by id.
 pub async fn by_id(conn: &mut PgConnection, id: Uuid) -> Result<Option<DataKeyRow>> {
-    sqlx::query_as("SELECT * FROM data_keys WHERE id = $1")
+    super::query_as("SELECT * FROM data_keys WHERE id = $1")
         .bind(id)
         .fetch_optional(conn)
         .await
@@ -27,7 +27,7 @@ pub async fn by_id(conn: &mut PgConnection, id: Uuid) -> Result<Option<DataKeyRo
 
 /// The newest key of a tenant, or of the platform.
 pub async fn newest(conn: &mut PgConnection, tenant: Option<Uuid>) -> Result<Option<DataKeyRow>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT * FROM data_keys
           WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid)
                 = coalesce($1, '00000000-0000-0000-0000-000000000000'::uuid)
@@ -55,7 +55,7 @@ pub async fn hold_newest(
               ORDER BY version DESC LIMIT 1 FOR KEY SHARE"
         }
     };
-    sqlx::query_as(statement)
+    super::query_as(statement)
         .bind(tenant)
         .fetch_optional(conn)
         .await
@@ -63,14 +63,14 @@ pub async fn hold_newest(
 
 /// One key of any tenant, the platform's first: enough to tell whether the key-encryption key fits.
 pub async fn sample(conn: &mut PgConnection) -> Result<Option<DataKeyRow>> {
-    sqlx::query_as("SELECT * FROM data_keys ORDER BY tenant_id NULLS FIRST, version DESC LIMIT 1")
+    super::query_as("SELECT * FROM data_keys ORDER BY tenant_id NULLS FIRST, version DESC LIMIT 1")
         .fetch_optional(conn)
         .await
 }
 
 /// Adds a key; false if the tenant has that version already.
 pub async fn insert(conn: &mut PgConnection, row: &DataKeyRow) -> Result<bool> {
-    let done = sqlx::query(
+    let done = super::query(
         "INSERT INTO data_keys (id, tenant_id, version, kek_id, wrapped, created_at, born_under)
          VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
     )
@@ -93,7 +93,7 @@ pub async fn not_under(
     after: Uuid,
     limit: i64,
 ) -> Result<Vec<DataKeyRow>> {
-    sqlx::query_as("SELECT * FROM data_keys WHERE kek_id <> $1 AND id > $2 ORDER BY id LIMIT $3")
+    super::query_as("SELECT * FROM data_keys WHERE kek_id <> $1 AND id > $2 ORDER BY id LIMIT $3")
         .bind(kek_id)
         .bind(after)
         .bind(limit)
@@ -103,7 +103,7 @@ pub async fn not_under(
 
 /// How many keys another key-encryption key wraps.
 pub async fn count_not_under(conn: &mut PgConnection, kek_id: &str) -> Result<i64> {
-    sqlx::query_scalar("SELECT count(*) FROM data_keys WHERE kek_id <> $1")
+    super::query_scalar("SELECT count(*) FROM data_keys WHERE kek_id <> $1")
         .bind(kek_id)
         .fetch_one(conn)
         .await
@@ -116,7 +116,7 @@ pub async fn set_wrapped(
     kek_id: &str,
     wrapped: &[u8],
 ) -> Result<()> {
-    sqlx::query("UPDATE data_keys SET kek_id = $2, wrapped = $3 WHERE id = $1 AND wrapped = $4")
+    super::query("UPDATE data_keys SET kek_id = $2, wrapped = $3 WHERE id = $1 AND wrapped = $4")
         .bind(before.id)
         .bind(kek_id)
         .bind(wrapped)
@@ -128,7 +128,7 @@ pub async fn set_wrapped(
 
 /// The newest key of every tenant and of the platform.
 pub async fn newest_of_all(conn: &mut PgConnection) -> Result<Vec<DataKeyRow>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT DISTINCT ON (coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid)) *
            FROM data_keys
           ORDER BY coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid), version DESC",
@@ -140,7 +140,7 @@ pub async fn newest_of_all(conn: &mut PgConnection) -> Result<Vec<DataKeyRow>> {
 /// Waits for everybody who seals with an older key of the same tenant, or of the platform, and tells
 /// how many such keys there are.
 pub async fn wait_for_older(conn: &mut PgConnection, newest: &DataKeyRow) -> Result<usize> {
-    let ids: Vec<Uuid> = sqlx::query_scalar(
+    let ids: Vec<Uuid> = super::query_scalar(
         "SELECT id FROM data_keys
           WHERE tenant_id IS NOT DISTINCT FROM $1 AND version < $2 ORDER BY version FOR UPDATE",
     )
@@ -154,7 +154,7 @@ pub async fn wait_for_older(conn: &mut PgConnection, newest: &DataKeyRow) -> Res
 /// Takes hold of keys that have had a successor since before `before`, passing over those that others
 /// hold.
 pub async fn hold_superseded(conn: &mut PgConnection, before: OffsetDateTime) -> Result<Vec<Uuid>> {
-    sqlx::query_scalar(
+    super::query_scalar(
         "SELECT k.id FROM data_keys k
           WHERE EXISTS (SELECT 1 FROM data_keys n WHERE n.tenant_id IS NOT DISTINCT FROM k.tenant_id
                            AND n.version > k.version AND n.created_at < $1)
@@ -167,7 +167,7 @@ pub async fn hold_superseded(conn: &mut PgConnection, before: OffsetDateTime) ->
 
 /// How many keys these key-encryption keys wrap.
 pub async fn count_under(conn: &mut PgConnection, kek_ids: &[String]) -> Result<i64> {
-    sqlx::query_scalar("SELECT count(*) FROM data_keys WHERE kek_id = ANY($1)")
+    super::query_scalar("SELECT count(*) FROM data_keys WHERE kek_id = ANY($1)")
         .bind(kek_ids)
         .fetch_one(conn)
         .await
@@ -175,7 +175,7 @@ pub async fn count_under(conn: &mut PgConnection, kek_ids: &[String]) -> Result<
 
 /// How many keys a tenant has.
 pub async fn count_of(conn: &mut PgConnection, tenant: Uuid) -> Result<i64> {
-    sqlx::query_scalar("SELECT count(*) FROM data_keys WHERE tenant_id = $1")
+    super::query_scalar("SELECT count(*) FROM data_keys WHERE tenant_id = $1")
         .bind(tenant)
         .fetch_one(conn)
         .await

@@ -97,7 +97,7 @@ pub async fn under_older(
               ORDER BY id LIMIT $5"
         }
     };
-    sqlx::query_as(statement)
+    super::query_as(statement)
         .bind(tenant)
         .bind(newest)
         .bind(after.record)
@@ -126,7 +126,7 @@ pub async fn count_under_older(
                      OR substring(request_digest FROM 2 FOR 16) <> uuid_send($2))"
         }
     };
-    sqlx::query_scalar(statement)
+    super::query_scalar(statement)
         .bind(tenant)
         .bind(newest)
         .fetch_one(conn)
@@ -151,7 +151,7 @@ pub async fn replace(
               WHERE id = $1 AND $2 = 1 AND answer = $5 AND request_digest IS NOT DISTINCT FROM $6"
         }
     };
-    let done = sqlx::query(statement)
+    let done = super::query(statement)
         .bind(before.record)
         .bind(before.version)
         .bind(first)
@@ -165,7 +165,7 @@ pub async fn replace(
 
 /// Removes those of these data keys that protect nothing.
 pub async fn remove_unneeded(conn: &mut PgConnection, data_keys: &[Uuid]) -> Result<u64> {
-    let done = sqlx::query(
+    let done = super::query(
         "DELETE FROM data_keys WHERE id = ANY($1) AND uuid_send(id) NOT IN (
              SELECT substring(secret FROM 2 FOR 16) FROM credential_versions
               UNION SELECT substring(auth_secret FROM 2 FOR 16) FROM credential_versions WHERE auth_secret IS NOT NULL
@@ -194,7 +194,7 @@ pub struct Protected {
 
 /// What each key-encryption key protects.
 pub async fn protected(conn: &mut PgConnection) -> Result<Vec<Protected>> {
-    sqlx::query_as(
+    super::query_as(
         "WITH sealed AS (
              SELECT substring(secret FROM 2 FOR 16) AS key, 1 AS secrets, 0 AS answers FROM credential_versions
               UNION ALL

@@ -26,11 +26,15 @@ use sqlx::PgPool;
 use tokio::sync::{OnceCell, watch};
 
 pub mod client;
+pub mod cluster;
+pub mod egress;
 pub mod fake;
 pub mod files;
+pub mod issuer;
 pub mod keyed;
 pub mod kubectl;
 pub mod peers;
+pub mod pooler;
 pub mod postgres;
 pub mod process;
 pub mod trail;
@@ -56,7 +60,7 @@ pub struct Regcred {
 static TEMPLATE: OnceCell<()> = OnceCell::const_new();
 
 /// A database like a freshly migrated one; migrating once and copying is faster than migrating each.
-async fn fresh_database() -> String {
+pub async fn fresh_database() -> String {
     let server = postgres::shared();
     TEMPLATE
         .get_or_init(|| async {
@@ -76,15 +80,29 @@ async fn fresh_database() -> String {
 impl Regcred {
     /// Starts one.
     pub async fn start() -> Self {
+        Self::start_with(|broker| broker).await
+    }
+
+    /// Starts one whose broker has other parts than the default ones.
+    pub async fn start_with(parts: impl FnOnce(Broker) -> Broker) -> Self {
         let database_url = fresh_database().await;
         let directory = files::Directory::new();
         let key = directory.path().join("key");
         regcred::keys::provider::local::LocalKeys::create(&key).expect("a new key file");
-        Self::start_on(database_url, directory).await
+        Self::start_on_with(database_url, directory, parts).await
     }
 
     /// Starts one on a database, with the key in the directory.
     pub async fn start_on(database_url: String, directory: files::Directory) -> Self {
+        Self::start_on_with(database_url, directory, |broker| broker).await
+    }
+
+    /// The same with other parts than the default ones.
+    pub async fn start_on_with(
+        database_url: String,
+        directory: files::Directory,
+        parts: impl FnOnce(Broker) -> Broker,
+    ) -> Self {
         let pool = database::pool(&database_url, 8).expect("a valid URL");
         let provider = Provider::local(&directory.path().join("key")).expect("a valid key file");
         let offset = Arc::new(AtomicI64::new(0));
@@ -95,7 +113,11 @@ impl Regcred {
                     + time::Duration::seconds(offset.load(Ordering::SeqCst))
             })
         };
-        let broker = Broker::new(pool.clone(), Arc::new(Keyring::new(provider)), clock);
+        let broker = parts(Broker::new(
+            pool.clone(),
+            Arc::new(Keyring::new(provider)),
+            clock,
+        ));
         let app = App {
             broker,
             metrics: Arc::new(Metrics::default()),
