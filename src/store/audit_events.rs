@@ -1,7 +1,9 @@
 //! Table `audit_events`.
 
 use futures_util::stream::BoxStream;
-use sqlx::{FromRow, PgConnection, Result};
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use sqlx::{FromRow, PgConnection, Postgres, Result};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -64,62 +66,56 @@ pub struct Filter {
 /// Adds an event at the end of a lane that is held; `lane` is the lane after it. False, and nothing is
 /// done, if there is something in its place already.
 pub async fn append(conn: &mut PgConnection, row: &AuditRow, lane: &LaneRow) -> Result<bool> {
-    let done = super::query(
+    let statement = super::query(
         "WITH added AS (
              INSERT INTO audit_events (id, at, tenant_id, tenant, actor, actor_id, actor_name, source, action, target,
                                        target_version, outcome, detail, request_id, lane, seq, key_id, mac)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
              ON CONFLICT (lane, seq) DO NOTHING RETURNING lane)
          UPDATE audit_lanes SET seq = $16, mac = $18, head = $19 FROM added WHERE audit_lanes.lane = added.lane",
-    )
-    .bind(row.id)
-    .bind(row.at)
-    .bind(row.tenant_id)
-    .bind(row.tenant.as_deref())
-    .bind(&row.actor)
-    .bind(row.actor_id.as_deref())
-    .bind(row.actor_name.as_deref())
-    .bind(row.source.as_deref())
-    .bind(&row.action)
-    .bind(&row.target)
-    .bind(row.target_version)
-    .bind(&row.outcome)
-    .bind(row.detail.as_deref())
-    .bind(row.request_id)
-    .bind(lane.lane)
-    .bind(lane.seq)
-    .bind(lane.key_id)
-    .bind(&lane.mac)
-    .bind(lane.head.as_deref())
-    .execute(conn)
-    .await?;
+    );
+    let done = bound(statement, row)
+        .bind(lane.lane)
+        .bind(lane.seq)
+        .bind(lane.key_id)
+        .bind(&lane.mac)
+        .bind(lane.head.as_deref())
+        .execute(conn)
+        .await?;
     Ok(done.rows_affected() == 1)
 }
 
 /// Adds an event without a seal.
 pub async fn insert(conn: &mut PgConnection, row: &AuditRow) -> Result<()> {
-    super::query(
+    let statement = super::query(
         "INSERT INTO audit_events (id, at, tenant_id, tenant, actor, actor_id, actor_name, source, action, target,
                                    target_version, outcome, detail, request_id)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
-    )
-    .bind(row.id)
-    .bind(row.at)
-    .bind(row.tenant_id)
-    .bind(row.tenant.as_deref())
-    .bind(&row.actor)
-    .bind(row.actor_id.as_deref())
-    .bind(row.actor_name.as_deref())
-    .bind(row.source.as_deref())
-    .bind(&row.action)
-    .bind(&row.target)
-    .bind(row.target_version)
-    .bind(&row.outcome)
-    .bind(row.detail.as_deref())
-    .bind(row.request_id)
-    .execute(conn)
-    .await?;
+    );
+    bound(statement, row).execute(conn).await?;
     Ok(())
+}
+
+/// The event's own columns, as both statements that add one number them.
+fn bound(
+    statement: Query<'static, Postgres, PgArguments>,
+    row: &AuditRow,
+) -> Query<'static, Postgres, PgArguments> {
+    statement
+        .bind(row.id)
+        .bind(row.at)
+        .bind(row.tenant_id)
+        .bind(row.tenant.as_deref())
+        .bind(&row.actor)
+        .bind(row.actor_id.as_deref())
+        .bind(row.actor_name.as_deref())
+        .bind(row.source.as_deref())
+        .bind(&row.action)
+        .bind(&row.target)
+        .bind(row.target_version)
+        .bind(&row.outcome)
+        .bind(row.detail.as_deref())
+        .bind(row.request_id)
 }
 
 /// Events without a seal, oldest first, after an id.
@@ -134,7 +130,6 @@ pub async fn unsealed(
     )
     .bind(after)
     .bind(limit)
-    .persistent(false)
     .fetch_all(conn)
     .await
 }
@@ -189,8 +184,7 @@ pub async fn page(
     .bind(filter.until)
     .bind(filter.until.map(|until| first_id(until, 1)))
     .bind(slice.limit)
-    // A plan that does not know which filters are given uses the index of none of them.
-    .persistent(false)
+    // Without a name, so planned anew: a plan that does not know which filters are given uses no index of theirs.
     .fetch_all(conn)
     .await
 }
