@@ -30,6 +30,8 @@ pub enum Action {
     WhoAmI,
     /// List the tenants one has a role in; any valid caller.
     ListTenants,
+    /// Explain an auth file that is stored nowhere; any valid caller.
+    Explain,
     /// Read a tenant.
     ReadTenant,
     /// Create, change and delete tenants.
@@ -46,6 +48,8 @@ pub enum Action {
     RenderPullSecret,
     /// Render any credential, or any set of them.
     RenderAnything,
+    /// Explain which stored credential a client would use; shows no secret.
+    ExplainStored,
     /// Make what holds no secret: image-puller bindings and service account links.
     Link,
     /// Create, read and revoke a tenant's tokens.
@@ -77,14 +81,19 @@ impl Role {
     /// The permission table.
     pub fn allows(self, action: Action) -> bool {
         use Action as A;
-        let any = matches!(action, A::WhoAmI | A::ListTenants);
+        let any = matches!(action, A::WhoAmI | A::ListTenants | A::Explain);
         let view = matches!(
             action,
-            A::ReadTenant | A::ReadCredentials | A::ReadPullSecrets | A::Link
+            A::ReadTenant | A::ReadCredentials | A::ReadPullSecrets | A::ExplainStored | A::Link
         );
         let pull = matches!(
             action,
-            A::ReadTenant | A::ReadPullSecrets | A::Link | A::RenderPullSecret | A::RenderAnything
+            A::ReadTenant
+                | A::ReadPullSecrets
+                | A::ExplainStored
+                | A::Link
+                | A::RenderPullSecret
+                | A::RenderAnything
         );
         let edit = matches!(action, A::WriteCredentials | A::WritePullSecrets);
         let own = matches!(action, A::ManageTokens | A::ReadAudit);
@@ -146,9 +155,11 @@ impl Role {
 mod tests {
     use super::*;
 
-    const ACTIONS: [Action; 15] = [
+    const ACTIONS: [Action; 17] = [
         Action::WhoAmI,
         Action::ListTenants,
+        Action::Explain,
+        Action::ExplainStored,
         Action::ReadTenant,
         Action::WriteTenant,
         Action::ReadCredentials,

@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{Config, Texts};
 
 mod dev;
+mod explain;
 mod keys;
 mod logging;
 mod migrate;
@@ -52,6 +53,8 @@ enum Command {
     Keys(keys::KeysCommand),
     /// Print the OpenAPI document.
     Openapi(openapi::OpenapiArgs),
+    /// Tell which credential of an auth file each client would use for an image, and why.
+    Explain(explain::ExplainArgs),
 }
 
 /// Flags of the commands that serve. Each stands over its variable.
@@ -169,6 +172,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Token(command) => token::run(&command, &load(Texts::new())?),
         Command::Keys(command) => keys::run(&command),
         Command::Openapi(args) => openapi::run(&args),
+        Command::Explain(args) => explain::run(&args),
     }?;
     Ok(ExitCode::SUCCESS)
 }

@@ -9,8 +9,8 @@ use utoipa_axum::routes;
 use super::envelope::{envelope, no_method, no_route};
 use super::gate::gate;
 use super::{
-    App, audit_events, credentials, docs, health, links, manifests, metrics, openapi, pull_secrets,
-    tenants, tokens, whoami,
+    App, audit_events, credentials, docs, explain, health, links, manifests, metrics, openapi,
+    pull_secrets, tenants, tokens, whoami,
 };
 
 /// Where `/metrics` is shown.
@@ -54,6 +54,8 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(manifests::ad_hoc))
         .routes(routes!(links::image_puller))
         .routes(routes!(links::service_account_link))
+        .routes(routes!(explain::auth_file))
+        .routes(routes!(explain::stored))
         .routes(routes!(tokens::tenant::create, tokens::tenant::list))
         .routes(routes!(tokens::tenant::read, tokens::tenant::revoke))
         .routes(routes!(tokens::platform::create, tokens::platform::list))
