@@ -29,8 +29,10 @@ pub(super) fn of(report: &Report, clients: &[&dyn Client]) -> String {
             .max()
             .unwrap_or_default()
     });
-    let body: Vec<String> = rows.iter().map(|row| lines_of(row, &widths)).collect();
-    format!("{}\n\n{}", printable(&report.image), body.join("\n"))
+    let mut rows = rows.iter().map(|row| lines_of(row, &widths));
+    let head = rows.next().unwrap_or_default();
+    let body: Vec<String> = rows.collect();
+    format!("{}\n\n{head}{}", printable(&report.image), body.join("\n"))
 }
 
 fn row(name: &str, report: &ClientReport) -> Row {
