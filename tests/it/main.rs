@@ -6,6 +6,7 @@ mod at_rest;
 mod auth_file_properties;
 mod auth_files;
 mod cli;
+mod clients_guide;
 mod conventions;
 mod credentials;
 mod dev;

@@ -46,7 +46,7 @@ pub(super) fn kubelet_tries(keys: &[Shown<'_>], how: super::kubelet::How) -> Str
             "{key} matches: its host fits label by label, and its path is where the image's starts."
         ),
         (How::ByKey, keys) => format!(
-            "{} keys match; kubelet tries one after the other until a pull works, in reverse byte order: longer paths first.",
+            "{} keys match; kubelet tries one after the other until a pull works, in reverse byte order of the keys, which puts longer paths of one host first.",
             keys.len()
         ),
     }
