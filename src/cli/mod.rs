@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Texts};
 
+mod connection;
 mod dev;
 mod explain;
 mod keys;
@@ -18,6 +19,7 @@ mod migrate;
 mod openapi;
 mod run;
 mod serve;
+mod sync;
 mod token;
 
 /// A credential broker for container registries.
@@ -55,6 +57,8 @@ enum Command {
     Openapi(openapi::OpenapiArgs),
     /// Tell which credential of an auth file each client would use for an image, and why.
     Explain(explain::ExplainArgs),
+    /// Bring pull secrets into a cluster, link them, and keep them right.
+    Sync(sync::SyncArgs),
 }
 
 /// Flags of the commands that serve. Each stands over its variable.
@@ -173,6 +177,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Keys(command) => keys::run(&command),
         Command::Openapi(args) => openapi::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Sync(args) => return sync::run(args),
     }?;
     Ok(ExitCode::SUCCESS)
 }

@@ -49,7 +49,7 @@ pub async fn by_name(
     tenant: Uuid,
     name: &str,
 ) -> Result<Option<CredentialRow>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT c.*, v.document, v.auth_secret IS NOT NULL AS has_auth_secret
            FROM credentials c JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
           WHERE c.tenant_id = $1 AND c.name = $2",
@@ -66,7 +66,7 @@ pub async fn by_names(
     tenant: Uuid,
     names: &[String],
 ) -> Result<Vec<CredentialRow>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT c.*, v.document, v.auth_secret IS NOT NULL AS has_auth_secret
            FROM credentials c JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
           WHERE c.tenant_id = $1 AND c.name = ANY($2) ORDER BY c.name",
@@ -83,7 +83,7 @@ pub async fn by_labels(
     tenant: Uuid,
     labels: &serde_json::Value,
 ) -> Result<Vec<CredentialRow>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT c.*, v.document, v.auth_secret IS NOT NULL AS has_auth_secret
            FROM credentials c JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
           WHERE c.tenant_id = $1 AND c.labels @> $2 ORDER BY c.name",
@@ -101,7 +101,7 @@ pub async fn page(
     filter: &Filter,
     slice: &Slice<String>,
 ) -> Result<Vec<CredentialRow>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT c.*, v.document, v.auth_secret IS NOT NULL AS has_auth_secret
            FROM credentials c JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
           WHERE c.tenant_id = $1
@@ -125,7 +125,7 @@ pub async fn page(
 
 /// Adds one.
 pub async fn insert(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> {
-    sqlx::query(
+    super::query(
         "INSERT INTO credentials (id, tenant_id, name, version, registry, labels, expires_at,
                                   secret_changed_at, verification_state, verification, created_at, updated_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
@@ -149,7 +149,7 @@ pub async fn insert(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> 
 
 /// Replaces what may change of one.
 pub async fn update(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> {
-    sqlx::query(
+    super::query(
         "UPDATE credentials
             SET version = $2, registry = $3, labels = $4, expires_at = $5, secret_changed_at = $6,
                 verification_state = $7, verification = $8, updated_at = $9
@@ -171,7 +171,7 @@ pub async fn update(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> 
 
 /// Removes one and its versions.
 pub async fn delete(conn: &mut PgConnection, id: Uuid) -> Result<()> {
-    sqlx::query("DELETE FROM credentials WHERE id = $1")
+    super::query("DELETE FROM credentials WHERE id = $1")
         .bind(id)
         .execute(conn)
         .await?;
