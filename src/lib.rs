@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod auth;
+pub mod auth_file;
 pub mod broker;
 pub mod cli;
 pub mod client;

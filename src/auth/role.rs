@@ -30,6 +30,8 @@ pub enum Action {
     WhoAmI,
     /// List the tenants one has a role in; any valid caller.
     ListTenants,
+    /// Explain an auth file that is stored nowhere; any valid caller.
+    Explain,
     /// Read a tenant.
     ReadTenant,
     /// Create, change and delete tenants.
@@ -46,6 +48,8 @@ pub enum Action {
     RenderPullSecret,
     /// Render any credential, or any set of them.
     RenderAnything,
+    /// Explain which stored credential a client would use; shows no secret.
+    ExplainStored,
     /// Make what holds no secret: image-puller bindings and service account links.
     Link,
     /// Create, read and revoke a tenant's tokens.
@@ -65,7 +69,7 @@ pub enum Action {
 impl Action {
     /// Whether any valid caller may, whatever its roles.
     pub fn is_for_anybody(self) -> bool {
-        matches!(self, Self::WhoAmI | Self::ListTenants)
+        matches!(self, Self::WhoAmI | Self::ListTenants | Self::Explain)
     }
 }
 
@@ -90,11 +94,16 @@ impl Role {
         use Action as A;
         let view = matches!(
             action,
-            A::ReadTenant | A::ReadCredentials | A::ReadPullSecrets | A::Link
+            A::ReadTenant | A::ReadCredentials | A::ReadPullSecrets | A::ExplainStored | A::Link
         );
         let pull = matches!(
             action,
-            A::ReadTenant | A::ReadPullSecrets | A::Link | A::RenderPullSecret | A::RenderAnything
+            A::ReadTenant
+                | A::ReadPullSecrets
+                | A::ExplainStored
+                | A::Link
+                | A::RenderPullSecret
+                | A::RenderAnything
         );
         let edit = matches!(action, A::WriteCredentials | A::WritePullSecrets);
         let own = matches!(
@@ -160,9 +169,11 @@ impl Role {
 mod tests {
     use super::*;
 
-    const ACTIONS: [Action; 17] = [
+    const ACTIONS: [Action; 19] = [
         Action::WhoAmI,
         Action::ListTenants,
+        Action::Explain,
+        Action::ExplainStored,
         Action::ReadTenant,
         Action::WriteTenant,
         Action::ReadCredentials,

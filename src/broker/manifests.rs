@@ -51,6 +51,20 @@ pub struct Options {
 }
 
 impl Options {
+    /// As it is stored.
+    pub(super) fn as_stored(format: Format) -> Self {
+        Self {
+            format,
+            output: Output::Json,
+            layout: None,
+            namespace: None,
+            secret_name: None,
+            secret_type: None,
+            expired: Expired::Warns,
+            inputs: Inputs::Nothing,
+        }
+    }
+
     /// What kubelet is answered that is about to pull an image.
     pub fn for_pull_of(image: PulledImage) -> Self {
         Self {
@@ -284,16 +298,7 @@ impl Broker {
         let mut tx = self.begin_snapshot().await?;
         let source = Source::PullSecret(name.clone());
         let draft = self.draft(&mut tx, scope, &source).await?;
-        let options = Options {
-            format: Format::ServiceAccount,
-            output: Output::Json,
-            layout: None,
-            namespace: None,
-            secret_name: None,
-            secret_type: None,
-            expired: Expired::Warns,
-            inputs: Inputs::Nothing,
-        };
+        let options = Options::as_stored(Format::ServiceAccount);
         let bundle = self.sketched(&mut tx, scope, &draft, &options).await?;
         let names: Vec<ObjectName> = bundle
             .secrets
@@ -306,7 +311,7 @@ impl Broker {
 
     /// A bundle without secrets. Nothing is opened, unless two credentials claim one path: whether they
     /// are one account, only their secrets tell.
-    async fn sketched(
+    pub(super) async fn sketched(
         &self,
         conn: &mut PgConnection,
         scope: &Scope,

@@ -30,6 +30,7 @@ pub mod credential_state;
 pub mod credentials;
 pub mod draft;
 pub mod error;
+pub mod explain;
 pub mod federated;
 mod granting;
 pub mod idempotency;

@@ -15,6 +15,7 @@ mod connection;
 mod credential_provider;
 mod dev;
 mod docker_helper;
+mod explain;
 mod harden;
 mod keys;
 mod logging;
@@ -61,6 +62,8 @@ enum Command {
     Audit(audit::AuditCommand),
     /// Print the OpenAPI document.
     Openapi(openapi::OpenapiArgs),
+    /// Tell which credential of an auth file each client would use for an image, and why.
+    Explain(explain::ExplainArgs),
     /// Bring pull secrets into a cluster, link them, and keep them right.
     Sync(sync::SyncArgs),
     /// Answer kubelet as its credential provider plugin.
@@ -203,6 +206,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Keys(command) => keys::run(command, load),
         Command::Audit(command) => audit::run(&command, &load(Texts::new())?),
         Command::Openapi(args) => openapi::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Sync(args) => return sync::run(args),
         Command::CredentialProvider(args) => credential_provider::run(&args),
     }?;

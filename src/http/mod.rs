@@ -12,6 +12,7 @@ pub mod credential_provider;
 pub mod credentials;
 pub mod docs;
 pub mod envelope;
+pub mod explain;
 pub mod gate;
 pub mod health;
 pub mod idempotency;

@@ -37,6 +37,7 @@ fn every_command_has_help() {
         vec!["keys", "retire"],
         vec!["openapi"],
         vec!["credential-provider"],
+        vec!["explain"],
     ] {
         let arguments: Vec<&str> = command.iter().copied().chain(["--help"]).collect();
         let (code, output, errors) = run(&mut program(&arguments));

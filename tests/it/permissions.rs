@@ -62,7 +62,7 @@ fn expected(role: &str, method: &Method, template: &str) -> May {
     let read = method == Method::GET;
     let tail = template.trim_start_matches("/v1/tenants/{tenant}");
     let passes = match template {
-        "/v1/whoami" | "/v1/tenants" => true,
+        "/v1/whoami" | "/v1/tenants" | "/v1/explain" => true,
         "/v1/audit-events" => matches!(role, "operator" | "admin"),
         _ if template.starts_with("/v1/identity-providers") => matches!(role, "operator" | "admin"),
         _ if template.starts_with("/v1/tokens") => role == "admin",
@@ -70,6 +70,7 @@ fn expected(role: &str, method: &Method, template: &str) -> May {
         _ if role == "operator" => false,
         _ if role == "admin" || role == "owner" => true,
         _ if tail.starts_with("/role-bindings") => false,
+        _ if tail == "/explain" => true,
         _ if tail.starts_with("/tokens") || tail.starts_with("/audit-events") => false,
         _ if tail.ends_with("/manifest") || tail.ends_with("/credential-provider") => {
             role == "puller"
