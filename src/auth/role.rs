@@ -30,6 +30,8 @@ pub enum Action {
     WhoAmI,
     /// List the tenants one has a role in; any valid caller.
     ListTenants,
+    /// Lint a document that is stored nowhere; any valid caller.
+    Lint,
     /// Read a tenant.
     ReadTenant,
     /// Create, change and delete tenants.
@@ -48,6 +50,8 @@ pub enum Action {
     RenderAnything,
     /// Make what holds no secret: image-puller bindings and service account links.
     Link,
+    /// Import credentials, and the pull secret that lists them.
+    Import,
     /// Create, read and revoke a tenant's tokens.
     ManageTokens,
     /// Read a tenant's audit trail.
@@ -77,7 +81,7 @@ impl Role {
     /// The permission table.
     pub fn allows(self, action: Action) -> bool {
         use Action as A;
-        let any = matches!(action, A::WhoAmI | A::ListTenants);
+        let any = matches!(action, A::WhoAmI | A::ListTenants | A::Lint);
         let view = matches!(
             action,
             A::ReadTenant | A::ReadCredentials | A::ReadPullSecrets | A::Link
@@ -86,7 +90,10 @@ impl Role {
             action,
             A::ReadTenant | A::ReadPullSecrets | A::Link | A::RenderPullSecret | A::RenderAnything
         );
-        let edit = matches!(action, A::WriteCredentials | A::WritePullSecrets);
+        let edit = matches!(
+            action,
+            A::WriteCredentials | A::WritePullSecrets | A::Import
+        );
         let own = matches!(action, A::ManageTokens | A::ReadAudit);
         let operate = matches!(
             action,
@@ -146,9 +153,11 @@ impl Role {
 mod tests {
     use super::*;
 
-    const ACTIONS: [Action; 15] = [
+    const ACTIONS: [Action; 17] = [
         Action::WhoAmI,
         Action::ListTenants,
+        Action::Lint,
+        Action::Import,
         Action::ReadTenant,
         Action::WriteTenant,
         Action::ReadCredentials,

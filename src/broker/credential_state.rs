@@ -4,6 +4,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Broker, Error, Result, Scope};
+use crate::keys::data_key::DataKey;
 use crate::keys::envelope::{Field, RecordContext};
 use crate::model::credential::CredentialSpec;
 use crate::model::secret::SecretText;
@@ -94,6 +95,18 @@ impl Broker {
             .keyring
             .newest(conn, Some(row.tenant_id), self.now())
             .await?;
+        sealed_version(&key, scope, row, spec, secrets)
+    }
+}
+
+/// Seals a version for exactly its row, with a key of its tenant.
+pub(super) fn sealed_version(
+    key: &DataKey,
+    scope: &Scope,
+    row: &CredentialRow,
+    spec: &CredentialSpec,
+    secrets: &Secrets,
+) -> Result<VersionRow> {
         let seal = |field, secret: &KnownSecret| -> Result<Vec<u8>> {
             let context = context_of(row.tenant_id, row.id, row.version, field)?;
             Ok(key.seal(&context, secret.text.expose().as_bytes())?)
@@ -112,7 +125,6 @@ impl Broker {
             created_by: serde_json::to_string(&scope.caller.actor())?,
             created_at: row.updated_at,
         })
-    }
 }
 
 fn context_of(tenant: Uuid, credential: Uuid, version: i64, field: Field) -> Result<RecordContext> {

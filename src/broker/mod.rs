@@ -20,6 +20,7 @@ pub mod credential_state;
 pub mod credentials;
 pub mod error;
 pub mod idempotency;
+pub mod imports;
 pub mod manifests;
 pub mod precondition;
 pub mod pull_secrets;

@@ -109,6 +109,7 @@ pub struct Problem {
     code: Code,
     detail: String,
     errors: Vec<Mistake>,
+    members: serde_json::Map<String, serde_json::Value>,
 }
 
 /// `application/problem+json`.
@@ -133,6 +134,10 @@ pub struct ProblemBody<'a> {
     #[serde(skip_serializing_if = "<[Mistake]>::is_empty")]
     #[schema(value_type = Vec<Mistake>)]
     errors: &'a [Mistake],
+    /// What else there is to say (RFC 9457, section 3.2): the report of an import.
+    #[serde(flatten)]
+    #[schema(ignore)]
+    members: &'a serde_json::Map<String, serde_json::Value>,
 }
 
 impl Problem {
@@ -142,6 +147,7 @@ impl Problem {
             code,
             detail: detail.into(),
             errors: Vec::new(),
+            members: serde_json::Map::new(),
         }
     }
 
@@ -155,7 +161,15 @@ impl Problem {
             code: Code::ValidationFailed,
             detail,
             errors,
+            members: serde_json::Map::new(),
         }
+    }
+
+    /// The problem with extension members (RFC 9457, section 3.2).
+    #[must_use]
+    pub fn with_members(mut self, members: serde_json::Map<String, serde_json::Value>) -> Self {
+        self.members = members;
+        self
     }
 
     /// Status code of the answer.
@@ -178,6 +192,7 @@ impl Problem {
             detail: &self.detail,
             request_id,
             errors: &self.errors,
+            members: &self.members,
         };
         serde_json::to_vec(&body).unwrap_or_default()
     }
@@ -223,6 +238,7 @@ impl From<broker::Error> for Problem {
                 code: Code::RegistryPathConflict,
                 detail,
                 errors,
+                members: serde_json::Map::new(),
             },
             E::InUse(_) => Self::new(Code::InUse, detail),
             E::Conflict(_) => Self::new(Code::Conflict, detail),

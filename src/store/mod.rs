@@ -6,6 +6,7 @@ pub mod credentials;
 pub mod data_keys;
 pub mod database;
 pub mod idempotent_answers;
+pub mod import_misses;
 pub mod pull_secrets;
 pub mod tenants;
 pub mod tokens;
