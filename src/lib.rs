@@ -5,6 +5,7 @@
 //! `docs/architecture.md` says how the parts fit together.
 
 pub mod auth;
+pub mod auth_file;
 pub mod broker;
 pub mod cli;
 pub mod config;

@@ -3,6 +3,7 @@
 mod support;
 
 mod at_rest;
+mod auth_files;
 mod cli;
 mod conventions;
 mod credentials;
