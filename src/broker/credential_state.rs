@@ -107,24 +107,24 @@ pub(super) fn sealed_version(
     spec: &CredentialSpec,
     secrets: &Secrets,
 ) -> Result<VersionRow> {
-        let seal = |field, secret: &KnownSecret| -> Result<Vec<u8>> {
-            let context = context_of(row.tenant_id, row.id, row.version, field)?;
-            Ok(key.seal(&context, secret.text.expose().as_bytes())?)
-        };
-        let auth = secrets.auth.as_ref();
-        Ok(VersionRow {
-            credential_id: row.id,
-            version: row.version,
-            document: serde_json::to_string(spec)?,
-            secret: seal(Field::Secret, &secrets.registry)?,
-            secret_revision: secrets.registry.revision,
-            auth_secret: auth
-                .map(|secret| seal(Field::AuthServerSecret, secret))
-                .transpose()?,
-            auth_secret_revision: auth.map(|secret| secret.revision),
-            created_by: serde_json::to_string(&scope.caller.actor())?,
-            created_at: row.updated_at,
-        })
+    let seal = |field, secret: &KnownSecret| -> Result<Vec<u8>> {
+        let context = context_of(row.tenant_id, row.id, row.version, field)?;
+        Ok(key.seal(&context, secret.text.expose().as_bytes())?)
+    };
+    let auth = secrets.auth.as_ref();
+    Ok(VersionRow {
+        credential_id: row.id,
+        version: row.version,
+        document: serde_json::to_string(spec)?,
+        secret: seal(Field::Secret, &secrets.registry)?,
+        secret_revision: secrets.registry.revision,
+        auth_secret: auth
+            .map(|secret| seal(Field::AuthServerSecret, secret))
+            .transpose()?,
+        auth_secret_revision: auth.map(|secret| secret.revision),
+        created_by: serde_json::to_string(&scope.caller.actor())?,
+        created_at: row.updated_at,
+    })
 }
 
 fn context_of(tenant: Uuid, credential: Uuid, version: i64, field: Field) -> Result<RecordContext> {

@@ -90,7 +90,7 @@ fn read_yaml(text: &str) -> Result<Documents, Fault> {
             max_recorded_anchor_events: MOST_REPLAYED,
             max_recorded_anchor_bytes: MOST_COPIED_BYTES,
         },
-        alias_limits: serde_saphyr::options::AliasLimits {
+        alias_limits: serde_saphyr::alias_limits! {
             max_total_replayed_events: MOST_REPLAYED,
             max_replay_stack_depth: 4,
             max_alias_expansions_per_anchor: MOST_ALIASES,
@@ -127,9 +127,6 @@ fn yaml_fault(error: &serde_saphyr::Error) -> Fault {
             "yaml-syntax",
             format!("a key is there twice{place}; YAML allows each once"),
         ),
-        _ => Fault::new(
-            "yaml-syntax",
-            format!("it is neither JSON nor YAML{place}"),
-        ),
+        _ => Fault::new("yaml-syntax", format!("it is neither JSON nor YAML{place}")),
     }
 }

@@ -103,8 +103,11 @@ impl Gatherer {
     fn finish(mut self, format: Format) -> Result<Gathered, Vec<Mistake>> {
         let count = self.by_path.len() + self.others.len();
         if count > MOST_ENTRIES {
-            let detail = format!("it holds {count} registry paths; at most {MOST_ENTRIES} are imported at once");
-            self.mistakes.push(Fault::new("too-many", detail).at(CONTENT));
+            let detail = format!(
+                "it holds {count} registry paths; at most {MOST_ENTRIES} are imported at once"
+            );
+            self.mistakes
+                .push(Fault::new("too-many", detail).at(CONTENT));
         }
         if !self.mistakes.is_empty() {
             return Err(self.mistakes);
@@ -249,7 +252,10 @@ impl Gatherer {
                 Json::Object(members) => members.is_empty(),
                 _ => false,
             };
-            if !empty && !known.contains(&&*name.to_ascii_lowercase()) && self.warnings.len() < MOST_HELPERS {
+            if !empty
+                && !known.contains(&&*name.to_ascii_lowercase())
+                && self.warnings.len() < MOST_HELPERS
+            {
                 self.warnings.push(format!(
                     "not-carried-over: `{}` is a setting of the client and no account",
                     super::find::shown(name)
@@ -319,7 +325,10 @@ fn write_of(key: &str, login: &Login) -> Result<CredentialWrite, Fault> {
         ("secret".to_owned(), text_of("the secret", secret)?),
     ];
     if kind != "registry_token" && !login.username.is_empty() {
-        members.push(("username".to_owned(), text_of("the user name", &login.username)?));
+        members.push((
+            "username".to_owned(),
+            text_of("the user name", &login.username)?,
+        ));
     }
     if !login.email.is_empty() {
         members.push(("email".to_owned(), text_of("the email", &login.email)?));
@@ -328,7 +337,16 @@ fn write_of(key: &str, login: &Login) -> Result<CredentialWrite, Fault> {
         let first = mistakes.into_iter().next();
         first.map_or_else(
             || Fault::new("invalid-entry", "the entry makes no credential"),
-            |mistake| Fault::new(mistake.code, format!("{}: {}", mistake.pointer.trim_start_matches('/'), mistake.detail)),
+            |mistake| {
+                Fault::new(
+                    mistake.code,
+                    format!(
+                        "{}: {}",
+                        mistake.pointer.trim_start_matches('/'),
+                        mistake.detail
+                    ),
+                )
+            },
         )
     })
 }

@@ -118,11 +118,7 @@ fn whole(text: &str, shape: Shape, format: Format) -> Intake {
     }
 }
 
-fn find_in(
-    documents: &[Json],
-    text: Option<&str>,
-    format: Format,
-) -> Result<Intake, Vec<Mistake>> {
+fn find_in(documents: &[Json], text: Option<&str>, format: Format) -> Result<Intake, Vec<Mistake>> {
     let mut finder = Finder::default();
     let several = documents.len() > 1;
     for (index, document) in documents.iter().enumerate() {
@@ -166,7 +162,10 @@ pub fn form_of(document: &Json) -> Option<Format> {
     {
         return Some(Format::Data);
     }
-    if members.iter().any(|(name, value)| is_flat_entry(name, value)) {
+    if members
+        .iter()
+        .any(|(name, value)| is_flat_entry(name, value))
+    {
         return Some(Format::DockerCfg);
     }
     let settings = |(name, _): &(String, Json)| SETTINGS.contains(&&*name.to_ascii_lowercase());
@@ -180,7 +179,14 @@ fn is_flat_entry(name: &str, value: &Json) -> bool {
     let Json::Object(fields) = value else {
         return false;
     };
-    let known = ["auth", "username", "password", "email", "identitytoken", "registrytoken"];
+    let known = [
+        "auth",
+        "username",
+        "password",
+        "email",
+        "identitytoken",
+        "registrytoken",
+    ];
     !SETTINGS.contains(&&*name.to_ascii_lowercase())
         && fields
             .iter()
@@ -258,7 +264,8 @@ impl Finder {
         let more = self.warnings.len().saturating_sub(MOST_WARNINGS);
         if more > 0 {
             self.warnings.truncate(MOST_WARNINGS);
-            self.warnings.push(format!("more-warnings: {more} more of these"));
+            self.warnings
+                .push(format!("more-warnings: {more} more of these"));
         }
         Ok(Intake {
             format: if asked == Format::Auto { found } else { asked },
@@ -395,7 +402,10 @@ impl Finder {
                 self.push(at, Shape::Config, inner.to_bytes());
             }
             _ => {
-                let fault = Fault::new("wrong-type", "expected an auth file, as text or as an object");
+                let fault = Fault::new(
+                    "wrong-type",
+                    "expected an auth file, as text or as an object",
+                );
                 self.mistakes.push(fault.at(at));
             }
         }
@@ -465,11 +475,26 @@ mod tests {
             (r#"{"quay.io":{"auth":"dTpw"}}"#, Format::DockerCfg),
             (r#"{".dockercfg":"{}"}"#, Format::Data),
             (r#"{"pullSecret":"{\"auths\":{}}"}"#, Format::PullSecret),
-            ("pullSecret: '{\"auths\":{}}'\nbaseDomain: x\n", Format::PullSecret),
-            ("imageCredentials:\n  registry: quay.io\n  username: u\n  password: p\n", Format::HelmValues),
-            (r#"{"kind":"Secret","data":{".dockerconfigjson":"e30="}}"#, Format::Secret),
-            ("kind: Secret\nstringData:\n  .dockercfg: '{}'\n", Format::Secret),
-            ("---\n---\nkind: List\nitems:\n- kind: Secret\n  data: {auth.json: e30=}\n", Format::Secret),
+            (
+                "pullSecret: '{\"auths\":{}}'\nbaseDomain: x\n",
+                Format::PullSecret,
+            ),
+            (
+                "imageCredentials:\n  registry: quay.io\n  username: u\n  password: p\n",
+                Format::HelmValues,
+            ),
+            (
+                r#"{"kind":"Secret","data":{".dockerconfigjson":"e30="}}"#,
+                Format::Secret,
+            ),
+            (
+                "kind: Secret\nstringData:\n  .dockercfg: '{}'\n",
+                Format::Secret,
+            ),
+            (
+                "---\n---\nkind: List\nitems:\n- kind: Secret\n  data: {auth.json: e30=}\n",
+                Format::Secret,
+            ),
         ] {
             let intake = found(text);
             assert_eq!((intake.format, intake.files.len()), (format, 1), "{text}");
@@ -480,17 +505,26 @@ mod tests {
     fn each_secret_of_several_documents_gives_its_file() {
         let one = "kind: Secret\ndata:\n  .dockerconfigjson: e30=\n";
         let intake = found(&format!("{one}---\nkind: RoleBinding\n---\n{one}"));
-        let pointers: Vec<&str> = intake.files.iter().map(|file| file.pointer.as_str()).collect();
+        let pointers: Vec<&str> = intake
+            .files
+            .iter()
+            .map(|file| file.pointer.as_str())
+            .collect();
         assert_eq!(
             pointers,
-            ["/content/0/data/.dockerconfigjson", "/content/2/data/.dockerconfigjson"]
+            [
+                "/content/0/data/.dockerconfigjson",
+                "/content/2/data/.dockerconfigjson"
+            ]
         );
         assert_eq!(intake.warnings.len(), 1);
     }
 
     #[test]
     fn string_data_stands_over_data() {
-        let intake = found(r#"{"kind":"Secret","data":{".dockercfg":"e30="},"stringData":{".dockercfg":"{\"x\":{}}"}}"#);
+        let intake = found(
+            r#"{"kind":"Secret","data":{".dockercfg":"e30="},"stringData":{".dockercfg":"{\"x\":{}}"}}"#,
+        );
         assert_eq!(intake.files.len(), 1);
         assert_eq!(intake.files[0].bytes.as_slice(), br#"{"x":{}}"#);
     }
@@ -506,7 +540,11 @@ mod tests {
             ("a: 1\na: 2\n", Format::Auto, "yaml-syntax"),
             ("kind: ServiceAccount\n", Format::Auto, "no-auth-file"),
             (r#"{"auths":{}}"#, Format::Secret, "other-format"),
-            ("kind: Secret\ndata: {.dockerconfigjson: '%'}\n", Format::Auto, "not-base64"),
+            (
+                "kind: Secret\ndata: {.dockerconfigjson: '%'}\n",
+                Format::Auto,
+                "not-base64",
+            ),
         ] {
             assert_eq!(code(text, format).0, expected, "{text}");
         }

@@ -122,7 +122,9 @@ fn parse_prefix(text: &str) -> Result<String, Fault> {
     }
     Err(Fault::new(
         "invalid-name",
-        format!("expected at most {MOST_PREFIX_BYTES} lower-case letters, digits and dashes, none of these first"),
+        format!(
+            "expected at most {MOST_PREFIX_BYTES} lower-case letters, digits and dashes, none of these first"
+        ),
     ))
 }
 

@@ -94,9 +94,16 @@ impl Json {
             Self::Null | Self::Bool(_) | Self::Kept => 8,
             Self::Number(_) => 32,
             Self::Text(text) => text.len() * 6 + 4,
-            Self::List(items) => items.iter().map(|item| item.most_bytes() + 1).sum::<usize>() + 4,
+            Self::List(items) => {
+                items
+                    .iter()
+                    .map(|item| item.most_bytes() + 1)
+                    .sum::<usize>()
+                    + 4
+            }
             Self::Object(members) => {
-                let member = |(name, value): &(String, Json)| name.len() * 6 + 8 + value.most_bytes();
+                let member =
+                    |(name, value): &(String, Json)| name.len() * 6 + 8 + value.most_bytes();
                 members.iter().map(member).sum::<usize>() + 4
             }
         }

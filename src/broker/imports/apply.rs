@@ -15,9 +15,7 @@ use crate::broker::{Broker, Error, Result, Scope};
 use crate::intake::request::{OnExisting, WantedPullSecret};
 use crate::model::mistake::Fault;
 use crate::model::name::Name;
-use crate::model::pull_secret::{
-    Layout, MOST_CREDENTIALS, OnConflict, PullSecretSpec, Target,
-};
+use crate::model::pull_secret::{Layout, MOST_CREDENTIALS, OnConflict, PullSecretSpec, Target};
 use crate::store::credentials::CredentialRow;
 use crate::store::pull_secrets::PullSecretRow;
 use crate::store::{credential_versions, credentials, pull_secrets};
@@ -45,7 +43,12 @@ impl Broker {
             let (spec, secrets) = (&change.spec, &change.secrets);
             let row = self.next_row(scope, &change.name, old.as_ref(), spec, secrets)?;
             versions.push(sealed_version(&key, scope, &row, spec, secrets)?);
-            if old.is_some() { &mut replaced } else { &mut new }.push(row);
+            if old.is_some() {
+                &mut replaced
+            } else {
+                &mut new
+            }
+            .push(row);
         }
         let ids: Vec<Uuid> = replaced.iter().map(|row: &CredentialRow| row.id).collect();
         credentials::insert_all(conn, &new).await?;
@@ -54,8 +57,15 @@ impl Broker {
         credential_versions::prune_all(conn, &ids, KEPT_VERSIONS).await?;
         self.refuse_conflicts_of_all(conn, scope, &ids).await?;
         for row in new.iter().chain(&replaced) {
-            self.note_write(conn, scope, "credential.write", "credentials", &row.name, row.version)
-                .await?;
+            self.note_write(
+                conn,
+                scope,
+                "credential.write",
+                "credentials",
+                &row.name,
+                row.version,
+            )
+            .await?;
         }
         Ok(())
     }
@@ -111,8 +121,7 @@ impl Broker {
                 return Ok(told(Outcome::Skipped, "it is there and stays"));
             }
             (Some(_), OnExisting::Reject) => {
-                let reason =
-                    "it is there and lists other credentials, or has another target; on_existing may be replace or skip";
+                let reason = "it is there and lists other credentials, or has another target; on_existing may be replace or skip";
                 return Ok(told(Outcome::Conflict, reason));
             }
         };
@@ -136,14 +145,22 @@ impl Broker {
             .await?;
         pull_secrets::set_credentials(conn, row.id, &listed).await?;
         self.refuse_conflicts_in(conn, scope, name, spec).await?;
-        self.note_write(conn, scope, "pull-secret.write", "pull-secrets", &row.name, row.version)
-            .await
+        self.note_write(
+            conn,
+            scope,
+            "pull-secret.write",
+            "pull-secrets",
+            &row.name,
+            row.version,
+        )
+        .await
     }
 }
 
 fn names_to_list(report: &ImportReport) -> Result<Vec<Name>> {
     let names = report.credentials();
-    let refused = |code, detail: String| Error::invalid(Fault::new(code, detail).at("/pull_secret"));
+    let refused =
+        |code, detail: String| Error::invalid(Fault::new(code, detail).at("/pull_secret"));
     if names.is_empty() {
         let detail = "the content holds no account that the pull secret could list";
         return Err(refused("required", detail.to_owned()));

@@ -48,12 +48,16 @@ pub(super) struct Known {
 impl Known {
     /// The credentials for a path, in order of name.
     pub fn of(&self, path: &RegistryPath) -> &[usize] {
-        self.by_registry.get(path.as_str()).map_or(&[], Vec::as_slice)
+        self.by_registry
+            .get(path.as_str())
+            .map_or(&[], Vec::as_slice)
     }
 
     /// The pairs that authenticate at a path.
     pub fn pairs_at(&self, path: &RegistryPath) -> &[usize] {
-        self.by_auth_server.get(path.as_str()).map_or(&[], Vec::as_slice)
+        self.by_auth_server
+            .get(path.as_str())
+            .map_or(&[], Vec::as_slice)
     }
 
     /// The registry path that a name is taken for.
@@ -135,9 +139,9 @@ impl Broker {
             .collect();
         let mut opened = Vec::with_capacity(rows.len());
         for row in rows {
-            let version = versions.remove(&row.id).ok_or_else(|| {
-                Error::Internal("a credential lacks its current version".into())
-            })?;
+            let version = versions
+                .remove(&row.id)
+                .ok_or_else(|| Error::Internal("a credential lacks its current version".into()))?;
             let secrets = self.open_secrets(conn, tenant, &version).await?;
             opened.push(Before {
                 spec: serde_json::from_str(&version.document)?,

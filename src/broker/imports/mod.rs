@@ -232,10 +232,12 @@ fn failure_of(report: &ImportReport, twice: bool) -> Option<Error> {
         })
         .collect();
     let first = mistakes.first().map(|mistake| mistake.detail.clone());
-    let of_pull_secret = report
-        .pull_secret
-        .as_ref()
-        .map(|pull_secret| format!("the pull secret {}: {}", pull_secret.name, pull_secret.reason));
+    let of_pull_secret = report.pull_secret.as_ref().map(|pull_secret| {
+        format!(
+            "the pull secret {}: {}",
+            pull_secret.name, pull_secret.reason
+        )
+    });
     let detail = format!(
         "nothing was imported: {}",
         first.or(of_pull_secret).unwrap_or_default()

@@ -74,14 +74,22 @@ pub(super) fn plan(entries: Vec<Entry>, known: &Known, manner: Manner<'_>) -> Re
                 planner.tell(&entry.registry, &entry.pointer, told);
             }
             Found::Nothing(reason) => {
-                planner.tell(&entry.registry, &entry.pointer, (Outcome::Skipped, None, reason));
+                planner.tell(
+                    &entry.registry,
+                    &entry.pointer,
+                    (Outcome::Skipped, None, reason),
+                );
             }
             Found::Rejected(fault) => {
                 let told = (Outcome::Rejected, None, fault.detail);
                 planner.tell(&entry.registry, &entry.pointer, told);
             }
             Found::Twice(reason) => {
-                planner.tell(&entry.registry, &entry.pointer, (Outcome::Conflict, None, reason));
+                planner.tell(
+                    &entry.registry,
+                    &entry.pointer,
+                    (Outcome::Conflict, None, reason),
+                );
             }
         }
     }
@@ -93,7 +101,8 @@ pub(super) fn plan(entries: Vec<Entry>, known: &Known, manner: Manner<'_>) -> Re
         planner.tell(&registry, &pointer, told);
     }
     let mut plan = planner.plan;
-    plan.entries.sort_by(|one, other| one.registry.cmp(&other.registry));
+    plan.entries
+        .sort_by(|one, other| one.registry.cmp(&other.registry));
     Ok(plan)
 }
 

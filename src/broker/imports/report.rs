@@ -102,9 +102,14 @@ impl ImportReport {
     /// The first outcome that keeps everything from being imported: what cannot be read before what
     /// cannot be had.
     pub fn failure(&self) -> Option<Outcome> {
-        let of_pull_secret = self.pull_secret.iter().map(|pull_secret| pull_secret.outcome);
+        let of_pull_secret = self
+            .pull_secret
+            .iter()
+            .map(|pull_secret| pull_secret.outcome);
         let entries = self.entries.iter().map(|entry| entry.outcome);
-        let mut failures = entries.chain(of_pull_secret).filter(|outcome| outcome.is_failure());
+        let mut failures = entries
+            .chain(of_pull_secret)
+            .filter(|outcome| outcome.is_failure());
         let first = failures.next()?;
         Some(failures.fold(first, |worst, outcome| match outcome {
             Outcome::Rejected => Outcome::Rejected,
@@ -131,7 +136,10 @@ impl ImportReport {
     /// The names of all credentials that the report speaks of, each once, in its order.
     pub fn credentials(&self) -> Vec<String> {
         let mut seen = std::collections::HashSet::new();
-        let names = self.entries.iter().filter_map(|entry| entry.credential.clone());
+        let names = self
+            .entries
+            .iter()
+            .filter_map(|entry| entry.credential.clone());
         names.filter(|name| seen.insert(name.clone())).collect()
     }
 }

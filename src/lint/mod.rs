@@ -1,0 +1,1 @@
+//! Judging documents: what clients will make of them.
