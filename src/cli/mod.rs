@@ -10,7 +10,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Texts};
 
+mod convert;
 mod dev;
+mod input;
 mod keys;
 mod logging;
 mod migrate;
@@ -52,6 +54,8 @@ enum Command {
     Keys(keys::KeysCommand),
     /// Print the OpenAPI document.
     Openapi(openapi::OpenapiArgs),
+    /// Turn an auth file or a Secret manifest into another format, offline.
+    Convert(convert::ConvertArgs),
 }
 
 /// Flags of the commands that serve. Each stands over its variable.
@@ -169,6 +173,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Token(command) => token::run(&command, &load(Texts::new())?),
         Command::Keys(command) => keys::run(&command),
         Command::Openapi(args) => openapi::run(&args),
+        Command::Convert(args) => convert::run(args),
     }?;
     Ok(ExitCode::SUCCESS)
 }

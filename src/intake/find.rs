@@ -571,9 +571,18 @@ mod tests {
             bomb.push_str(&vec![format!("*a{before}"); 10].join(", "));
             bomb.push_str("]\n");
         }
+        assert_eq!(code(&bomb, Format::Secret).0, "too-complex");
         let deep = format!("a: {}", "[".repeat(100_000));
-        for text in [bomb.as_str(), deep.as_str(), &"- ".repeat(100_000)] {
-            assert_eq!(code(text, Format::Secret).0, "too-complex");
+        for text in [
+            deep.as_str(),
+            &"- ".repeat(100_000),
+            &"{\"a\":".repeat(100_000),
+        ] {
+            let (code, _) = code(text, Format::Secret);
+            assert!(
+                ["too-complex", "yaml-syntax", "json-syntax"].contains(&code),
+                "{code}"
+            );
         }
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! Plain functions over plain values; what becomes of the accounts is the broker's to decide.
 
+pub mod convert;
 pub mod document;
 pub mod entry;
 pub mod find;

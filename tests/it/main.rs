@@ -9,6 +9,7 @@ mod conventions;
 mod credentials;
 mod dev;
 mod fidelity;
+mod imports;
 mod manifests;
 mod openapi;
 mod permissions;
