@@ -30,7 +30,10 @@
 pub mod base64;
 pub mod consensus;
 pub mod document;
+pub mod explain;
 pub mod field;
+pub mod go_url;
+pub mod image;
 pub mod parse;
 pub mod reading;
 mod scan;

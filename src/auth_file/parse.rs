@@ -323,7 +323,7 @@ fn syntax_error((fault, place): (SyntaxFault, Place)) -> ReadError {
 const MOST_SHOWN: usize = 200;
 
 /// A key for a sentence. A key may be a URL with a password in it, and a file may be one long key.
-fn shown(key: &str) -> String {
+pub(super) fn shown(key: &str) -> String {
     let short: String = key.chars().take(MOST_SHOWN).collect();
     let ellipsis = if short.len() < key.len() { "…" } else { "" };
     let host = short.find("//").map_or(0, |at| at + 2);

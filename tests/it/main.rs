@@ -8,6 +8,7 @@ mod cli;
 mod conventions;
 mod credentials;
 mod dev;
+mod explain_vectors;
 mod fidelity;
 mod imports;
 mod manifests;
