@@ -14,6 +14,7 @@ mod convert;
 mod dev;
 mod input;
 mod keys;
+mod lint;
 mod logging;
 mod migrate;
 mod openapi;
@@ -56,6 +57,8 @@ enum Command {
     Openapi(openapi::OpenapiArgs),
     /// Turn an auth file or a Secret manifest into another format, offline.
     Convert(convert::ConvertArgs),
+    /// Judge an auth file or manifests: what clients will refuse, ignore or never find.
+    Lint(lint::LintArgs),
 }
 
 /// Flags of the commands that serve. Each stands over its variable.
@@ -174,6 +177,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Keys(command) => keys::run(&command),
         Command::Openapi(args) => openapi::run(&args),
         Command::Convert(args) => convert::run(args),
+        Command::Lint(args) => return lint::run(&args),
     }?;
     Ok(ExitCode::SUCCESS)
 }

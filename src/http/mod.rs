@@ -14,6 +14,7 @@ pub mod health;
 pub mod idempotency;
 pub mod imports;
 pub mod links;
+pub mod lint;
 pub mod manifests;
 pub mod metrics;
 pub mod openapi;

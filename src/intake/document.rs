@@ -55,17 +55,25 @@ pub fn read(text: &str) -> Result<Documents, Fault> {
     if start.is_empty() {
         return Err(Fault::new("empty", "there is nothing in it"));
     }
-    if start.starts_with('{') || start.starts_with('[') {
+    let json = start.trim_start_matches('\u{feff}').trim_start();
+    if json.starts_with('{') || json.starts_with('[') {
         return match Json::parse(text.as_bytes()) {
             Ok(document) => Ok(Documents {
                 syntax: Syntax::Json,
                 documents: vec![document],
             }),
-            // YAML has a flow form that starts the same.
-            Err(error) => read_yaml(text).map_err(|_| json_fault(&error)),
+            Err(error) => flow_manifests(text).ok_or_else(|| json_fault(&error)),
         };
     }
     read_yaml(text)
+}
+
+/// YAML has a flow form that starts like JSON and is more lenient. It is taken for manifests, which YAML
+/// tools read, and not for auth files, which only readers of JSON do.
+fn flow_manifests(text: &str) -> Option<Documents> {
+    let read = read_yaml(text).ok()?;
+    let manifests = |document: &Json| document.text_of("kind").is_some();
+    read.documents.iter().all(manifests).then_some(read)
 }
 
 fn json_fault(error: &serde_json::Error) -> Fault {
@@ -115,7 +123,11 @@ fn yaml_fault(error: &serde_saphyr::Error) -> Fault {
         Some(at) => format!(" at line {}, column {}", at.line(), at.column()),
         None => String::new(),
     };
-    match error {
+    let mut cause = error;
+    while let E::AliasError { error, .. } = cause {
+        cause = error;
+    }
+    match cause {
         E::Budget { .. }
         | E::AliasReplayLimitExceeded { .. }
         | E::AliasExpansionLimitExceeded { .. }

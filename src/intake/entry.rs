@@ -356,3 +356,134 @@ fn text_of(what: &str, bytes: &SecretBytes) -> Result<Json, Fault> {
     let text = text.ok_or_else(|| Fault::new("not-utf8", format!("{what} is not UTF-8")))?;
     Ok(Json::text(text.expose()))
 }
+
+#[cfg(test)]
+mod tests {
+    use zeroize::Zeroizing;
+
+    use super::*;
+
+    fn gathered(text: &str, format: Format) -> Result<Gathered, Vec<Mistake>> {
+        gather(&Content::Text(Zeroizing::new(text.to_owned())), format)
+    }
+
+    /// What the clients agree on: key to user name and secret, entries without any left out.
+    fn expected(case: &serde_json::Value) -> Option<BTreeMap<String, (String, String)>> {
+        let entries = case["entries"].as_array()?;
+        let mut accounts = BTreeMap::new();
+        for entry in entries {
+            let field = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
+            let tokens = [field("registry_token"), field("identity_token")];
+            let token = tokens.into_iter().find(|token| !token.is_empty());
+            let user = match (&token, field("username").as_str()) {
+                (Some(_), _) => String::new(),
+                (None, user) => user.to_owned(),
+            };
+            let secret = token.unwrap_or_else(|| field("password"));
+            if !(user.is_empty() && secret.is_empty()) {
+                accounts.insert(field("key"), (user, secret));
+            }
+        }
+        Some(accounts)
+    }
+
+    fn found(gathered: &Gathered) -> BTreeMap<String, (String, String)> {
+        let mut accounts = BTreeMap::new();
+        for entry in &gathered.entries {
+            if let Found::Account(found) = &entry.found
+                && let SecretChange::Set(secret) = &found.write.secret
+            {
+                let password = found.write.spec.kind == crate::model::credential::Kind::Password;
+                let user = found.write.spec.username.clone().filter(|_| password);
+                let account = (user.unwrap_or_default(), secret.expose().to_owned());
+                accounts.insert(entry.registry.clone(), account);
+            }
+        }
+        accounts
+    }
+
+    /// Every case that was observed at the clients' own decoders: what they agree to refuse is refused,
+    /// and what they agree on is imported.
+    #[test]
+    fn what_the_clients_agree_on_is_what_is_imported() {
+        let cases = include_str!("../../tests/vectors/auth-files.json");
+        let cases: Vec<serde_json::Value> = serde_json::from_str(cases).expect("JSON");
+        // An account without a user name or a password is none that can be stored; two accounts for one
+        // path are told; and what is meant is seen where a file is laid out as another.
+        let ours = ["A012", "A013", "A041", "A042", "A048"];
+        let mut tried = 0;
+        for case in &cases {
+            let (Some(input), Some(name)) = (case["input"].as_str(), case["name"].as_str()) else {
+                continue;
+            };
+            if ours.iter().any(|own| name.starts_with(own)) {
+                continue;
+            }
+            tried += 1;
+            let format = match case["format"].as_str() {
+                Some("dockercfg") => Format::DockerCfg,
+                _ => Format::Auto,
+            };
+            let gathered = gathered(input, format);
+            let refused = gathered.as_ref().map_or(true, |gathered| {
+                let mut entries = gathered.entries.iter();
+                entries.any(|entry| matches!(entry.found, Found::Rejected(_)))
+            });
+            assert_eq!(refused, !case["error"].is_null(), "{name}");
+            if let (Ok(gathered), Some(accounts)) = (gathered, expected(case)) {
+                let normal = |key: &String| {
+                    RegistryPath::parse(key).map_or(key.clone(), |path| path.to_string())
+                };
+                let accounts: BTreeMap<_, _> = accounts
+                    .iter()
+                    .map(|(key, account)| (normal(key), account.clone()))
+                    .collect();
+                assert_eq!(found(&gathered), accounts, "{name}");
+            }
+        }
+        assert!(tried > 50, "{tried}");
+    }
+
+    #[test]
+    fn a_path_that_stands_there_twice_keeps_the_worst() {
+        let entry = |key: &str, auth: &str| format!(r#""{key}":{{"auth":"{auth}"}}"#);
+        let (one, two, broken) = ("dTox", "dToy", "%");
+        for (entries, expected) in [
+            (
+                vec![entry("a.io", one), entry("https://a.io", one)],
+                "account",
+            ),
+            (
+                vec![entry("a.io", one), entry("https://a.io", two)],
+                "twice",
+            ),
+            (
+                vec![entry("a.io", one), entry("https://a.io", broken)],
+                "rejected",
+            ),
+            (
+                vec![entry("a.io", broken), entry("https://a.io", one)],
+                "rejected",
+            ),
+            (
+                vec![entry("a.io", one), entry("A.io", two), entry("a.io/", one)],
+                "twice",
+            ),
+            (vec![entry("a.io", ""), entry("a.io/", one)], "account"),
+            (vec![entry("a.io", one), entry("a.io/", "")], "account"),
+        ] {
+            let text = format!(r#"{{"auths":{{{}}}}}"#, entries.join(","));
+            let gathered = gathered(&text, Format::Auto).expect("it can be read");
+            let [entry] = gathered.entries.as_slice() else {
+                panic!("one path: {text}");
+            };
+            let found = match &entry.found {
+                Found::Account(_) => "account",
+                Found::Nothing(_) => "nothing",
+                Found::Rejected(_) => "rejected",
+                Found::Twice(_) => "twice",
+            };
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+}

@@ -7,7 +7,7 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use zeroize::Zeroizing;
 
-use super::document::{self, Content};
+use super::document::{self, Content, Documents, Syntax};
 use super::format::Format;
 use crate::model::json::Json;
 use crate::model::mistake::{Fault, Mistake};
@@ -97,6 +97,10 @@ pub fn find(content: &Content, format: Format) -> Result<Intake, Vec<Mistake>> {
         return Ok(whole(text, shape, format));
     }
     match document::read(text) {
+        Ok(read) if is_yaml_auth_file(&read) => {
+            // The parser of auth files tells where it is no JSON.
+            Ok(whole(text, Shape::Config, Format::DockerConfig))
+        }
         Ok(read) => find_in(&read.documents, Some(text), format),
         // The parser of auth files tells more of what clients make of it.
         Err(fault) if fault.code == "json-syntax" && format == Format::Auto => {
@@ -104,6 +108,17 @@ pub fn find(content: &Content, format: Format) -> Result<Intake, Vec<Mistake>> {
         }
         Err(fault) => Err(vec![fault.at(CONTENT)]),
     }
+}
+
+/// No client reads an auth file that is written in YAML.
+fn is_yaml_auth_file(read: &Documents) -> bool {
+    let auth_file = |document: &Json| {
+        matches!(
+            form_of(document),
+            Some(Format::DockerConfig | Format::DockerCfg)
+        )
+    };
+    read.syntax == Syntax::Yaml && read.documents.iter().any(auth_file)
 }
 
 fn whole(text: &str, shape: Shape, format: Format) -> Intake {

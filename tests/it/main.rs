@@ -11,6 +11,7 @@ mod dev;
 mod explain_vectors;
 mod fidelity;
 mod imports;
+mod lint;
 mod manifests;
 mod openapi;
 mod permissions;
