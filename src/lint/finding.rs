@@ -203,6 +203,11 @@ impl Findings {
         });
     }
 
+    /// Whether more of them would only be counted.
+    pub fn is_full(&self) -> bool {
+        self.found.len() >= MOST
+    }
+
     /// All of them, worst first; those that are equally bad as they came.
     pub fn sorted(mut self) -> Vec<Finding> {
         self.found.sort_by_key(|finding| finding.severity);

@@ -1,6 +1,6 @@
 //! Keys: for each client, whether it ever uses one, asked of its own rules.
 
-use super::finding::{Code, Findings, KUBELET, Severity};
+use super::finding::{Code, DOCKER, Findings, KUBELET, Severity};
 use crate::auth_file::explain::{CLIENTS, Client, Parsed, Question};
 use crate::auth_file::parse::{AuthFile, Entry, FileFormat};
 use crate::intake::find::shown;
@@ -11,6 +11,9 @@ pub const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 
 /// Judges the key of an entry.
 pub fn lint(entry: &Entry, pointer: &str, layout: FileFormat, findings: &mut Findings) {
+    if findings.is_full() {
+        return;
+    }
     let key = entry.key.as_str();
     if has_user_info(key) {
         let detail = "a user name in the key is no account; clients drop it or find nothing";
@@ -28,12 +31,15 @@ pub fn lint(entry: &Entry, pointer: &str, layout: FileFormat, findings: &mut Fin
             return;
         }
     };
+    if is_plain(key, &path) {
+        return;
+    }
     let Some(probe) = Probe::new(key, &path, layout) else {
         return;
     };
     let never = probe.clients_that(|client| !probe.is_used(client));
     if !never.is_empty() {
-        let severity = severity_of(&never);
+        let severity = probe.severity_of(&never);
         let code = code_of(key, &path);
         findings.push_for(
             code,
@@ -61,13 +67,14 @@ pub fn lint(entry: &Entry, pointer: &str, layout: FileFormat, findings: &mut Fin
     }
 }
 
-/// What nobody ever uses is an error; what one client does not, a warning.
-fn severity_of(never: &[&'static str]) -> Severity {
-    if never.len() == CLIENTS.len() {
-        Severity::Error
-    } else {
-        Severity::Warning
-    }
+/// A DNS name or IPv4 address in its normal form, with or without a port, is what every client takes;
+/// most keys are one, and need not be tried.
+fn is_plain(key: &str, path: &RegistryPath) -> bool {
+    key == path.as_str()
+        && path.path().is_empty()
+        && !path.has_wildcard()
+        && !path.is_docker_hub()
+        && !key.starts_with('[')
 }
 
 /// The key that every client that can uses for a path; none where there is none that is better.
@@ -113,6 +120,7 @@ fn has_user_info(key: &str) -> bool {
 
 /// A file with one key, and images that the key is meant for.
 struct Probe {
+    layout: FileFormat,
     file: Parsed,
     images: Vec<String>,
     beyond: Option<String>,
@@ -134,6 +142,7 @@ impl Probe {
         let beyond = (!path.path().is_empty()).then(|| format!("{host}/elsewhere-0/app"));
         let file = AuthFile::parse(file.to_string().as_bytes(), layout);
         Some(Self {
+            layout,
             file: Ok(file.ok()?),
             images: vec![
                 format!("{host}/{namespace}/app"),
@@ -164,9 +173,25 @@ impl Probe {
             .is_some_and(|image| self.finds(client, image))
     }
 
+    /// Those that read a file of this layout at all.
+    fn readers(&self) -> impl Iterator<Item = &'static dyn Client> {
+        let flat = self.layout == FileFormat::Dockercfg;
+        let reads = move |client: &&dyn Client| !(flat && client.name() == DOCKER);
+        CLIENTS.iter().copied().filter(reads)
+    }
+
     fn clients_that(&self, holds: impl Fn(&dyn Client) -> bool) -> Vec<&'static str> {
-        let those = CLIENTS.iter().filter(|client| holds(**client));
+        let those = self.readers().filter(|client| holds(*client));
         those.map(|client| client.name()).collect()
+    }
+
+    /// What nobody ever uses is an error; what one client does not, a warning.
+    fn severity_of(&self, never: &[&'static str]) -> Severity {
+        if never.len() == self.readers().count() {
+            Severity::Error
+        } else {
+            Severity::Warning
+        }
     }
 }
 
