@@ -316,6 +316,10 @@ fn conflicts_of(path: &str, method: &Method) -> Option<&'static str> {
     let write = *method == Method::PUT || *method == Method::PATCH;
     if path.ends_with("/tokens") && *method == Method::POST {
         Some("`conflict`: a live token has the name")
+    } else if path.ends_with("/imports") {
+        Some(
+            "`registry-path-conflict`: a path stands there twice with two accounts; `conflict`: another account is stored. With the report's members",
+        )
     } else if path.ends_with("{credential}") && *method == Method::DELETE {
         Some("`in-use`: pull secrets list it")
     } else if path.ends_with("/rollback")

@@ -6,6 +6,7 @@ mod at_rest;
 mod auth_files;
 mod cli;
 mod conventions;
+mod convert;
 mod credentials;
 mod dev;
 mod explain_vectors;
