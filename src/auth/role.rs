@@ -32,6 +32,8 @@ pub enum Action {
     ListTenants,
     /// Lint a document that is stored nowhere; any valid caller.
     Lint,
+    /// Explain an auth file that is stored nowhere; any valid caller.
+    Explain,
     /// Read a tenant.
     ReadTenant,
     /// Create, change and delete tenants.
@@ -48,6 +50,8 @@ pub enum Action {
     RenderPullSecret,
     /// Render any credential, or any set of them.
     RenderAnything,
+    /// Explain which stored credential a client would use; shows no secret.
+    ExplainStored,
     /// Make what holds no secret: image-puller bindings and service account links.
     Link,
     /// Import credentials, and the pull secret that lists them.
@@ -81,14 +85,19 @@ impl Role {
     /// The permission table.
     pub fn allows(self, action: Action) -> bool {
         use Action as A;
-        let any = matches!(action, A::WhoAmI | A::ListTenants | A::Lint);
+        let any = matches!(action, A::WhoAmI | A::ListTenants | A::Lint | A::Explain);
         let view = matches!(
             action,
-            A::ReadTenant | A::ReadCredentials | A::ReadPullSecrets | A::Link
+            A::ReadTenant | A::ReadCredentials | A::ReadPullSecrets | A::ExplainStored | A::Link
         );
         let pull = matches!(
             action,
-            A::ReadTenant | A::ReadPullSecrets | A::Link | A::RenderPullSecret | A::RenderAnything
+            A::ReadTenant
+                | A::ReadPullSecrets
+                | A::ExplainStored
+                | A::Link
+                | A::RenderPullSecret
+                | A::RenderAnything
         );
         let edit = matches!(
             action,
@@ -153,11 +162,13 @@ impl Role {
 mod tests {
     use super::*;
 
-    const ACTIONS: [Action; 17] = [
+    const ACTIONS: [Action; 19] = [
         Action::WhoAmI,
         Action::ListTenants,
         Action::Lint,
         Action::Import,
+        Action::Explain,
+        Action::ExplainStored,
         Action::ReadTenant,
         Action::WriteTenant,
         Action::ReadCredentials,

@@ -29,6 +29,7 @@
 
 pub mod base64;
 pub mod consensus;
+mod detect;
 pub mod document;
 pub mod explain;
 pub mod field;

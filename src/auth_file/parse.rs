@@ -34,6 +34,8 @@ pub struct AuthFile {
     pub(super) blank: Option<Place>,
     /// Where something follows the JSON value.
     pub(super) trailing: Option<Place>,
+    /// How many entries, from the first on, an `"auths": null` has taken away.
+    discarded: usize,
 }
 
 /// An entry of an auth file.
@@ -107,6 +109,7 @@ impl AuthFile {
             misfits: Vec::new(),
             blank: None,
             trailing: document.trailing(),
+            discarded: 0,
         };
         match document.root() {
             None => file.blank = Some(document.end()),
@@ -140,9 +143,10 @@ impl AuthFile {
         match value.kind() {
             Kind::Object => self.take_entries(value, Some(name)),
             Kind::Null => {
-                for entry in &mut self.entries {
+                for entry in &mut self.entries[self.discarded..] {
                     entry.standing = Standing::Discarded;
                 }
+                self.discarded = self.entries.len();
             }
             _ => self.expect_object(value, "auths"),
         }
@@ -323,7 +327,7 @@ fn syntax_error((fault, place): (SyntaxFault, Place)) -> ReadError {
 const MOST_SHOWN: usize = 200;
 
 /// A key for a sentence. A key may be a URL with a password in it, and a file may be one long key.
-pub(super) fn shown(key: &str) -> String {
+pub fn shown(key: &str) -> String {
     let short: String = key.chars().take(MOST_SHOWN).collect();
     let ellipsis = if short.len() < key.len() { "…" } else { "" };
     let host = short.find("//").map_or(0, |at| at + 2);

@@ -64,11 +64,26 @@ pub struct Manifest {
 }
 
 /// What a rendering is made of.
-struct Material {
+pub(super) struct Material {
     version: Option<i64>,
-    spec: PullSecretSpec,
-    default_name: ObjectName,
-    items: Vec<Item>,
+    pub(super) spec: PullSecretSpec,
+    pub(super) default_name: ObjectName,
+    pub(super) items: Vec<Item>,
+}
+
+impl Options {
+    /// As it is stored.
+    pub(super) fn as_stored(format: Format) -> Self {
+        Self {
+            format,
+            output: Output::Json,
+            layout: None,
+            namespace: None,
+            secret_name: None,
+            secret_type: None,
+            expired: Expired::Warns,
+        }
+    }
 }
 
 impl Source {
@@ -164,15 +179,7 @@ impl Broker {
         let material = self
             .material(&mut tx, scope, &Source::PullSecret(name.clone()))
             .await?;
-        let options = Options {
-            format: Format::ServiceAccount,
-            output: Output::Json,
-            layout: None,
-            namespace: None,
-            secret_name: None,
-            secret_type: None,
-            expired: Expired::Warns,
-        };
+        let options = Options::as_stored(Format::ServiceAccount);
         let bundle = self.bundle(
             material.spec,
             material.default_name,
@@ -188,7 +195,7 @@ impl Broker {
         link.map_err(Error::invalid)
     }
 
-    async fn material(
+    pub(super) async fn material(
         &self,
         conn: &mut PgConnection,
         scope: &Scope,
@@ -239,7 +246,7 @@ impl Broker {
         }
     }
 
-    fn bundle(
+    pub(super) fn bundle(
         &self,
         spec: PullSecretSpec,
         default_name: ObjectName,

@@ -19,6 +19,7 @@ pub mod credential_change;
 pub mod credential_state;
 pub mod credentials;
 pub mod error;
+pub mod explain;
 pub mod idempotency;
 pub mod imports;
 pub mod manifests;

@@ -12,6 +12,7 @@ use crate::config::{Config, Texts};
 
 mod convert;
 mod dev;
+mod explain;
 mod input;
 mod keys;
 mod lint;
@@ -59,6 +60,8 @@ enum Command {
     Convert(convert::ConvertArgs),
     /// Judge an auth file or manifests: what clients will refuse, ignore or never find.
     Lint(lint::LintArgs),
+    /// Tell which credential of an auth file each client would use for an image, and why.
+    Explain(explain::ExplainArgs),
 }
 
 /// Flags of the commands that serve. Each stands over its variable.
@@ -178,6 +181,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Openapi(args) => openapi::run(&args),
         Command::Convert(args) => convert::run(args),
         Command::Lint(args) => return lint::run(&args),
+        Command::Explain(args) => explain::run(&args),
     }?;
     Ok(ExitCode::SUCCESS)
 }

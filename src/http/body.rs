@@ -6,7 +6,9 @@ use axum::http::{HeaderMap, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::problem::{Answer, Code, Problem};
+use crate::auth_file::document::{Depth, Document, Kind};
 use crate::model::json::Json;
+use zeroize::Zeroizing;
 
 /// Largest body in bytes.
 pub const MOST_BYTES: usize = 1024 * 1024;
@@ -21,6 +23,18 @@ pub struct JsonBody {
 
 /// A JSON body that may be left out, which means `{}`.
 pub struct OptionalJsonBody(pub Json);
+
+/// A JSON body in which a file is sent, as text or as the JSON object that it holds: clients read more
+/// than serde_json does, and what they make of a name given twice must not be lost on the way.
+pub struct VerbatimBody(Bytes);
+
+/// A body parted into the file and the rest.
+pub struct Parted {
+    /// The body, with something empty of the same kind in the file's place.
+    pub rest: Json,
+    /// The file, byte for byte, if it was sent as a string or an object.
+    pub file: Option<Zeroizing<Vec<u8>>>,
+}
 
 /// A merge patch (`application/merge-patch+json`, RFC 7396).
 pub struct MergePatch(pub Json);
@@ -50,6 +64,58 @@ impl<S: Send + Sync> FromRequest<S> for OptionalJsonBody {
         }
         media_type?;
         parse(&bytes).map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for VerbatimBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let media_type = check_media_type(request.headers(), "application/json");
+        let bytes = read(request).await?;
+        media_type?;
+        Ok(Self(bytes))
+    }
+}
+
+impl VerbatimBody {
+    /// Takes the file out of the field `name`.
+    ///
+    /// # Errors
+    /// `malformed-request` for what is no JSON.
+    pub fn part(&self, name: &str) -> Answer<Parted> {
+        let not_json = |why: &str| {
+            Problem::new(
+                Code::MalformedRequest,
+                format!("the body is not JSON: {why}"),
+            )
+        };
+        let document = Document::parse(&self.0, Depth::Unlimited)
+            .map_err(|(_, place)| not_json(&format!("there is a mistake at {place}")))?;
+        if let Some(place) = document.trailing() {
+            return Err(not_json(&format!("something follows it at {place}")));
+        }
+        let root = document.root().ok_or_else(|| not_json("it is empty"))?;
+        let mut rest = Zeroizing::new(Vec::with_capacity(self.0.len()));
+        let mut file = None;
+        let mut copied = 0;
+        for (field, value) in root.members() {
+            let (stand_in, content) = match (value.text(), value.kind()) {
+                _ if field.text().is_none_or(|field| *field != name) => continue,
+                (Some(text), _) => ("\"\"", text.as_bytes().to_vec()),
+                (_, Kind::Object) => ("{}", self.0[value.range()].to_vec()),
+                _ => continue,
+            };
+            file = Some(Zeroizing::new(content));
+            rest.extend_from_slice(&self.0[copied..value.range().start]);
+            rest.extend_from_slice(stand_in.as_bytes());
+            copied = value.range().end;
+        }
+        rest.extend_from_slice(&self.0[copied..]);
+        Ok(Parted {
+            rest: parse(&rest)?,
+            file,
+        })
     }
 }
 

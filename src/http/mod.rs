@@ -9,6 +9,7 @@ pub mod conditional;
 pub mod credentials;
 pub mod docs;
 pub mod envelope;
+pub mod explain;
 pub mod gate;
 pub mod health;
 pub mod idempotency;

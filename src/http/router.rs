@@ -9,8 +9,8 @@ use utoipa_axum::routes;
 use super::envelope::{envelope, no_method, no_route};
 use super::gate::gate;
 use super::{
-    App, audit_events, credentials, docs, health, imports, links, lint, manifests, metrics,
-    openapi, pull_secrets, tenants, tokens, whoami,
+    App, audit_events, credentials, docs, explain, health, imports, links, lint, manifests,
+    metrics, openapi, pull_secrets, tenants, tokens, whoami,
 };
 
 /// Where `/metrics` is shown.
@@ -56,6 +56,8 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(links::service_account_link))
         .routes(routes!(imports::import))
         .routes(routes!(lint::lint))
+        .routes(routes!(explain::auth_file))
+        .routes(routes!(explain::stored))
         .routes(routes!(tokens::tenant::create, tokens::tenant::list))
         .routes(routes!(tokens::tenant::read, tokens::tenant::revoke))
         .routes(routes!(tokens::platform::create, tokens::platform::list))

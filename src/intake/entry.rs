@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use super::account::{has_more, holds_nothing, same_account, write_of};
 use super::document::Content;
-use super::find::{AuthFile, CONTENT, Shape, escaped, find};
+use super::find::{AuthFile, CONTENT, find};
+use super::form::{Shape, escaped, shown};
 use super::format::Format;
 use crate::auth_file::consensus;
 use crate::auth_file::parse::{self, FileFormat, Standing};
 use crate::auth_file::reading::{Class, Login, ReadError};
-use crate::auth_file::secret_bytes::SecretBytes;
-use crate::model::credential::{CredentialWrite, SecretChange, Unnamed};
+use crate::model::credential::CredentialWrite;
 use crate::model::json::Json;
 use crate::model::mistake::{Fault, Mistake};
 use crate::model::registry_path::RegistryPath;
@@ -229,14 +230,14 @@ impl Gatherer {
         if !parsed.creds_store.is_empty() {
             self.warnings.push(format!(
                 "credential-helper: `credsStore` names the helper {}; what it holds is not in the file and is not imported",
-                super::find::shown(&parsed.creds_store)
+                shown(&parsed.creds_store)
             ));
         }
         for (registry, helper) in parsed.cred_helpers.iter().take(MOST_HELPERS) {
             self.warnings.push(format!(
                 "credential-helper: `credHelpers` names the helper {} for {}; what it holds is not in the file and is not imported",
-                super::find::shown(helper),
-                super::find::shown(registry)
+                shown(helper),
+                shown(registry)
             ));
         }
         if file.shape == Shape::Flat {
@@ -258,7 +259,7 @@ impl Gatherer {
             {
                 self.warnings.push(format!(
                     "not-carried-over: `{}` is a setting of the client and no account",
-                    super::find::shown(name)
+                    shown(name)
                 ));
             }
         }
@@ -275,86 +276,16 @@ fn shown_pointer(entry: &parse::Entry) -> String {
     format!("{container}/{}", escaped(&entry.key))
 }
 
-fn holds_nothing(login: &Login) -> bool {
-    login.username.is_empty()
-        && login.password.is_empty()
-        && login.identity_token.is_empty()
-        && login.registry_token.is_empty()
-}
-
 fn why_nothing(entry: &parse::Entry, file: &parse::AuthFile) -> String {
     let helper = file.cred_helpers.get(&entry.key);
     let store = Some(&file.creds_store).filter(|store| !store.is_empty());
     match helper.or(store) {
         Some(helper) => format!(
             "the entry is empty: the account is with the credential helper {}",
-            super::find::shown(helper)
+            shown(helper)
         ),
         None => "the entry is empty".into(),
     }
-}
-
-/// Whether a token has a password beside it that is lost.
-fn has_more(login: &Login) -> bool {
-    let token = !login.identity_token.is_empty() || !login.registry_token.is_empty();
-    let tokens = !login.identity_token.is_empty() && !login.registry_token.is_empty();
-    tokens || (token && !login.password.is_empty())
-}
-
-fn same_account(one: &CredentialWrite, other: &CredentialWrite) -> bool {
-    let (SecretChange::Set(mine), SecretChange::Set(theirs)) = (&one.secret, &other.secret) else {
-        return false;
-    };
-    one.spec.kind == other.spec.kind
-        && one.spec.username == other.spec.username
-        && mine.same_as(theirs)
-}
-
-/// The credential of an entry, as somebody would write it: its rules are the same.
-fn write_of(key: &str, login: &Login) -> Result<CredentialWrite, Fault> {
-    let (kind, secret) = if !login.registry_token.is_empty() {
-        ("registry_token", &login.registry_token)
-    } else if !login.identity_token.is_empty() {
-        ("identity_token", &login.identity_token)
-    } else {
-        ("password", &login.password)
-    };
-    let mut members = vec![
-        ("registry".to_owned(), Json::text(key)),
-        ("kind".to_owned(), Json::text(kind)),
-        ("secret".to_owned(), text_of("the secret", secret)?),
-    ];
-    if kind != "registry_token" && !login.username.is_empty() {
-        members.push((
-            "username".to_owned(),
-            text_of("the user name", &login.username)?,
-        ));
-    }
-    if !login.email.is_empty() {
-        members.push(("email".to_owned(), text_of("the email", &login.email)?));
-    }
-    CredentialWrite::read(Json::Object(members), Unnamed::Drops).map_err(|mistakes| {
-        let first = mistakes.into_iter().next();
-        first.map_or_else(
-            || Fault::new("invalid-entry", "the entry makes no credential"),
-            |mistake| {
-                Fault::new(
-                    mistake.code,
-                    format!(
-                        "{}: {}",
-                        mistake.pointer.trim_start_matches('/'),
-                        mistake.detail
-                    ),
-                )
-            },
-        )
-    })
-}
-
-fn text_of(what: &str, bytes: &SecretBytes) -> Result<Json, Fault> {
-    let text = bytes.to_text();
-    let text = text.ok_or_else(|| Fault::new("not-utf8", format!("{what} is not UTF-8")))?;
-    Ok(Json::text(text.expose()))
 }
 
 #[cfg(test)]
@@ -362,6 +293,7 @@ mod tests {
     use zeroize::Zeroizing;
 
     use super::*;
+    use crate::model::credential::{Kind, SecretChange};
 
     fn gathered(text: &str, format: Format) -> Result<Gathered, Vec<Mistake>> {
         gather(&Content::Text(Zeroizing::new(text.to_owned())), format)
@@ -393,7 +325,7 @@ mod tests {
             if let Found::Account(found) = &entry.found
                 && let SecretChange::Set(secret) = &found.write.secret
             {
-                let password = found.write.spec.kind == crate::model::credential::Kind::Password;
+                let password = found.write.spec.kind == Kind::Password;
                 let user = found.write.spec.username.clone().filter(|_| password);
                 let account = (user.unwrap_or_default(), secret.expose().to_owned());
                 accounts.insert(entry.registry.clone(), account);

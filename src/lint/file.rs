@@ -9,7 +9,7 @@ use super::key;
 use crate::auth_file::consensus;
 use crate::auth_file::parse::{AuthFile, Entry, FileFormat, Standing};
 use crate::auth_file::reading::{Login, ReadError, Reader, read, read_entry};
-use crate::intake::find::{Shape, escaped, shown};
+use crate::intake::form::{Shape, escaped, shown};
 use crate::model::registry_path::RegistryPath;
 use crate::model::secret::SecretText;
 

@@ -12,7 +12,7 @@ use super::key;
 use crate::auth_file::consensus;
 use crate::auth_file::parse::{AuthFile, FileFormat};
 use crate::auth_file::reading::Login;
-use crate::intake::find::Shape;
+use crate::intake::form::Shape;
 use crate::model::json::Json;
 
 /// Corrects an auth file; true if that changed it.

@@ -3,7 +3,7 @@
 use super::finding::{Code, DOCKER, Findings, KUBELET, Severity};
 use crate::auth_file::explain::{CLIENTS, Client, Parsed, Question};
 use crate::auth_file::parse::{AuthFile, Entry, FileFormat};
-use crate::intake::find::shown;
+use crate::intake::form::shown;
 use crate::model::registry_path::RegistryPath;
 
 /// The key that every client knows Docker Hub by.

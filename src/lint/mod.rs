@@ -7,7 +7,7 @@
 use zeroize::Zeroizing;
 
 use crate::intake::document::{self, Content, Documents, Syntax};
-use crate::intake::find::{Shape, form_of};
+use crate::intake::form::{Shape, form_of};
 use crate::intake::format::Format;
 use crate::model::json::{Exposed, Json};
 use file::FileContext;
@@ -18,6 +18,7 @@ pub mod finding;
 pub mod fix;
 pub mod key;
 pub mod manifest;
+mod secret;
 
 /// What there is to say of a document. The corrected document holds its secrets.
 pub struct Report {

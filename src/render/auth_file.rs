@@ -103,6 +103,11 @@ fn key_of(path: &RegistryPath, hub: Hub) -> &str {
     }
 }
 
+/// The key under which [`docker_config`] and the data of Secrets hold a registry path.
+pub fn docker_key(path: &RegistryPath) -> &str {
+    key_of(path, Hub::Url)
+}
+
 fn entries<E: Borrow<Endpoint>>(
     endpoints: &[E],
     fields: Fields,

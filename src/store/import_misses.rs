@@ -21,7 +21,7 @@ pub async fn over(
     .await
 }
 
-/// Counts one more miss of each; those that were counted from `since` or before are forgotten.
+/// Counts a miss for each time that a credential is named; those that were counted from `since` or before are forgotten.
 pub async fn count(
     conn: &mut PgConnection,
     credentials: &[Uuid],
@@ -30,9 +30,10 @@ pub async fn count(
 ) -> Result<()> {
     sqlx::query(
         "INSERT INTO import_misses AS known (credential_id, since, misses)
-         SELECT DISTINCT credential_id, $2::timestamptz, 1 FROM unnest($1::uuid[]) AS t (credential_id)
+         SELECT credential_id, $2::timestamptz, count(*)::integer
+           FROM unnest($1::uuid[]) AS t (credential_id) GROUP BY credential_id
          ON CONFLICT (credential_id) DO UPDATE
-            SET misses = CASE WHEN known.since > $3 THEN known.misses + 1 ELSE 1 END,
+            SET misses = CASE WHEN known.since > $3 THEN known.misses + excluded.misses ELSE excluded.misses END,
                 since = CASE WHEN known.since > $3 THEN known.since ELSE $2 END",
     )
     .bind(credentials)

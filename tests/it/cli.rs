@@ -30,6 +30,7 @@ fn every_command_has_help() {
         vec!["keys"],
         vec!["keys", "create"],
         vec!["openapi"],
+        vec!["explain"],
     ] {
         let arguments: Vec<&str> = command.iter().copied().chain(["--help"]).collect();
         let (code, output, errors) = run(&mut program(&arguments));

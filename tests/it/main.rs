@@ -3,12 +3,15 @@
 mod support;
 
 mod at_rest;
+mod auth_file_properties;
 mod auth_files;
 mod cli;
 mod conventions;
 mod convert;
 mod credentials;
 mod dev;
+mod explain;
+mod explain_peers;
 mod explain_vectors;
 mod fidelity;
 mod imports;

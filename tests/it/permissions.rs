@@ -56,12 +56,13 @@ fn expected(role: &str, method: &Method, template: &str) -> May {
     let read = method == Method::GET;
     let tail = template.trim_start_matches("/v1/tenants/{tenant}");
     let passes = match template {
-        "/v1/whoami" | "/v1/tenants" | "/v1/lint" => true,
+        "/v1/whoami" | "/v1/tenants" | "/v1/lint" | "/v1/explain" => true,
         "/v1/audit-events" => matches!(role, "operator" | "admin"),
         _ if template.starts_with("/v1/tokens") => role == "admin",
         "/v1/tenants/{tenant}" => read || matches!(role, "operator" | "admin"),
         _ if role == "operator" => false,
         _ if role == "admin" || role == "owner" => true,
+        _ if tail == "/explain" => true,
         _ if tail.starts_with("/tokens") || tail.starts_with("/audit-events") => false,
         _ if tail.ends_with("/manifest") => role == "puller",
         _ if tail.ends_with("/service-account-link") || tail == "/image-puller" => true,

@@ -18,6 +18,10 @@ impl Client for Kubelet {
         "kubelet"
     }
 
+    fn reads_secrets(&self) -> bool {
+        true
+    }
+
     fn explain(&self, question: &Question<'_>) -> Explanation {
         explain(std::slice::from_ref(question.file), question.image)
     }

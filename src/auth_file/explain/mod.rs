@@ -6,6 +6,7 @@
 use super::image::ImageError;
 use super::parse::AuthFile;
 use super::reading::{Class, Login, ReadError};
+use crate::model::mistake::Fault;
 use realm::Realm;
 
 mod containers_image;
@@ -21,6 +22,12 @@ mod words;
 pub trait Client: Sync {
     /// Its name in the API.
     fn name(&self) -> &'static str;
+
+    /// Whether it takes its credentials from Secrets, and only from those of the types that are made for
+    /// them.
+    fn reads_secrets(&self) -> bool {
+        false
+    }
 
     /// Which credential it would use.
     fn explain(&self, question: &Question<'_>) -> Explanation;
@@ -201,6 +208,24 @@ impl Explanation {
         }
     }
 
+    /// The same for a Secret of a type that the client passes over without a word.
+    #[must_use]
+    pub fn passed_over(self, secret_type: &str) -> Self {
+        let outcome = self.outcome.map(|_| {
+            Choice::nothing(format!(
+                "Secrets of type {secret_type} are passed over without a word: it pulls anonymously."
+            ))
+        });
+        Self { outcome, ..self }
+    }
+
+    /// The key that the registry's own look-up finds, where there are several look-ups.
+    pub fn found_for_registry(&self) -> Option<&str> {
+        let steps = self.outcome.as_ref().ok()?.steps.iter();
+        let mut of_registry = steps.filter(|step| step.half == Half::Registry);
+        of_registry.next()?.found.as_deref()
+    }
+
     /// Whether the image is none to this client.
     pub fn is_invalid_image(&self) -> bool {
         matches!(&self.outcome, Err(failure) if failure.class == FailureClass::InvalidImage)
@@ -262,6 +287,13 @@ impl Login {
 }
 
 /// The client of a name.
-pub fn client_named(name: &str) -> Option<&'static dyn Client> {
-    CLIENTS.into_iter().find(|client| client.name() == name)
+///
+/// # Errors
+/// `unknown-client` that lists all.
+pub fn client_named(name: &str) -> Result<&'static dyn Client, Fault> {
+    let found = CLIENTS.into_iter().find(|client| client.name() == name);
+    found.ok_or_else(|| {
+        let all = CLIENTS.map(Client::name).join(", ");
+        Fault::new("unknown-client", format!("expected one of {all}"))
+    })
 }

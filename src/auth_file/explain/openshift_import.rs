@@ -15,6 +15,10 @@ impl Client for OpenshiftImport {
         "openshift-import"
     }
 
+    fn reads_secrets(&self) -> bool {
+        true
+    }
+
     fn explain(&self, question: &Question<'_>) -> Explanation {
         let name = match ImageName::parse(question.image, Grammar::Distribution) {
             Ok(name) => name,

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::{Choice, Effective, Explanation, Failure, Half, Step};
 use crate::auth_file::secret_bytes::SecretBytes;
+use crate::model::mistake::Fault;
 
 /// Which credential each client would use for an image.
 #[derive(Debug, Serialize, ToSchema)]
@@ -96,6 +97,32 @@ pub struct ErrorReport {
     /// What is wrong and where.
     #[schema(example = "line 1, column 12, entry quay.io: auth is not base64")]
     pub detail: String,
+}
+
+impl Report {
+    /// What was explained of an image, client by client.
+    ///
+    /// # Errors
+    /// `invalid-image` where the image is none to every client asked.
+    pub fn new(image: &str, answers: Vec<(&'static str, Explanation)>) -> Result<Self, Fault> {
+        if answers
+            .iter()
+            .all(|(_, explanation)| explanation.is_invalid_image())
+        {
+            let mut failures = answers
+                .into_iter()
+                .filter_map(|(_, explanation)| explanation.outcome.err());
+            let detail = failures.next().map(|failure| failure.detail);
+            return Err(Fault::new("invalid-image", detail.unwrap_or_default()));
+        }
+        let clients = answers
+            .into_iter()
+            .map(|(name, explanation)| (name, explanation.into()));
+        Ok(Self {
+            image: image.to_owned(),
+            clients: clients.collect(),
+        })
+    }
 }
 
 impl From<Explanation> for ClientReport {

@@ -46,7 +46,7 @@ pub(super) fn kubelet_tries(keys: &[Shown<'_>], how: super::kubelet::How) -> Str
             "{key} matches: its host fits label by label, and its path is where the image's starts."
         ),
         (How::ByKey, keys) => format!(
-            "{} keys match; kubelet tries one after the other, longer paths first, until a pull works.",
+            "{} keys match; kubelet tries one after the other until a pull works, in reverse byte order: longer paths first.",
             keys.len()
         ),
     }
@@ -90,6 +90,9 @@ pub(super) fn containers_image_nothing<'k>(
 }
 
 pub(super) fn docker_exact(key: Shown<'_>) -> String {
+    if key.0.starts_with("https://") {
+        return format!("{key} is the one key that Docker takes for Docker Hub.");
+    }
     format!("{key} is the registry's key. Docker ignores paths: only the host counts.")
 }
 
@@ -165,6 +168,9 @@ pub(super) fn openshift_import<'s>(
     let realm = realm.to_string();
     let realm = Shown(&realm);
     match (registry.map(Shown), auth_server.map(Shown)) {
+        (Some(key), Some(other)) if key.0 == other.0 => format!(
+            "{key} serves both the registry and {realm}, where the registry sends clients to log in."
+        ),
         (Some(key), Some(other)) => format!(
             "{key} serves the registry, and {other} serves {realm}, where the registry sends clients to log in."
         ),

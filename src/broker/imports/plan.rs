@@ -230,7 +230,13 @@ impl Planner<'_> {
         if compared && before.spec == spec && before.secrets.same_as(&secrets) {
             return Ok(unchanged(name));
         }
-        let reason = format!("the account of the credential {name} is replaced");
+        let same_login = before.spec.kind == spec.kind
+            && before.spec.username == spec.username
+            && before.secrets.same_as(&secrets);
+        let reason = match compared && same_login {
+            true => format!("the email or the labels of the credential {name} are changed"),
+            false => format!("the account of the credential {name} is replaced"),
+        };
         self.changed.insert(target, self.plan.changes.len());
         self.plan.changes.push(Change {
             name: super::stored_name(&name)?,

@@ -1,0 +1,159 @@
+//! A report as a table that a person likes to read.
+
+use crate::auth_file::explain::Client;
+use crate::auth_file::explain::report::{ClientReport, EffectiveReport, Report};
+use crate::auth_file::parse::shown;
+
+/// How wide the reasons are.
+const WHY_WIDTH: usize = 64;
+/// Most keys of one client that are listed.
+const MOST_KEYS: usize = 8;
+
+const HEAD: [&str; 4] = ["CLIENT", "TRIES", "LOGS IN AS", "WHY"];
+
+/// One client: each cell is the lines in it.
+type Row = [Vec<String>; 4];
+
+/// The table, clients in the order asked.
+pub(super) fn of(report: &Report, clients: &[&dyn Client]) -> String {
+    let mut rows: Vec<Row> = vec![HEAD.map(|title| vec![title.to_owned()])];
+    for client in clients {
+        if let Some(found) = report.clients.get(client.name()) {
+            rows.push(row(client.name(), found));
+        }
+    }
+    let widths: [usize; 4] = std::array::from_fn(|column| {
+        let lines = rows.iter().flat_map(|row| &row[column]);
+        lines
+            .map(|line| line.chars().count())
+            .max()
+            .unwrap_or_default()
+    });
+    let mut rows = rows.iter().map(|row| lines_of(row, &widths));
+    let head = rows.next().unwrap_or_default();
+    let body: Vec<String> = rows.collect();
+    format!("{}\n\n{head}{}", printable(&report.image), body.join("\n"))
+}
+
+fn row(name: &str, report: &ClientReport) -> Row {
+    let login = report.effective.as_ref().map(login);
+    let why = report.why.as_str();
+    [
+        vec![name.to_owned()],
+        tries(report),
+        vec![login.unwrap_or_else(|| "-".into())],
+        wrapped(&printable(why)),
+    ]
+}
+
+/// The keys, with numbers where there are several.
+fn tries(report: &ClientReport) -> Vec<String> {
+    let keys: Vec<String> = report
+        .matches
+        .iter()
+        .map(|key| printable(&shown(key)))
+        .collect();
+    let more = keys.len().saturating_sub(MOST_KEYS);
+    match (keys.as_slice(), &report.error) {
+        (_, Some(error)) => vec![error.class.clone()],
+        ([], None) => vec!["(none)".into()],
+        ([key], None) => vec![key.clone()],
+        (keys, None) => {
+            let numbered = keys.iter().enumerate().take(MOST_KEYS);
+            let mut lines: Vec<String> = numbered
+                .map(|(at, key)| format!("{} {key}", at + 1))
+                .collect();
+            if more > 0 {
+                lines.push(format!("… and {more} more"));
+            }
+            lines
+        }
+    }
+}
+
+fn login(effective: &EffectiveReport) -> String {
+    let name = effective.username.as_deref().map(shown);
+    let text = match (effective.kind, name, &effective.helper) {
+        ("basic", Some(name), _) => name,
+        ("identity_token", Some(name), _) => format!("{name} (identity token)"),
+        ("helper", _, Some(helper)) => format!("(helper {})", shown(helper)),
+        ("none" | "anonymous", ..) => "(anonymous)".into(),
+        (kind, ..) => format!("({})", kind.replace('_', " ")),
+    };
+    printable(&text)
+}
+
+/// Nothing that a terminal would obey.
+fn printable(text: &str) -> String {
+    let replaced = text.chars().map(|character| match character.is_control() {
+        true => char::REPLACEMENT_CHARACTER,
+        false => character,
+    });
+    replaced.collect()
+}
+
+fn wrapped(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= WHY_WIDTH => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+fn lines_of(row: &Row, widths: &[usize; 4]) -> String {
+    let height = row.iter().map(Vec::len).max().unwrap_or_default();
+    let mut text = String::new();
+    for at in 0..height {
+        let cells = row.iter().zip(widths).map(|(lines, width)| {
+            let line = lines.get(at).map_or("", String::as_str);
+            format!("{line:<width$}")
+        });
+        let line = cells.collect::<Vec<String>>().join("  ");
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth_file::explain::{CLIENTS, Question};
+    use crate::auth_file::parse::{AuthFile, FileFormat};
+
+    fn table(file: &str, image: &str) -> String {
+        let question = Question {
+            file: &AuthFile::parse(file.as_bytes(), FileFormat::Config),
+            image,
+            realm: None,
+        };
+        let answers = CLIENTS.map(|client| (client.name(), client.explain(&question)));
+        let report = Report::new(image, answers.into()).expect("somebody takes the image");
+        of(&report, &CLIENTS)
+    }
+
+    #[test]
+    fn a_table_is_pleasant_to_read() {
+        let file = r#"{"auths": {"quay.io": {"auth": "YWxpY2U6cHc="}, "quay.io/team": {"auth": "cm9ib3Q6cHc="}}}"#;
+        insta::assert_snapshot!(table(file, "quay.io/team/app:1"));
+    }
+
+    #[test]
+    fn errors_and_nothing_have_their_place_in_it() {
+        let file = r#"{"auths": {"quay.io/team": {"auth": "***"}}, "credsStore": "desktop"}"#;
+        insta::assert_snapshot!(table(file, "quay.io/other/app"));
+    }
+
+    #[test]
+    fn nothing_moves_the_cursor() {
+        let file =
+            "{\"auths\": {\"quay.io\": {\"username\": \"a\\u001b[2J\", \"password\": \"x\"}}}";
+        assert!(!table(file, "quay.io/app").contains('\u{1b}'));
+    }
+}
