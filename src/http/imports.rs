@@ -74,7 +74,7 @@ pub async fn import(
 ) -> Answer<Response> {
     let once = once(&headers, &method, &uri, &body.bytes)?;
     let request = ImportRequest::read(body.json).map_err(Problem::invalid)?;
-    match app.broker.import(&scope, request, once.as_ref()).await? {
+    match app.broker.import(&scope, &request, once.as_ref()).await? {
         Imported::Done(answer) => Ok(answer_once(&answer)),
         Imported::Nothing { error, report } => Err(with_report(error, &report)),
     }

@@ -745,3 +745,53 @@ async fn thousands_of_entries_are_one_import() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_stored_secret_that_does_not_open_is_told_to_the_trail_only() {
+    let regcred = Regcred::start().await;
+    let owner = regcred.tenant("team-a").await;
+    let body = json!({"content": two()});
+    import(&owner, &body).await.expect(200);
+    sqlx::query("UPDATE credential_versions SET secret = decode('00', 'hex')")
+        .execute(&regcred.pool)
+        .await
+        .expect("the row is there");
+    let reply = import(&owner, &body).await.expect(500);
+    assert!(!reply.body().contains("quay"), "{}", reply.body());
+    let events = owner
+        .get("/v1/tenants/team-a/audit-events")
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(events["items"][0]["action"], "credentials.import");
+    assert_eq!(events["items"][0]["outcome"], "failure");
+}
+
+/// A pair is asked about at two paths; both tries count.
+#[tokio::test]
+async fn both_halves_of_a_pair_count_as_guesses() {
+    let regcred = Regcred::start().await;
+    let owner = regcred.tenant("team-a").await;
+    owner
+        .put("/v1/tenants/team-a/credentials/connect", &pair())
+        .await
+        .expect(201);
+    let guess = |secret: &str| {
+        let user = "developer@example.com";
+        let auths = json!({"privateregistry.example.com": auth(user, secret), "sso.redhat.com": auth(user, secret)});
+        json!({"content": {"auths": auths}, "dry_run": true, "on_existing": "skip"})
+    };
+    for round in 0..10 {
+        import(&owner, &guess(&format!("wrong{round}")))
+            .await
+            .expect(200);
+    }
+    let right = import(&owner, &guess("s3cret")).await.expect(200);
+    assert_eq!(
+        told(&right),
+        [
+            one("privateregistry.example.com", "skipped", "connect"),
+            one("sso.redhat.com", "created", "sso-redhat-com")
+        ]
+    );
+}

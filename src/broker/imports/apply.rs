@@ -16,6 +16,7 @@ use crate::intake::request::{OnExisting, WantedPullSecret};
 use crate::model::mistake::Fault;
 use crate::model::name::Name;
 use crate::model::pull_secret::{Layout, MOST_CREDENTIALS, OnConflict, PullSecretSpec, Target};
+use crate::store::credential_versions::VersionRow;
 use crate::store::credentials::CredentialRow;
 use crate::store::pull_secrets::PullSecretRow;
 use crate::store::{credential_versions, credentials, pull_secrets};
@@ -32,25 +33,8 @@ impl Broker {
         if changes.is_empty() {
             return Ok(());
         }
-        let tenant = scope.tenant()?.id;
-        let key = self.keyring.newest(conn, Some(tenant), self.now()).await?;
-        let (mut new, mut replaced, mut versions) = (Vec::new(), Vec::new(), Vec::new());
-        for change in &changes {
-            let old = change.before.map(|at| {
-                let before = &known.credentials[at];
-                (before.row.clone(), before.secrets.clone())
-            });
-            let (spec, secrets) = (&change.spec, &change.secrets);
-            let row = self.next_row(scope, &change.name, old.as_ref(), spec, secrets)?;
-            versions.push(sealed_version(&key, scope, &row, spec, secrets)?);
-            if old.is_some() {
-                &mut replaced
-            } else {
-                &mut new
-            }
-            .push(row);
-        }
-        let ids: Vec<Uuid> = replaced.iter().map(|row: &CredentialRow| row.id).collect();
+        let (new, replaced, versions) = self.next_rows(conn, scope, known, &changes).await?;
+        let ids: Vec<Uuid> = replaced.iter().map(|row| row.id).collect();
         credentials::insert_all(conn, &new).await?;
         credentials::update_all(conn, &replaced).await?;
         credential_versions::insert_all(conn, &versions).await?;
@@ -68,6 +52,35 @@ impl Broker {
             .await?;
         }
         Ok(())
+    }
+
+    /// New rows, replaced rows, and the sealed versions of both.
+    async fn next_rows(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        known: &Known,
+        changes: &[Change],
+    ) -> Result<(Vec<CredentialRow>, Vec<CredentialRow>, Vec<VersionRow>)> {
+        let tenant = scope.tenant()?.id;
+        let key = self.keyring.newest(conn, Some(tenant), self.now()).await?;
+        let (mut new, mut replaced, mut versions) = (Vec::new(), Vec::new(), Vec::new());
+        for change in changes {
+            let old = change.before.map(|at| {
+                let before = &known.credentials[at];
+                (before.row.clone(), before.secrets.clone())
+            });
+            let (spec, secrets) = (&change.spec, &change.secrets);
+            let row = self.next_row(scope, &change.name, old.as_ref(), spec, secrets)?;
+            versions.push(sealed_version(&key, scope, &row, spec, secrets)?);
+            if old.is_some() {
+                &mut replaced
+            } else {
+                &mut new
+            }
+            .push(row);
+        }
+        Ok((new, replaced, versions))
     }
 
     async fn note_write(

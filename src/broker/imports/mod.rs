@@ -8,7 +8,8 @@ use std::collections::HashSet;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
-use self::plan::{Manner, Plan, plan};
+use self::known::Known;
+use self::plan::{Change, Manner, plan};
 use self::report::{ImportReport, Outcome};
 use super::audit::Deed;
 use super::idempotency::{Answer, Claim, Once};
@@ -55,10 +56,23 @@ impl Broker {
     pub async fn import(
         &self,
         scope: &Scope,
-        request: ImportRequest,
+        request: &ImportRequest,
         once: Option<&Once>,
     ) -> Result<Imported> {
-        let run = request.run;
+        let result = self.import_and_note(scope, request, once).await;
+        if let Err(Error::DoesNotOpen(why)) = &result {
+            let deed = deed(serde_json::json!({"why": why}));
+            self.note_failure(scope, deed).await?;
+        }
+        result
+    }
+
+    async fn import_and_note(
+        &self,
+        scope: &Scope,
+        request: &ImportRequest,
+        once: Option<&Once>,
+    ) -> Result<Imported> {
         let gathered = gather(&request.content, request.format)?;
         let mut tx = self.begin().await?;
         self.enter_as_writer(&mut tx, scope).await?;
@@ -74,7 +88,7 @@ impl Broker {
             etag: None,
             body: serde_json::to_string(&attempt.report)?,
         };
-        let stays = attempt.failure.is_none() && run == Run::Real;
+        let stays = attempt.failure.is_none() && request.run == Run::Real;
         if stays {
             self.keep_answer(&mut inner, &claim, &answer).await?;
             inner.commit().await?;
@@ -96,43 +110,10 @@ impl Broker {
         &self,
         conn: &mut PgConnection,
         scope: &Scope,
-        request: ImportRequest,
+        request: &ImportRequest,
         gathered: Gathered,
     ) -> Result<Attempt> {
-        let Gathered {
-            format,
-            entries,
-            warnings,
-        } = gathered;
-        let (paths, names) = paths_and_names(&entries, &request.name_prefix);
-        let known = self.known(conn, scope, &paths, &names).await?;
-        let twice = entries
-            .iter()
-            .any(|entry| matches!(entry.found, Found::Twice(_)));
-        let manner = Manner {
-            on_existing: request.on_existing,
-            name_prefix: &request.name_prefix,
-            labels: &request.labels,
-            run: request.run,
-        };
-        let Plan {
-            entries,
-            changes,
-            misses,
-        } = plan(entries, &known, manner)?;
-        let replaced = changes.iter().filter_map(|change| change.before);
-        let mut attempt = Attempt {
-            replaced: replaced.map(|at| known.credentials[at].row.id).collect(),
-            report: ImportReport {
-                format: format.as_str(),
-                entries,
-                pull_secret: None,
-                warnings,
-            },
-            failure: None,
-            misses,
-        };
-        attempt.failure = failure_of(&attempt.report, twice);
+        let (known, changes, mut attempt) = self.planned(conn, scope, request, gathered).await?;
         if attempt.failure.is_none() {
             let written = self.write_changes(conn, scope, &known, changes).await;
             attempt.failure = refusal(written)?.err();
@@ -151,10 +132,45 @@ impl Broker {
                 Ok(told) => attempt.report.pull_secret = Some(told),
                 Err(error) => attempt.failure = Some(error),
             }
-            let failure = failure_of(&attempt.report, twice);
+            let failure = failure_of(&attempt.report, Repeats::None);
             attempt.failure = attempt.failure.or(failure);
         }
         Ok(attempt)
+    }
+
+    /// What is to be written, and what is told if that succeeds.
+    async fn planned(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        request: &ImportRequest,
+        gathered: Gathered,
+    ) -> Result<(Known, Vec<Change>, Attempt)> {
+        let (paths, names) = paths_and_names(&gathered.entries, &request.name_prefix);
+        let known = self.known(conn, scope, &paths, &names).await?;
+        let repeats = Repeats::of(&gathered.entries);
+        let manner = Manner {
+            on_existing: request.on_existing,
+            name_prefix: &request.name_prefix,
+            labels: &request.labels,
+            run: request.run,
+        };
+        let plan = plan(gathered.entries, &known, manner)?;
+        let replaced = plan.changes.iter().filter_map(|change| change.before);
+        let replaced = replaced.map(|at| known.credentials[at].row.id).collect();
+        let report = ImportReport {
+            format: gathered.format.as_str(),
+            entries: plan.entries,
+            pull_secret: None,
+            warnings: gathered.warnings,
+        };
+        let attempt = Attempt {
+            failure: failure_of(&report, repeats),
+            report,
+            misses: plan.misses,
+            replaced,
+        };
+        Ok((known, plan.changes, attempt))
     }
 
     /// One event for each attempt: who compares secrets with stored ones is seen.
@@ -178,13 +194,34 @@ impl Broker {
             "entries": attempt.report.counts(),
             "other_secrets_compared": missed.len(),
         });
-        let deed = Deed {
-            action: "credentials.import",
-            target: "imports",
-            version: None,
-            detail: Some(detail),
-        };
-        self.note(conn, scope, deed).await
+        self.note(conn, scope, deed(detail)).await
+    }
+}
+
+fn deed(detail: serde_json::Value) -> Deed<'static> {
+    Deed {
+        action: "credentials.import",
+        target: "imports",
+        version: None,
+        detail: Some(detail),
+    }
+}
+
+/// Whether the content itself names a path with two accounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Repeats {
+    None,
+    Some,
+}
+
+impl Repeats {
+    fn of(entries: &[Entry]) -> Self {
+        let twice = |entry: &Entry| matches!(entry.found, Found::Twice(_));
+        if entries.iter().any(twice) {
+            Self::Some
+        } else {
+            Self::None
+        }
     }
 }
 
@@ -214,7 +251,7 @@ fn refusal<T>(written: Result<T>) -> Result<std::result::Result<T, Error>> {
 }
 
 /// The problem that a report with failures is, every failure at its place.
-fn failure_of(report: &ImportReport, twice: bool) -> Option<Error> {
+fn failure_of(report: &ImportReport, repeats: Repeats) -> Option<Error> {
     let worst = report.failure()?;
     let failed = report
         .entries
@@ -224,7 +261,7 @@ fn failure_of(report: &ImportReport, twice: bool) -> Option<Error> {
         .map(|entry| {
             let code = match entry.outcome {
                 Outcome::Rejected => "rejected",
-                _ if twice => "registry-path-conflict",
+                _ if repeats == Repeats::Some => "registry-path-conflict",
                 _ => "conflict",
             };
             let detail = format!("{}: {}", entry.registry, entry.reason);
@@ -244,7 +281,7 @@ fn failure_of(report: &ImportReport, twice: bool) -> Option<Error> {
     );
     Some(match worst {
         Outcome::Rejected => Error::Invalid(mistakes),
-        _ if twice => Error::RegistryPathConflict {
+        _ if repeats == Repeats::Some => Error::RegistryPathConflict {
             detail,
             errors: mistakes,
         },
