@@ -29,7 +29,6 @@ use crate::model::labels::Labels;
 }))]
 pub struct ImportBody {
     /// The file: as text, or as the JSON object that it holds.
-    #[schema(value_type = Object)]
     pub content: Value,
     /// `auto` unless given; `docker-config`, `podman-auth`, `dockercfg`, `secret`, `pull-secret`, `data`
     /// or `helm-values`.

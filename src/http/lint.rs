@@ -19,7 +19,6 @@ use crate::model::form::Form;
 #[schema(example = json!({"content": "{\"auths\": {\"docker.io\": {\"username\": \"robot\", \"password\": \"s3cret\"}}}"}))]
 pub struct LintBody {
     /// An auth file or manifests: as text, or as the JSON object that it holds.
-    #[schema(value_type = Object)]
     pub content: Value,
 }
 

@@ -133,7 +133,7 @@ fn yaml_fault(error: &serde_saphyr::Error) -> Fault {
         | E::AliasExpansionLimitExceeded { .. }
         | E::AliasReplayStackDepthExceeded { .. } => Fault::new(
             "too-complex",
-            format!("it is nested too deep, or multiplied by aliases{place}"),
+            format!("it has too many parts, is nested too deep, or multiplied by aliases{place}"),
         ),
         E::DuplicateMappingKey { .. } => Fault::new(
             "yaml-syntax",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::account::{has_more, holds_nothing, same_account, write_of};
 use super::document::Content;
-use super::find::{AuthFile, CONTENT, find};
+use super::find::{AuthFile, CONTENT, Wording, find};
 use super::form::{Shape, escaped, shown};
 use super::format::Format;
 use crate::auth_file::consensus;
@@ -17,6 +17,9 @@ use crate::model::registry_path::RegistryPath;
 
 /// Most registry paths of one import.
 const MOST_ENTRIES: usize = 10_000;
+
+/// Most warnings that are told.
+const MOST_WARNINGS: usize = 500;
 
 /// What a content holds.
 #[derive(Debug)]
@@ -80,6 +83,12 @@ pub fn gather(content: &Content, format: Format) -> Result<Gathered, Vec<Mistake
     gatherer.finish(intake.format)
 }
 
+/// Where an entry stands, as it can be told.
+struct Spot {
+    pointer: String,
+    wording: Wording,
+}
+
 struct Gatherer {
     by_path: BTreeMap<RegistryPath, Entry>,
     others: Vec<Entry>,
@@ -88,7 +97,7 @@ struct Gatherer {
 }
 
 /// The fault of an auth file, without its content.
-pub fn fault_of(error: &ReadError) -> Fault {
+fn fault_of(error: ReadError, wording: Wording) -> Fault {
     let code = match error.class {
         Class::JsonSyntax => "json-syntax",
         Class::JsonDepth => "json-depth",
@@ -97,7 +106,8 @@ pub fn fault_of(error: &ReadError) -> Fault {
         Class::AuthFormat => "auth-format",
         Class::UnsupportedFormat => "unsupported-format",
     };
-    Fault::new(code, error.to_string())
+    let place = error.place.filter(|_| wording == Wording::AsWritten);
+    Fault::new(code, ReadError { place, ..error }.to_string())
 }
 
 impl Gatherer {
@@ -128,7 +138,10 @@ impl Gatherer {
         };
         let parsed = match parse::AuthFile::parse(&file.bytes, layout) {
             Ok(parsed) => parsed,
-            Err(error) => return self.mistakes.push(fault_of(&error).at(&*file.pointer)),
+            Err(error) => {
+                let fault = fault_of(error, file.wording);
+                return self.mistakes.push(fault.at(&*file.pointer));
+            }
         };
         self.settings(file, &parsed);
         let mut broken = false;
@@ -137,38 +150,44 @@ impl Gatherer {
                 continue;
             }
             let login = consensus::of_entry(entry);
+            let login = login.map_err(|error| fault_of(error, file.wording));
             broken |= login.is_err();
             // Only what was sent as an object has places inside that a pointer can name.
             let pointer = match is_object {
                 true => format!("{}{}", file.pointer, shown_pointer(entry)),
                 false => file.pointer.clone(),
             };
-            self.entry(entry, pointer, login, &parsed);
+            let spot = Spot {
+                pointer,
+                wording: file.wording,
+            };
+            self.entry(entry, spot, login, &parsed);
         }
         if let (false, Err(error)) = (broken, consensus::of_file(&parsed)) {
-            self.mistakes.push(fault_of(&error).at(&*file.pointer));
+            self.mistakes
+                .push(fault_of(error, file.wording).at(&*file.pointer));
         }
     }
 
     fn entry(
         &mut self,
         entry: &parse::Entry,
-        pointer: String,
-        login: Result<Login, ReadError>,
+        spot: Spot,
+        login: Result<Login, Fault>,
         file: &parse::AuthFile,
     ) {
         let path = RegistryPath::parse(&entry.key);
         let found = match (login, &path) {
-            (Err(error), _) => Found::Rejected(fault_of(&error)),
+            (Err(fault), _) => Found::Rejected(fault),
             (Ok(login), _) if holds_nothing(&login) => Found::Nothing(why_nothing(entry, file)),
             (Ok(_), Err(fault)) => Found::Rejected(fault.clone()),
             (Ok(login), Ok(path)) => self.account(entry, path, &login),
         };
         match path {
-            Ok(path) => self.add(path, entry, pointer, found),
+            Ok(path) => self.add(path, entry, spot, found),
             Err(_) => self.others.push(Entry {
                 registry: entry.shown_key(),
-                pointer,
+                pointer: spot.pointer,
                 found,
             }),
         }
@@ -178,8 +197,8 @@ impl Gatherer {
         match write_of(&entry.key, login) {
             Ok(write) => {
                 if has_more(login) {
-                    self.warnings.push(format!(
-                        "password-beside-token: the user name and password beside the token for {path} are not carried over"
+                    self.warn(format!(
+                        "password-beside-token: what stands beside the token for {path} is not carried over"
                     ));
                 }
                 Found::Account(Box::new(FoundAccount {
@@ -193,14 +212,14 @@ impl Gatherer {
 
     /// A path that is there already keeps the worst of what was found: what cannot be read, then two
     /// accounts, then one, then none.
-    fn add(&mut self, path: RegistryPath, entry: &parse::Entry, pointer: String, found: Found) {
+    fn add(&mut self, path: RegistryPath, entry: &parse::Entry, spot: Spot, found: Found) {
         let Some(known) = self.by_path.get_mut(&path) else {
             let registry = path.to_string();
             self.by_path.insert(
                 path,
                 Entry {
                     registry,
-                    pointer,
+                    pointer: spot.pointer,
                     found,
                 },
             );
@@ -212,29 +231,32 @@ impl Gatherer {
                 if same_account(&one.write, &other.write) {
                     return;
                 }
+                let place = match spot.wording {
+                    Wording::AsWritten => format!(", {}", entry.place),
+                    Wording::Rewritten => String::new(),
+                };
                 Found::Twice(format!(
-                    "it stands here twice with different accounts, the second time as {}, {}",
-                    entry.shown_key(),
-                    entry.place
+                    "it stands here twice with different accounts, the second time as {}{place}",
+                    entry.shown_key()
                 ))
             }
             (Found::Twice(_), Found::Account(_) | Found::Twice(_)) => return,
             (_, _) => found,
         };
         known.found = merged;
-        known.pointer = pointer;
+        known.pointer = spot.pointer;
     }
 
     /// Names what a file holds beside accounts and is nowhere stored.
     fn settings(&mut self, file: &AuthFile, parsed: &parse::AuthFile) {
         if !parsed.creds_store.is_empty() {
-            self.warnings.push(format!(
+            self.warn(format!(
                 "credential-helper: `credsStore` names the helper {}; what it holds is not in the file and is not imported",
                 shown(&parsed.creds_store)
             ));
         }
-        for (registry, helper) in parsed.cred_helpers.iter().take(MOST_HELPERS) {
-            self.warnings.push(format!(
+        for (registry, helper) in &parsed.cred_helpers {
+            self.warn(format!(
                 "credential-helper: `credHelpers` names the helper {} for {}; what it holds is not in the file and is not imported",
                 shown(helper),
                 shown(registry)
@@ -253,21 +275,21 @@ impl Gatherer {
                 Json::Object(members) => members.is_empty(),
                 _ => false,
             };
-            if !empty
-                && !known.contains(&&*name.to_ascii_lowercase())
-                && self.warnings.len() < MOST_HELPERS
-            {
-                self.warnings.push(format!(
+            if !empty && !known.contains(&&*name.to_ascii_lowercase()) {
+                self.warn(format!(
                     "not-carried-over: `{}` is a setting of the client and no account",
                     shown(name)
                 ));
             }
         }
     }
-}
 
-/// Most helpers and settings that are named.
-const MOST_HELPERS: usize = 200;
+    fn warn(&mut self, warning: String) {
+        if self.warnings.len() < MOST_WARNINGS {
+            self.warnings.push(warning);
+        }
+    }
+}
 
 fn shown_pointer(entry: &parse::Entry) -> String {
     let pointer = entry.pointer();

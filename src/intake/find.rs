@@ -25,6 +25,17 @@ pub struct AuthFile {
     pub shape: Shape,
     /// The file itself.
     pub bytes: Zeroizing<Vec<u8>>,
+    /// Whether these are the bytes that somebody wrote.
+    pub wording: Wording,
+}
+
+/// Whether lines and columns of a file mean something to whom it came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wording {
+    /// The bytes are those that were written.
+    AsWritten,
+    /// They say the same in other words.
+    Rewritten,
 }
 
 /// What was found in the content.
@@ -89,6 +100,7 @@ fn whole(text: &str, shape: Shape, format: Format) -> Intake {
             pointer: CONTENT.into(),
             shape,
             bytes: Zeroizing::new(text.as_bytes().to_vec()),
+            wording: Wording::AsWritten,
         }],
         warnings: Vec::new(),
     }
@@ -120,7 +132,7 @@ struct Finder {
 impl Finder {
     fn finish(mut self, asked: Format) -> Result<Intake, Vec<Mistake>> {
         let found = self.format.unwrap_or_default();
-        if self.mistakes.is_empty() && !asked.takes(found) {
+        if self.mistakes.is_empty() && self.format.is_some() && !asked.takes(found) {
             let detail = format!(
                 "it is {}, not {}; `auto` takes either",
                 found.as_str(),
@@ -170,18 +182,28 @@ impl Finder {
     }
 
     fn file(&mut self, document: &Json, pointer: &str, shape: Shape, original: Option<&str>) {
-        let bytes = match original {
-            Some(text) => Zeroizing::new(text.as_bytes().to_vec()),
-            None => document.to_bytes(),
-        };
-        self.push(pointer.to_owned(), shape, bytes);
+        let pointer = pointer.to_owned();
+        match original {
+            Some(text) => self.text(pointer, shape, text.as_bytes()),
+            None => self.rewritten(pointer, shape, document),
+        }
     }
 
-    fn push(&mut self, pointer: String, shape: Shape, bytes: Zeroizing<Vec<u8>>) {
+    fn text(&mut self, pointer: String, shape: Shape, bytes: &[u8]) {
         self.files.push(AuthFile {
             pointer,
             shape,
-            bytes,
+            bytes: Zeroizing::new(bytes.to_vec()),
+            wording: Wording::AsWritten,
+        });
+    }
+
+    fn rewritten(&mut self, pointer: String, shape: Shape, document: &Json) {
+        self.files.push(AuthFile {
+            pointer,
+            shape,
+            bytes: document.to_bytes(),
+            wording: Wording::Rewritten,
         });
     }
 
@@ -229,7 +251,7 @@ impl Finder {
         for (key, value) in strings {
             let at = format!("{pointer}/stringData/{}", escaped(key));
             let text = value.as_text().unwrap_or_default();
-            self.value(key, at, Zeroizing::new(text.as_bytes().to_vec()));
+            self.value(key, at, text.as_bytes());
         }
         let over: HashSet<&str> = strings.iter().map(|(key, _)| key.as_str()).collect();
         for (key, value) in data {
@@ -238,7 +260,7 @@ impl Finder {
             }
             let at = format!("{pointer}/data/{}", escaped(key));
             match decode_data(value.as_text().unwrap_or_default()) {
-                Ok(bytes) => self.value(key, at, bytes),
+                Ok(bytes) => self.value(key, at, &bytes),
                 Err(fault) if file_key(key).is_some() => self.mistakes.push(fault.at(at)),
                 Err(_) => {}
             }
@@ -249,18 +271,19 @@ impl Finder {
     }
 
     /// A value of a Secret's data: under a key of auth files it is one, under another it may be.
-    fn value(&mut self, key: &str, pointer: String, bytes: Zeroizing<Vec<u8>>) {
+    fn value(&mut self, key: &str, pointer: String, bytes: &[u8]) {
         let shape = match file_key(key) {
             Some(Shape::Flat) => Some(Shape::Flat),
-            Some(Shape::Config) | None => match Json::parse(&bytes).ok().as_ref().and_then(form_of)
-            {
-                Some(Format::DockerConfig) => Some(Shape::Config),
-                Some(Format::DockerCfg) => Some(Shape::Flat),
-                _ => file_key(key),
-            },
+            Some(Shape::Config) | None => {
+                match Json::parse(bytes).ok().as_ref().and_then(form_of) {
+                    Some(Format::DockerConfig) => Some(Shape::Config),
+                    Some(Format::DockerCfg) => Some(Shape::Flat),
+                    _ => file_key(key),
+                }
+            }
         };
         match shape {
-            Some(shape) => self.push(pointer, shape, bytes),
+            Some(shape) => self.text(pointer, shape, bytes),
             None => self
                 .warnings
                 .push(format!("ignored-key: no auth file is at {pointer}")),
@@ -271,10 +294,10 @@ impl Finder {
         let at = format!("{pointer}/pullSecret");
         match document.member("pullSecret") {
             Some(Json::Text(text)) => {
-                self.push(at, Shape::Config, Zeroizing::new(text.as_bytes().to_vec()));
+                self.text(at, Shape::Config, text.as_bytes());
             }
             Some(inner) if form_of(inner) == Some(Format::DockerConfig) => {
-                self.push(at, Shape::Config, inner.to_bytes());
+                self.rewritten(at, Shape::Config, inner);
             }
             _ => {
                 let fault = Fault::new(
@@ -293,7 +316,7 @@ impl Finder {
         for (key, value) in members {
             let text = value.as_text().unwrap_or_default();
             let at = format!("{pointer}/{}", escaped(key));
-            self.value(key, at, Zeroizing::new(text.as_bytes().to_vec()));
+            self.value(key, at, text.as_bytes());
         }
     }
 
@@ -321,7 +344,7 @@ impl Finder {
             }
         }
         let file = Json::Object(vec![("auths".into(), Json::Object(auths))]);
-        self.push(at, Shape::Config, file.to_bytes());
+        self.rewritten(at, Shape::Config, &file);
     }
 }
 

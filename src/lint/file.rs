@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::finding::{
-    CONTAINERS_IMAGE, Code, DOCKER, EVERYBODY, Findings, KUBELET, OPENSHIFT_IMPORT, Severity,
+    CONTAINERS_IMAGE, Code, DOCKER, EVERYBODY, Findings, KUBELET, OPENSHIFT_IMPORT, Severity, said,
 };
 use super::key;
 use crate::auth_file::consensus;
@@ -135,7 +135,7 @@ fn lint_helpers(file: &AuthFile, pointer: &str, context: FileContext, findings: 
                 FileContext::Alone => Severity::Info,
                 FileContext::InSecret => Severity::Warning,
             };
-            let detail = format!("{} ignore `{field}`", clients.join(" and "));
+            let detail = format!("{} `{field}`", said(clients, "ignores", "ignore"));
             let at = format!("{pointer}/{field}");
             findings.push_for(Code::HelperIgnored, severity, &at, clients, detail);
         }

@@ -37,6 +37,26 @@ pub const OPENSHIFT_IMPORT: &str = "openshift-import";
 /// All of them.
 pub const EVERYBODY: [&str; 4] = [KUBELET, CONTAINERS_IMAGE, DOCKER, OPENSHIFT_IMPORT];
 
+/// Clients as the subject of a sentence, and the verb that goes with them.
+pub(super) fn said(clients: &[&'static str], one: &'static str, many: &'static str) -> String {
+    let words: Vec<&str> = clients
+        .iter()
+        .map(|client| match *client {
+            CONTAINERS_IMAGE => "Podman and CRI-O",
+            DOCKER => "Docker",
+            OPENSHIFT_IMPORT => "OpenShift's image import",
+            other => other,
+        })
+        .collect();
+    let plural = clients != [KUBELET] && clients != [DOCKER] && clients != [OPENSHIFT_IMPORT];
+    let verb = if plural { many } else { one };
+    match words.split_last() {
+        Some((last, [])) => format!("{last} {verb}"),
+        Some((last, others)) => format!("{}, and {last} {verb}", others.join(", ")),
+        None => format!("clients {many}"),
+    }
+}
+
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident, $text:literal, $severity:ident;)*) => {
         /// The kinds of findings. `docs/lint.md` lists them.

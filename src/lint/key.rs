@@ -1,6 +1,6 @@
 //! Keys: for each client, whether it ever uses one, asked of its own rules.
 
-use super::finding::{Code, DOCKER, Findings, KUBELET, Severity};
+use super::finding::{Code, DOCKER, Findings, KUBELET, Severity, said};
 use crate::auth_file::explain::{CLIENTS, Client, Parsed, Question};
 use crate::auth_file::parse::{AuthFile, Entry, FileFormat};
 use crate::intake::form::shown;
@@ -58,8 +58,8 @@ pub fn lint(entry: &Entry, pointer: &str, layout: FileFormat, findings: &mut Fin
             false => Code::KeyPathIgnored,
         };
         let detail = format!(
-            "{} ignore the path of {} and use its account for all of {}",
-            ignoring.join(" and "),
+            "{} the path of {}: its account is for all of {}",
+            said(&ignoring, "ignores", "ignore"),
             shown(key),
             path.host()
         );
@@ -219,7 +219,7 @@ fn code_of(key: &str, path: &RegistryPath) -> Code {
 }
 
 fn sentence(code: Code, key: &str, path: &RegistryPath, never: &[&'static str]) -> String {
-    let who = never.join(" and ");
+    let who = said(never, "never uses", "never use");
     let key = shown(key);
     let better = match (code, path.is_docker_hub()) {
         (Code::KeyDockerHub, true) => format!("; the key for Docker Hub is {DOCKER_HUB}"),
@@ -229,5 +229,5 @@ fn sentence(code: Code, key: &str, path: &RegistryPath, never: &[&'static str]) 
         (Code::KeyIpv6, _) => "; a DNS name works everywhere".into(),
         _ => format!("; write {path}"),
     };
-    format!("{who} never use the key {key}{better}")
+    format!("{who} the key {key}{better}")
 }

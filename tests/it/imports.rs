@@ -598,6 +598,32 @@ async fn bad_requests_are_pointed_at() {
         .expect(422);
 }
 
+/// A line and a column of a text that somebody wrote are told; those of what was sent as an object are
+/// nobody's.
+#[tokio::test]
+async fn places_are_told_where_they_mean_something() {
+    let regcred = Regcred::start().await;
+    let owner = regcred.tenant("team-a").await;
+    let broken = json!({"auths": {"quay.io": {"auth": "%"}}});
+    let text = import(&owner, &json!({"content": broken.to_string()}))
+        .await
+        .expect(422);
+    assert!(text.body().contains("line 1, column 11"), "{}", text.body());
+    let object = import(&owner, &json!({"content": broken}))
+        .await
+        .expect(422);
+    assert!(!object.body().contains("line 1"), "{}", object.body());
+    let inside = json!({"kind": "Secret", "data": {".dockerconfigjson": BASE64_STANDARD.encode(broken.to_string())}});
+    let inside = import(&owner, &json!({"content": inside}))
+        .await
+        .expect(422);
+    assert!(
+        inside.body().contains("line 1, column 11"),
+        "{}",
+        inside.body()
+    );
+}
+
 #[tokio::test]
 async fn names_are_stable_and_never_collide() {
     let regcred = Regcred::start().await;
@@ -791,7 +817,7 @@ async fn both_halves_of_a_pair_count_as_guesses() {
         told(&right),
         [
             one("privateregistry.example.com", "skipped", "connect"),
-            one("sso.redhat.com", "created", "sso-redhat-com")
+            one("sso.redhat.com", "skipped", "connect")
         ]
     );
 }

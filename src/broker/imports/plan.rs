@@ -259,20 +259,32 @@ impl Planner<'_> {
             email: None,
         };
         for index in self.known.pairs_at(path) {
-            if self.known.is_guarded(*index) {
-                continue;
-            }
             let half = self.half(*index)?;
+            let name = self.name_of(*index);
+            let alike = half.kind == wanted.kind && half.username == wanted.username;
+            if alike && self.known.is_guarded(*index) {
+                return Some(self.not_compared(name));
+            }
             if half.same_login(&wanted) {
-                let name = self.name_of(*index);
                 let reason = format!("the auth server of the credential {name} has this account");
                 return Some((Outcome::Unchanged, Some(name), reason));
             }
-            if half.kind == wanted.kind && half.username == wanted.username {
+            if alike {
                 self.plan.misses.push(self.known.credentials[*index].row.id);
             }
         }
         None
+    }
+
+    fn not_compared(&self, name: String) -> Told {
+        let reason = format!(
+            "the auth server of the credential {name} may have this account; it was not compared, because too many other secrets were tried within the hour"
+        );
+        let outcome = match self.manner.on_existing {
+            OnExisting::Skip => Outcome::Skipped,
+            OnExisting::Reject | OnExisting::Replace => Outcome::Conflict,
+        };
+        (outcome, Some(name), reason)
     }
 
     /// The auth server's account of a pair, as it will be.
