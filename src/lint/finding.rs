@@ -219,7 +219,10 @@ impl Findings {
             code,
             detail: detail.into(),
             pointer: pointer.to_owned(),
-            clients: clients.to_vec(),
+            clients: EVERYBODY
+                .into_iter()
+                .filter(|client| clients.contains(client))
+                .collect(),
         });
     }
 

@@ -38,7 +38,7 @@ pub fn lint(object: &mut Json, pointer: &str, findings: &mut Findings) -> bool {
         "ServiceAccount" => {
             lint_metadata(object, pointer, findings);
             lint_service_account(object, pointer, findings);
-            clean_metadata(object)
+            clean_metadata(object) | clean_references(object)
         }
         _ => {
             lint_metadata(object, pointer, findings);
@@ -153,13 +153,33 @@ fn clean_metadata(object: &mut Json) -> bool {
                 changed |= annotations.len() != before;
             }
             ("name", Json::Text(text)) => {
-                let better = text.to_ascii_lowercase().replace('_', "-");
-                if ObjectName::parse(text).is_err() && ObjectName::parse(&better).is_ok() {
-                    *text = Zeroizing::new(better);
-                    changed = true;
-                }
+                changed |= mend_name(text);
             }
             _ => {}
+        }
+    }
+    changed
+}
+
+/// Lower case and dashes make a valid name of many that are none.
+fn mend_name(name: &mut Zeroizing<String>) -> bool {
+    let better = name.to_ascii_lowercase().replace('_', "-");
+    let mended = ObjectName::parse(name).is_err() && ObjectName::parse(&better).is_ok();
+    if mended {
+        *name = Zeroizing::new(better);
+    }
+    mended
+}
+
+/// Names of Secrets are mended where they are used as where they are given.
+fn clean_references(account: &mut Json) -> bool {
+    let Some(Json::List(secrets)) = member_mut(account, "imagePullSecrets") else {
+        return false;
+    };
+    let mut changed = false;
+    for secret in secrets {
+        if let Some(Json::Text(name)) = member_mut(secret, "name") {
+            changed |= mend_name(name);
         }
     }
     changed
@@ -172,6 +192,13 @@ fn lint_service_account(account: &Json, pointer: &str, findings: &mut Findings) 
         let detail = "applying this over an existing ServiceAccount replaces its whole list of imagePullSecrets and drops the entries of others; patch the list, or use `oc secrets link`";
         let at = format!("{pointer}/imagePullSecrets");
         findings.push(Code::ServiceAccountReplacesList, &at, detail);
+        for (index, secret) in secrets.iter().enumerate() {
+            let name = secret.text_of("name").unwrap_or_default();
+            if let Err(fault) = ObjectName::parse(name) {
+                let detail = format!("{}: {}", shown(name), fault.detail);
+                findings.push(Code::InvalidName, &format!("{at}/{index}/name"), detail);
+            }
+        }
     }
 }
 

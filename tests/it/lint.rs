@@ -135,11 +135,11 @@ fn an_entry_that_breaks_a_whole_pull_is_an_error_for_those_whom_it_breaks() {
     for (entry, clients) in [
         (
             json!({"auth": "%hunter2"}),
-            vec!["kubelet", "openshift-import", "containers-image", "docker"],
+            vec!["kubelet", "containers-image", "docker", "openshift-import"],
         ),
         (
             json!({"auth": BASE64_STANDARD.encode("hunter2")}),
-            vec!["kubelet", "openshift-import", "docker"],
+            vec!["kubelet", "docker", "openshift-import"],
         ),
         (
             json!({"auth": BASE64_STANDARD.encode(":hunter2")}),
@@ -180,7 +180,7 @@ fn a_file_that_cannot_be_read_tells_who_and_where() {
     let trailing = finding("{\"auths\": {}} x", Code::Unreadable);
     assert_eq!(
         trailing.clients,
-        ["kubelet", "openshift-import", "containers-image"]
+        ["kubelet", "containers-image", "openshift-import"]
     );
     assert_eq!(codes("a: [hunter2"), ["unreadable"]);
     assert_eq!(codes("just words"), ["unknown-document"]);
@@ -384,6 +384,11 @@ fn a_service_account_that_would_replace_a_list_is_told() {
     let text = "apiVersion: v1\nkind: ServiceAccount\nmetadata:\n  name: default\nimagePullSecrets:\n- name: pull\n";
     let found = finding(text, Code::ServiceAccountReplacesList);
     assert_eq!(found.pointer, "/imagePullSecrets");
+    let text = text.replace("name: pull", "name: Team_Pull");
+    let found = finding(&text, Code::InvalidName);
+    assert_eq!(found.pointer, "/imagePullSecrets/0/name");
+    let fixed = report(&text).1.expect("it can be corrected");
+    assert!(fixed.contains("name: team-pull"), "{fixed}");
 }
 
 #[test]
