@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Texts};
 
+mod connection;
 mod convert;
 mod dev;
 mod explain;
@@ -21,6 +22,7 @@ mod migrate;
 mod openapi;
 mod run;
 mod serve;
+mod sync;
 mod token;
 
 /// A credential broker for container registries.
@@ -62,6 +64,8 @@ enum Command {
     Lint(lint::LintArgs),
     /// Tell which credential of an auth file each client would use for an image, and why.
     Explain(explain::ExplainArgs),
+    /// Bring pull secrets into a cluster, link them, and keep them right.
+    Sync(sync::SyncArgs),
 }
 
 /// Flags of the commands that serve. Each stands over its variable.
@@ -182,6 +186,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Convert(args) => convert::run(args),
         Command::Lint(args) => return lint::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Sync(args) => return sync::run(args),
     }?;
     Ok(ExitCode::SUCCESS)
 }

@@ -7,9 +7,13 @@ pub mod data_keys;
 pub mod database;
 pub mod idempotent_answers;
 pub mod import_misses;
+pub mod migrations;
 pub mod pull_secrets;
+mod statement;
 pub mod tenants;
 pub mod tokens;
+
+pub use statement::{query, query_as, query_scalar};
 
 /// A page of a list: rows after a key, at most so many.
 #[derive(Debug, Clone)]

@@ -26,10 +26,12 @@ use sqlx::PgPool;
 use tokio::sync::{OnceCell, watch};
 
 pub mod client;
+pub mod cluster;
 pub mod fake;
 pub mod files;
 pub mod kubectl;
 pub mod peers;
+pub mod pooler;
 pub mod postgres;
 pub mod process;
 
@@ -53,7 +55,7 @@ pub struct Regcred {
 static TEMPLATE: OnceCell<()> = OnceCell::const_new();
 
 /// A database like a freshly migrated one; migrating once and copying is faster than migrating each.
-async fn fresh_database() -> String {
+pub async fn fresh_database() -> String {
     let server = postgres::shared();
     TEMPLATE
         .get_or_init(|| async {
