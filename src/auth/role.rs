@@ -30,6 +30,8 @@ pub enum Action {
     WhoAmI,
     /// List the tenants one has a role in; any valid caller.
     ListTenants,
+    /// Lint a document that is stored nowhere; any valid caller.
+    Lint,
     /// Explain an auth file that is stored nowhere; any valid caller.
     Explain,
     /// Read a tenant.
@@ -52,6 +54,8 @@ pub enum Action {
     ExplainStored,
     /// Make what holds no secret: image-puller bindings and service account links.
     Link,
+    /// Import credentials, and the pull secret that lists them.
+    Import,
     /// Create, read and revoke a tenant's tokens.
     ManageTokens,
     /// Read, write and delete a tenant's role bindings.
@@ -69,7 +73,10 @@ pub enum Action {
 impl Action {
     /// Whether any valid caller may, whatever its roles.
     pub fn is_for_anybody(self) -> bool {
-        matches!(self, Self::WhoAmI | Self::ListTenants | Self::Explain)
+        matches!(
+            self,
+            Self::WhoAmI | Self::ListTenants | Self::Lint | Self::Explain
+        )
     }
 }
 
@@ -105,10 +112,13 @@ impl Role {
                 | A::RenderPullSecret
                 | A::RenderAnything
         );
-        let edit = matches!(action, A::WriteCredentials | A::WritePullSecrets);
         let own = matches!(
             action,
             A::ManageTokens | A::ManageRoleBindings | A::ReadAudit
+        );
+        let edit = matches!(
+            action,
+            A::WriteCredentials | A::WritePullSecrets | A::Import
         );
         let operate = matches!(
             action,
@@ -169,9 +179,11 @@ impl Role {
 mod tests {
     use super::*;
 
-    const ACTIONS: [Action; 19] = [
+    const ACTIONS: [Action; 21] = [
         Action::WhoAmI,
         Action::ListTenants,
+        Action::Lint,
+        Action::Import,
         Action::Explain,
         Action::ExplainStored,
         Action::ReadTenant,

@@ -4,6 +4,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Broker, Error, Result, Scope};
+use crate::keys::data_key::DataKey;
 use crate::keys::envelope::{Field, RecordContext};
 use crate::model::credential::CredentialSpec;
 use crate::model::secret::SecretText;
@@ -99,27 +100,38 @@ impl Broker {
             .keyring
             .newest(conn, Some(row.tenant_id), self.now())
             .await?;
-        let document = serde_json::to_string(spec)?;
-        let seal = |field, secret: &KnownSecret| -> Result<Vec<u8>> {
-            let place = (row.tenant_id, row.id, row.version);
-            let context = context_of(place, field, &document)?;
-            Ok(key.seal(&context, secret.text.expose().as_bytes())?)
-        };
-        let auth = secrets.auth.as_ref();
-        Ok(VersionRow {
-            credential_id: row.id,
-            version: row.version,
-            secret: seal(Field::Secret, &secrets.registry)?,
-            secret_revision: secrets.registry.revision,
-            auth_secret: auth
-                .map(|secret| seal(Field::AuthServerSecret, secret))
-                .transpose()?,
-            auth_secret_revision: auth.map(|secret| secret.revision),
-            created_by: serde_json::to_string(&scope.caller.actor())?,
-            created_at: row.updated_at,
-            document,
-        })
+        sealed_version(&key, scope, row, spec, secrets)
     }
+}
+
+/// Seals a version for exactly its row, with a key of its tenant.
+pub(super) fn sealed_version(
+    key: &DataKey,
+    scope: &Scope,
+    row: &CredentialRow,
+    spec: &CredentialSpec,
+    secrets: &Secrets,
+) -> Result<VersionRow> {
+    let document = serde_json::to_string(spec)?;
+    let seal = |field, secret: &KnownSecret| -> Result<Vec<u8>> {
+        let place = (row.tenant_id, row.id, row.version);
+        let context = context_of(place, field, &document)?;
+        Ok(key.seal(&context, secret.text.expose().as_bytes())?)
+    };
+    let auth = secrets.auth.as_ref();
+    Ok(VersionRow {
+        credential_id: row.id,
+        version: row.version,
+        secret: seal(Field::Secret, &secrets.registry)?,
+        secret_revision: secrets.registry.revision,
+        auth_secret: auth
+            .map(|secret| seal(Field::AuthServerSecret, secret))
+            .transpose()?,
+        auth_secret_revision: auth.map(|secret| secret.revision),
+        created_by: serde_json::to_string(&scope.caller.actor())?,
+        created_at: row.updated_at,
+        document,
+    })
 }
 
 /// The place of a secret: tenant, credential and version, the field, and the document that says which

@@ -269,7 +269,8 @@ impl Broker {
         Ok(row)
     }
 
-    fn next_row(
+    /// The row of a credential's next version, or of its first.
+    pub(super) fn next_row(
         &self,
         scope: &Scope,
         name: &Name,

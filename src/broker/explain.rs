@@ -160,7 +160,7 @@ fn refuse_beyond_limits(scope: &Scope, source: &Source) -> Result<()> {
     let caller = &scope.caller;
     let is_kept_out = match source {
         Source::PullSecret(name) => caller.is_kept_from(name.as_str()),
-        Source::Credential(_) | Source::AdHoc(_) => caller.pull_secrets.is_some(),
+        Source::Credential(_) | Source::AdHoc(_) => caller.pull_secrets().is_some(),
     };
     match is_kept_out {
         true => Err(Error::Forbidden(

@@ -35,6 +35,7 @@ pub mod federated;
 mod granting;
 pub mod idempotency;
 pub mod identity_providers;
+pub mod imports;
 pub mod keys;
 pub mod manifests;
 pub mod precondition;

@@ -12,12 +12,15 @@ use crate::config::{Config, Texts};
 
 mod audit;
 mod connection;
+mod convert;
 mod credential_provider;
 mod dev;
 mod docker_helper;
 mod explain;
 mod harden;
+mod input;
 mod keys;
+mod lint;
 mod logging;
 mod migrate;
 mod openapi;
@@ -62,6 +65,10 @@ enum Command {
     Audit(audit::AuditCommand),
     /// Print the OpenAPI document.
     Openapi(openapi::OpenapiArgs),
+    /// Turn an auth file or a Secret manifest into another format, offline.
+    Convert(convert::ConvertArgs),
+    /// Judge an auth file or manifests: what clients will refuse, ignore or never find.
+    Lint(lint::LintArgs),
     /// Tell which credential of an auth file each client would use for an image, and why.
     Explain(explain::ExplainArgs),
     /// Bring pull secrets into a cluster, link them, and keep them right.
@@ -209,6 +216,8 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Explain(args) => explain::run(&args),
         Command::Sync(args) => return sync::run(args),
         Command::CredentialProvider(args) => credential_provider::run(&args),
+        Command::Convert(args) => convert::run(args),
+        Command::Lint(args) => return lint::run(&args),
     }?;
     Ok(ExitCode::SUCCESS)
 }

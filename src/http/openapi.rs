@@ -453,6 +453,10 @@ fn conflicts_of(path: &str, method: &Method) -> Option<&'static str> {
         Some("`in-use`: role bindings name it")
     } else if path.ends_with("{identity_provider}") && write {
         Some("`conflict`: another request has just created it")
+    } else if path.ends_with("/imports") {
+        Some(
+            "`registry-path-conflict`: a path stands there twice with two accounts; `conflict`: another account is stored. With the report's members",
+        )
     } else if path.ends_with("{credential}") && *method == Method::DELETE {
         Some("`in-use`: pull secrets list it")
     } else if path.ends_with("/rollback")

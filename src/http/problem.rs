@@ -118,6 +118,7 @@ pub struct Problem {
     /// Seconds after which trying again may help.
     retry_after: Option<u64>,
     unopened: Option<Unopened>,
+    members: serde_json::Map<String, serde_json::Value>,
 }
 
 /// A stored secret did not open; [`super::gate`] sees to it that somebody is told.
@@ -154,6 +155,10 @@ pub struct ProblemBody<'a> {
     #[serde(skip_serializing_if = "<[Mistake]>::is_empty")]
     #[schema(value_type = Vec<Mistake>)]
     errors: &'a [Mistake],
+    /// What else there is to say (RFC 9457, section 3.2): the report of an import.
+    #[serde(flatten)]
+    #[schema(ignore)]
+    members: &'a serde_json::Map<String, serde_json::Value>,
 }
 
 impl Problem {
@@ -165,6 +170,7 @@ impl Problem {
             errors: Vec::new(),
             retry_after: (code == Code::Unavailable).then_some(OUTAGE_SECONDS),
             unopened: None,
+            members: serde_json::Map::new(),
         }
     }
 
@@ -180,6 +186,7 @@ impl Problem {
             errors,
             retry_after: None,
             unopened: None,
+            members: serde_json::Map::new(),
         }
     }
 
@@ -196,6 +203,13 @@ impl Problem {
     /// Whether this is a stored secret that does not open.
     pub fn of_unopened(&self) -> Option<&Unopened> {
         self.unopened.as_ref()
+    }
+
+    /// The problem with extension members (RFC 9457, section 3.2).
+    #[must_use]
+    pub fn with_members(mut self, members: serde_json::Map<String, serde_json::Value>) -> Self {
+        self.members = members;
+        self
     }
 
     /// Status code of the answer.
@@ -223,6 +237,7 @@ impl Problem {
             detail: &self.detail,
             request_id,
             errors: &self.errors,
+            members: &self.members,
         };
         serde_json::to_vec(&body).unwrap_or_default()
     }
@@ -274,6 +289,7 @@ impl From<broker::Error> for Problem {
                 errors,
                 retry_after: None,
                 unopened: None,
+                members: serde_json::Map::new(),
             },
             E::InUse(_) => Self::new(Code::InUse, detail),
             E::Conflict(_) => Self::new(Code::Conflict, detail),

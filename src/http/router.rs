@@ -9,7 +9,9 @@ use utoipa_axum::routes;
 use super::envelope::{envelope, no_method, no_route};
 use super::gate::gate;
 use super::{
-    App, audit_events, consumers, credential_provider, credentials, docs, explain, health, identity_providers, links, manifests, metrics, openapi, pull_secrets, role_bindings, sealed_manifests, share_links, tenants, tokens, whoami,
+    App, audit_events, consumers, credential_provider, credentials, docs, explain, health,
+    identity_providers, imports, links, lint, manifests, metrics, openapi, pull_secrets,
+    role_bindings, sealed_manifests, share_links, tenants, tokens, whoami,
 };
 
 /// Where `/metrics` is shown.
@@ -64,6 +66,8 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(consumers::list))
         .routes(routes!(share_links::create, share_links::list))
         .routes(routes!(share_links::revoke))
+        .routes(routes!(imports::import))
+        .routes(routes!(lint::lint))
         .routes(routes!(explain::auth_file))
         .routes(routes!(explain::stored))
         .routes(routes!(tokens::tenant::create, tokens::tenant::list))

@@ -9,6 +9,7 @@ pub mod data_keys;
 pub mod database;
 pub mod idempotent_answers;
 pub mod identity_providers;
+pub mod import_misses;
 pub mod links;
 pub mod migrations;
 pub mod pull_secrets;

@@ -6,6 +6,11 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use regcred::intake::{
+    self,
+    document::Content,
+    entry::{Found, gather},
+};
 use regcred::model::credential::{CredentialWrite, SecretChange, Unnamed};
 use regcred::model::json::Json;
 use regcred::model::name::{Name, ObjectName};
@@ -590,4 +595,90 @@ fn a_fingerprint_says_nothing_of_the_secret() {
     };
     assert_eq!(fingerprint("one", 1), fingerprint("other", 1));
     assert_ne!(fingerprint("one", 1), fingerprint("one", 2));
+}
+
+/// What an import makes of a document.
+fn imported(document: &[u8]) -> Accounts {
+    let text = std::str::from_utf8(document).expect("UTF-8").to_owned();
+    let gathered = gather(&Content::Text(text.into()), intake::format::Format::Auto)
+        .unwrap_or_else(|mistakes| panic!("it is imported: {mistakes:?}"));
+    assert!(gathered.warnings.is_empty(), "{:?}", gathered.warnings);
+    let entries = gathered.entries.into_iter();
+    entries
+        .map(|entry| {
+            let Found::Account(found) = entry.found else {
+                panic!("an account: {entry:?}");
+            };
+            let SecretChange::Set(secret) = &found.write.secret else {
+                panic!("its secret: {:?}", found.write);
+            };
+            let spec = found.write.spec;
+            let kind = serde_json::to_value(spec.kind).expect("JSON");
+            let kind = kind.as_str().expect("a word").to_owned();
+            let account = (kind, spec.username, secret.expose().to_owned(), spec.email);
+            (entry.registry, account)
+        })
+        .collect()
+}
+
+#[test]
+fn what_any_rendering_exports_is_imported_again() {
+    let mut runner = TestRunner::new(Config {
+        cases: 200,
+        failure_persistence: None,
+        ..Config::default()
+    });
+    // Docker and Podman drop NULs at the ends of a password, so that is what their files mean.
+    let fitting = sample().prop_filter("no NUL at an end", |sample| {
+        let secrets = [
+            Some(&sample.secret),
+            sample
+                .auth
+                .as_ref()
+                .and_then(|(_, _, secret)| secret.as_ref()),
+        ];
+        let nul = |text: &&String| text.starts_with('\0') || text.ends_with('\0');
+        !secrets.iter().flatten().any(nul)
+    });
+    let result = runner.run(&fitting, |sample| {
+        let mut expected = sample.accounts();
+        for (_, _, _, email) in expected.values_mut() {
+            *email = email.take().filter(|email| !email.is_empty());
+        }
+        for secret_type in TYPES {
+            for layout in [Layout::Merged, Layout::Split] {
+                for output in [Output::Yaml, Output::Json] {
+                    let secret = rendered(&sample, layout, secret_type, Format::Secret, output);
+                    prop_assert_eq!(
+                        &imported(&secret),
+                        &expected,
+                        "{:?} {:?}",
+                        secret_type,
+                        output
+                    );
+                }
+            }
+            let data = rendered(
+                &sample,
+                Layout::Merged,
+                secret_type,
+                Format::Data,
+                Output::Json,
+            );
+            prop_assert_eq!(&imported(&data), &expected, "data {:?}", secret_type);
+        }
+        for (format, output) in [
+            (Format::DockerConfig, Output::Json),
+            (Format::PodmanAuth, Output::Json),
+            (Format::DockerCfg, Output::Json),
+            (Format::HelmValues, Output::Json),
+            (Format::HelmValues, Output::Yaml),
+        ] {
+            let kind = SecretType::DockerConfigJson;
+            let file = rendered(&sample, Layout::Merged, kind, format, output);
+            prop_assert_eq!(&imported(&file), &expected, "{:?} {:?}", format, output);
+        }
+        Ok(())
+    });
+    result.unwrap_or_else(|failure| panic!("{failure}"));
 }
