@@ -58,10 +58,16 @@ async fn keys_rotate_with_overlap() {
     let next = Key::ec("next", "ES256");
     issuer.publish(&[&RSA, &next]);
     let after = regcred.caller(&issuer.sign(&next, &issuer.claims("builder")));
-    after.get("/v1/whoami").await.expect(401);
-    regcred.pass(60);
     after.get("/v1/whoami").await.expect(200);
     before.get("/v1/whoami").await.expect(200);
+
+    let third = Key::ec("third", "ES256");
+    issuer.publish(&[&RSA, &next, &third]);
+    let soon = regcred.caller(&issuer.sign(&third, &issuer.claims("builder")));
+    soon.get("/v1/whoami").await.expect(401);
+    regcred.pass(60);
+    soon.get("/v1/whoami").await.expect(200);
+    assert_eq!(issuer.asked(), 3);
 
     issuer.publish(&[&next]);
     regcred.pass(299);
