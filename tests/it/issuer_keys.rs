@@ -58,10 +58,16 @@ async fn keys_rotate_with_overlap() {
     let next = Key::ec("next", "ES256");
     issuer.publish(&[&RSA, &next]);
     let after = regcred.caller(&issuer.sign(&next, &issuer.claims("builder")));
-    after.get("/v1/whoami").await.expect(401);
-    regcred.pass(60);
     after.get("/v1/whoami").await.expect(200);
     before.get("/v1/whoami").await.expect(200);
+
+    let third = Key::ec("third", "ES256");
+    issuer.publish(&[&RSA, &next, &third]);
+    let soon = regcred.caller(&issuer.sign(&third, &issuer.claims("builder")));
+    soon.get("/v1/whoami").await.expect(401);
+    regcred.pass(60);
+    soon.get("/v1/whoami").await.expect(200);
+    assert_eq!(issuer.asked(), 3);
 
     issuer.publish(&[&next]);
     regcred.pass(299);
@@ -111,17 +117,15 @@ async fn a_dead_issuer_keeps_only_its_own_callers_waiting() {
         .await
         .expect(201);
     dead.be(Mood::Hanging);
-    let waiting: Vec<_> = (0..20)
+    let waiting: Vec<_> = (0..5)
         .map(|_| {
             let caller = regcred.caller(&dead.token("builder"));
             tokio::spawn(async move { caller.get("/v1/whoami").await })
         })
         .collect();
     let other = regcred.caller(&alive.token("builder"));
-    for _ in 0..3 {
-        other.get("/v1/whoami").await.expect(200);
-        owner.get("/v1/tenants/team-a").await.expect(200);
-    }
+    other.get("/v1/whoami").await.expect(200);
+    owner.get("/v1/tenants/team-a").await.expect(200);
     assert!(waiting.iter().all(|waiting| !waiting.is_finished()));
     dead.be(Mood::Well);
     for waiting in waiting {

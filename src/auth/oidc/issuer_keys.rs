@@ -9,7 +9,7 @@ use super::compact::Compact;
 use super::discovery::{Documents, fetch_keys};
 use super::jwk::KeySet;
 
-/// How often an issuer is asked at most, whatever its tokens name.
+/// How often an issuer is asked at most for keys that are not known, whatever its tokens name.
 const ASKED_EVERY: Duration = Duration::seconds(60);
 /// How old keys become before they are fetched again in the background.
 const REFRESHED_AFTER: Duration = Duration::minutes(5);
@@ -45,8 +45,37 @@ struct Slot {
 struct State {
     keys: Arc<KeySet>,
     fetched_at: Option<OffsetDateTime>,
+    /// When the issuer was asked for anything.
     asked_at: Option<OffsetDateTime>,
+    /// When it was asked for a key beside those that are known.
+    asked_for_more_at: Option<OffsetDateTime>,
     used_at: Option<OffsetDateTime>,
+}
+
+/// What asking an issuer has given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// Keys, fetched now.
+    New,
+    /// Keys that somebody else has fetched meanwhile.
+    Already,
+    /// No keys, or it was asked lately and is not asked again.
+    Nothing,
+}
+
+impl State {
+    /// The keys, unless they are too old to be believed.
+    fn believed(&self, now: OffsetDateTime) -> Option<&Arc<KeySet>> {
+        let young = |at| now - at < KEPT_FOR;
+        self.fetched_at.is_some_and(young).then_some(&self.keys)
+    }
+
+    /// Whether the keys should be fetched again in the background. An issuer that does not answer is
+    /// not asked at every look.
+    fn is_old(&self, now: OffsetDateTime) -> bool {
+        let is_since = |at: Option<OffsetDateTime>, time| at.is_none_or(|at| now - at >= time);
+        is_since(self.fetched_at, REFRESHED_AFTER) && is_since(self.asked_at, ASKED_EVERY)
+    }
 }
 
 impl IssuerKeys {
@@ -73,10 +102,16 @@ impl IssuerKeys {
         if known.verifies(token) {
             return true;
         }
-        if known.names_the_key_of(token) || !self.ask(source, &slot, now, ASKED_EVERY).await {
+        if known.names_the_key_of(token) {
             return false;
         }
-        slot.use_keys(now).verifies(token)
+        let found = self.ask(source, &slot, now).await;
+        let keys = slot.use_keys(now);
+        if found == Found::New && !keys.names_the_key_of(token) {
+            // The issuer has no such key: it is not asked again for the next one that is made up.
+            slot.change(|state| state.asked_for_more_at = Some(now));
+        }
+        found != Found::Nothing && keys.verifies(token)
     }
 
     /// Fetches keys that are in use and have become old; forgets those that nobody has used for long.
@@ -89,9 +124,9 @@ impl IssuerKeys {
                 .collect()
         };
         let asking = slots.iter().map(|(source, slot)| async move {
-            let fetched_at = slot.read().fetched_at;
-            if fetched_at.is_none_or(|at| now - at >= REFRESHED_AFTER) {
-                self.ask(source, slot, now, ASKED_EVERY).await;
+            let _fetching = slot.fetching.lock().await;
+            if slot.read().is_old(now) {
+                self.fetch(source, slot, now).await;
             }
         });
         futures_util::future::join_all(asking).await;
@@ -102,28 +137,37 @@ impl IssuerKeys {
         slots.entry(source.clone()).or_default().clone()
     }
 
-    /// Asks the issuer, unless it was asked within `every`; waits for whoever is asking it already.
-    /// Tells whether there may be other keys than before.
-    async fn ask(
-        &self,
-        source: &Source,
-        slot: &Slot,
-        now: OffsetDateTime,
-        every: Duration,
-    ) -> bool {
+    /// Asks the issuer for a key that is not known, unless it was asked for one within the last minute;
+    /// waits for whoever is asking it already.
+    async fn ask(&self, source: &Source, slot: &Slot, now: OffsetDateTime) -> Found {
         let before = slot.read().fetched_at;
         let _fetching = slot.fetching.lock().await;
         let state = slot.read();
-        if state.asked_at.is_some_and(|at| now - at < every) {
-            // Somebody may have fetched while this one waited.
-            return state.fetched_at != before;
+        if state.fetched_at != before {
+            // Somebody has fetched while this one waited.
+            return Found::Already;
         }
+        // That the known keys were fetched a moment ago is no reason not to ask for a new one.
+        let beside_known = state.believed(now).is_some();
+        let last = if beside_known {
+            state.asked_for_more_at
+        } else {
+            state.asked_at
+        };
+        if last.is_some_and(|at| now - at < ASKED_EVERY) {
+            return Found::Nothing;
+        }
+        if beside_known {
+            slot.change(|state| state.asked_for_more_at = Some(now));
+        }
+        self.fetch(source, slot, now).await
+    }
+
+    /// Fetches the keys. Whoever calls it holds the slot against others who would.
+    async fn fetch(&self, source: &Source, slot: &Slot, now: OffsetDateTime) -> Found {
         slot.change(|state| state.asked_at = Some(now));
-        let fetching = fetch_keys(
-            self.documents.as_ref(),
-            &source.issuer,
-            source.jwks_uri.as_deref(),
-        );
+        let documents = self.documents.as_ref();
+        let fetching = fetch_keys(documents, &source.issuer, source.jwks_uri.as_deref());
         let fetched = tokio::time::timeout(FETCHED_WITHIN, fetching).await;
         match fetched.unwrap_or_else(|_| Err("it does not answer in time".into())) {
             Ok(keys) => {
@@ -131,11 +175,11 @@ impl IssuerKeys {
                     state.keys = Arc::new(keys);
                     state.fetched_at = Some(now);
                 });
-                true
+                Found::New
             }
             Err(why) => {
                 tracing::warn!(issuer = source.issuer, why, "no keys from the issuer");
-                false
+                Found::Nothing
             }
         }
     }
@@ -150,14 +194,11 @@ impl Slot {
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The keys, unless they are too old to be believed.
+    /// The keys that are believed, if any.
     fn use_keys(&self, now: OffsetDateTime) -> Arc<KeySet> {
         self.change(|state| {
             state.used_at = Some(now);
-            match state.fetched_at {
-                Some(at) if now - at < KEPT_FOR => state.keys.clone(),
-                _ => Arc::default(),
-            }
+            state.believed(now).cloned().unwrap_or_default()
         })
     }
 }
