@@ -20,6 +20,7 @@ pub mod links;
 pub mod manifests;
 pub mod metrics;
 pub mod openapi;
+pub mod origin;
 pub mod page;
 pub mod problem;
 pub mod pull_secrets;
