@@ -14,6 +14,7 @@ RUN apt-get update \
  && useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin regcred \
  && install --directory --owner=10001 --group=10001 --mode=0700 /var/lib/regcred
 COPY --from=build /src/target/release/regcred /usr/local/bin/regcred
+RUN ln -s regcred /usr/local/bin/docker-credential-regcred
 USER 10001
 ENV REGCRED_LISTEN=0.0.0.0:8080 \
     REGCRED_KEY_FILE=/var/lib/regcred/key \

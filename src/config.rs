@@ -48,12 +48,11 @@ const SETTINGS: [(&str, &str); 26] = [
 ];
 
 /// Variables of the client-side commands. A shell that has them set may start a server too.
-const CLIENT_VARIABLES: [&str; 5] = [
+const CLIENT_VARIABLES: [&str; 4] = [
     "REGCRED_URL",
     "REGCRED_TENANT",
     "REGCRED_PULL_SECRET",
     "REGCRED_TOKEN_FILE",
-    "REGCRED_CA_FILE",
 ];
 
 const PUBLIC_URL: &str = "expected a URL such as https://regcred.example.com";

@@ -40,7 +40,7 @@ pub(super) struct CredentialProviderArgs {
     #[arg(long, env = "REGCRED_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// PEM file of a CA to trust beside those of the system.
-    #[arg(long, env = "REGCRED_CA_FILE", value_name = "FILE")]
+    #[arg(long, env = "REGCRED_CA_BUNDLE", value_name = "FILE")]
     ca_file: Option<PathBuf>,
     /// Seconds that the answer may take; kubelet gives up after 60.
     #[arg(long, value_name = "SECONDS", default_value = "20", value_parser = clap::value_parser!(u64).range(1..=60))]

@@ -106,13 +106,39 @@ fn problem(body: &[u8]) -> String {
     let Ok(problem) = serde_json::from_slice::<Problem>(body) else {
         return "without saying why".to_owned();
     };
-    let mut text = problem.title;
-    if let Some(more) = problem.detail {
-        text.push_str(": ");
-        text.push_str(&more);
-    }
-    for mistake in problem.errors {
-        text.push_str(&format!("; {} {}", mistake.pointer, mistake.detail));
-    }
+    let mistakes: Vec<String> = problem
+        .errors
+        .iter()
+        .map(|mistake| format!("{} {}", mistake.pointer, mistake.detail))
+        .collect();
+    // The detail names the mistakes, too, where there are any.
+    let why = if mistakes.is_empty() {
+        problem.detail.unwrap_or_default()
+    } else {
+        mistakes.join("; ")
+    };
+    let text = format!("{}: {why}", problem.title);
     shown(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::problem;
+
+    #[test]
+    fn a_problem_is_told_once_in_one_line() {
+        for (body, expected) in [
+            (r#"{"title": "No", "detail": "because"}"#, "No: because"),
+            (
+                r#"{"title": "No", "detail": "/a: x", "errors": [{"pointer": "/a", "detail": "x"}, {"pointer": "/b", "detail": "y"}]}"#,
+                "No: /a x; /b y",
+            ),
+            ("{\"title\": \"N\\u001b[31m\\no\"}", "N [31m o: "),
+            ("<html>", "without saying why"),
+        ] {
+            assert_eq!(problem(body.as_bytes()), expected);
+        }
+        let long = format!(r#"{{"title": "{}"}}"#, "x".repeat(5000));
+        assert!(problem(long.as_bytes()).len() <= 400);
+    }
 }

@@ -10,8 +10,9 @@ use super::asking::Asking;
 use super::body::JsonBody;
 use super::conditional;
 use super::gate::{Entered, known_name};
+use super::origin::origin;
 use super::problem::{Answer, Code, Problem};
-use super::pull_secrets::{PullSecretBody, written};
+use super::pull_secrets::PullSecretBody;
 use super::query::Query;
 use super::sealed_manifests::Wanted;
 use super::waiting::{Outcome, Patience, Prefers};
@@ -20,7 +21,6 @@ use crate::broker::manifests::{Expired, Manifest, Options, Source};
 use crate::model::mistake::Fault;
 use crate::model::name::{Namespace, ObjectName};
 use crate::model::pull_secret::{Layout, PullSecretSpec, SecretType};
-use crate::render::external_secret::Origin;
 use crate::render::inputs::Inputs;
 use crate::render::{Format, Output};
 
@@ -125,28 +125,6 @@ pub(super) async fn answer(
     }
     let manifest = app.broker.manifest(scope, &source, &options).await?;
     Ok(document(manifest))
-}
-
-/// Where the External Secrets Operator fetches what is asked for here.
-fn origin(base: &str, scope: &Scope, source: &Source) -> Answer<Origin> {
-    let tenant = format!("{base}/v1/tenants/{}", scope.tenant()?.name);
-    let (collection, key) = match source {
-        Source::PullSecret(name) => ("pull-secrets", name),
-        Source::Credential(name) => ("credentials", name),
-        Source::AdHoc(spec) => {
-            let body = written(spec).map_err(crate::broker::Error::from)?;
-            return Ok(Origin {
-                url: format!("{tenant}/{{{{ .remoteRef.key }}}}"),
-                key: "manifest".into(),
-                body: Some(body.to_string()),
-            });
-        }
-    };
-    Ok(Origin {
-        url: format!("{tenant}/{collection}/{{{{ .remoteRef.key }}}}/manifest"),
-        key: key.to_string(),
-        body: None,
-    })
 }
 
 /// Answers a client that has a rendering: 304 reveals nothing, so nothing is opened and nothing noted.

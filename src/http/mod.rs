@@ -23,6 +23,7 @@ pub mod lint;
 pub mod manifests;
 pub mod metrics;
 pub mod openapi;
+pub mod origin;
 pub mod page;
 pub mod problem;
 pub mod pull_secrets;

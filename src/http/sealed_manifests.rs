@@ -50,10 +50,7 @@ pub async fn of_pull_secret(
 ) -> Answer<Response> {
     let source = Source::PullSecret(known_name(&name)?);
     let wanted = Wanted::read(query, &asking.headers)?;
-    let options = wanted
-        .with_body(&app, body.json)
-        .map_err(Problem::invalid)?;
-    let asked = Asked { options, source };
+    let asked = wanted.with_body(&app, body.json, source)?;
     answer(&app, &scope, asking, asked).await
 }
 
@@ -76,10 +73,7 @@ pub async fn of_credential(
 ) -> Answer<Response> {
     let source = Source::Credential(known_name(&name)?);
     let wanted = Wanted::read(query, &asking.headers)?;
-    let options = wanted
-        .with_body(&app, body.json)
-        .map_err(Problem::invalid)?;
-    let asked = Asked { options, source };
+    let asked = wanted.with_body(&app, body.json, source)?;
     answer(&app, &scope, asking, asked).await
 }
 
@@ -102,11 +96,17 @@ impl Wanted {
     }
 
     /// Reads a body that holds nothing but what the format needs.
-    pub(super) fn with_body(self, app: &App, body: Json) -> Result<Options, Vec<Mistake>> {
-        if self.options.format == Format::SealedSecret {
-            return self.with_certificate(app, body);
-        }
-        Form::new(body, "").finish(Some(self.options))
+    ///
+    /// # Errors
+    /// `validation-failed`.
+    pub(super) fn with_body(self, app: &App, body: Json, source: Source) -> Answer<Asked> {
+        let options = if self.options.format == Format::SealedSecret {
+            self.with_certificate(app, body)
+        } else {
+            Form::new(body, "").finish(Some(self.options))
+        };
+        let options = options.map_err(Problem::invalid)?;
+        Ok(Asked { options, source })
     }
 
     /// Reads a body that is something else's, with what the format needs beside; the mistakes of both

@@ -274,6 +274,25 @@ async fn it_holds_no_secret_and_names_the_host_that_was_asked() {
 }
 
 #[tokio::test]
+async fn the_configured_url_stands_over_the_host_that_was_asked() {
+    let url = "https://regcred.example.com/below/".parse().expect("a URL");
+    let regcred = Regcred::start_with(|broker| broker.with_public_url(Some(url))).await;
+    let owner = regcred.tenant("team-a").await;
+    let credential = password("quay.io", "robot", "p");
+    owner
+        .put(&format!("{BASE}/credentials/quay"), &credential)
+        .await
+        .expect(201);
+    let path = format!("{BASE}/credentials/quay/manifest?format=external-secret");
+    let (store, _) = store_and_external(&owner.get(&path).await.expect(200));
+    let url = text(&store["spec"]["provider"]["webhook"]["url"]);
+    assert!(
+        url.starts_with("https://regcred.example.com/below/v1/tenants/team-a/credentials/{{"),
+        "{url}"
+    );
+}
+
+#[tokio::test]
 async fn the_operator_is_told_in_statuses_that_it_knows() {
     let (regcred, owner) = started().await;
     let operator = operator(&regcred).await;

@@ -44,7 +44,7 @@ Settings, in ~/.config/regcred/helper.toml or in the environment, which stands o
   tenant       REGCRED_TENANT       name of the tenant
   pull_secret  REGCRED_PULL_SECRET  name of the pull secret
   token_file   REGCRED_TOKEN_FILE   file with the caller's token
-  ca_file      REGCRED_CA_FILE      PEM file of a CA to trust beside those of the system";
+  ca_file      REGCRED_CA_BUNDLE      PEM file of a CA to trust beside those of the system";
 
 /// Why an action failed. The texts of the first three are the protocol's: clients compare them.
 #[derive(Debug, thiserror::Error)]

@@ -11,7 +11,7 @@ const SETTINGS: [(&str, &str); 5] = [
     ("tenant", "REGCRED_TENANT"),
     ("pull_secret", "REGCRED_PULL_SECRET"),
     ("token_file", "REGCRED_TOKEN_FILE"),
-    ("ca_file", "REGCRED_CA_FILE"),
+    ("ca_file", "REGCRED_CA_BUNDLE"),
 ];
 
 /// Where and as whom the helper asks.
