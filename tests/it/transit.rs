@@ -296,10 +296,12 @@ async fn a_wrapped_key_that_was_swapped_or_changed_opens_nothing() {
     let statements = [
         "UPDATE data_keys d SET wrapped = o.wrapped FROM data_keys o WHERE d.id <> o.id
             AND d.tenant_id IS NOT NULL AND o.tenant_id IS NOT NULL",
-        "UPDATE data_keys SET wrapped = set_byte(wrapped, 30, (CASE get_byte(wrapped, 30) WHEN 65 THEN 66 ELSE 65 END))",
-        "UPDATE data_keys SET wrapped = 'vault:v1:'",
-        "UPDATE data_keys SET wrapped = replace(encode(wrapped, 'escape'), 'vault:v1:', 'vault:v2:')::bytea",
-        "UPDATE data_keys SET version = version + 1",
+        "UPDATE data_keys SET wrapped = set_byte(wrapped, 30, (CASE get_byte(wrapped, 30) WHEN 65 THEN 66 ELSE 65 END))
+          WHERE tenant_id IS NOT NULL",
+        "UPDATE data_keys SET wrapped = 'vault:v1:' WHERE tenant_id IS NOT NULL",
+        "UPDATE data_keys SET wrapped = replace(encode(wrapped, 'escape'), 'vault:v1:', 'vault:v2:')::bytea
+          WHERE tenant_id IS NOT NULL",
+        "UPDATE data_keys SET version = version + 1 WHERE tenant_id IS NOT NULL",
     ];
     for statement in statements {
         let one = Keyed::start(vault.provider(), KEEP_FOR).await;
