@@ -11,7 +11,7 @@ use crate::model::mistake::Fault;
 use crate::model::name::{Name, Namespace, ObjectName};
 use crate::model::pull_secret::{Layout, PullSecretSpec, SecretType, Target};
 use crate::render::bundle::Bundle;
-use crate::render::former::Formers;
+use crate::render::former::{self, Formers};
 use crate::render::link::{Link, ServiceAccountObject};
 use crate::render::plan::{self, Item, RenderError, Request};
 use crate::render::{Format, Output, Rendered, fingerprint, render};
@@ -273,7 +273,8 @@ impl Broker {
             .iter()
             .map(|secret| secret.name.clone())
             .collect();
-        let link = current.link(&names, bundle.target.namespace.as_ref());
+        let retired = former::retired(&bundle.secrets);
+        let link = current.link(&names, &retired, bundle.target.namespace.as_ref());
         link.map_err(Error::invalid)
     }
 

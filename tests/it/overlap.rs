@@ -165,6 +165,43 @@ async fn every_format_that_names_secrets_has_it_and_no_auth_file_does() {
 }
 
 #[tokio::test]
+async fn an_account_is_unlinked_from_what_retired_and_from_nothing_else() {
+    let regcred = Regcred::start().await;
+    let owner = prepare(&regcred).await;
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount",
+        "metadata": {"name": "default", "namespace": "x", "resourceVersion": "41"},
+        "imagePullSecrets": [{"name": "others"}, {"name": "team-pull-previous"}, {"name": "others-previous"}]});
+    let path = format!("{PULL}/service-account-link");
+    let link = owner.post(&path, &account).await.expect(200).json();
+    assert_eq!(
+        link["service_account"]["imagePullSecrets"],
+        json!([{"name": "others"}, {"name": "others-previous"}, {"name": "team-pull"}])
+    );
+    assert_eq!(
+        link["json_patch"],
+        json!([
+            {"op": "test", "path": "/metadata/resourceVersion", "value": "41"},
+            {"op": "remove", "path": "/imagePullSecrets/1"},
+            {"op": "add", "path": "/imagePullSecrets/-", "value": {"name": "team-pull"}}
+        ])
+    );
+    assert_eq!(
+        link["commands"],
+        json!([
+            "oc secrets link default team-pull --for=pull --namespace=x",
+            "oc secrets unlink default team-pull-previous --namespace=x"
+        ])
+    );
+    assert_eq!(link["changed"], true);
+    // While it is usable it stays.
+    rotate(&owner, "two", 60).await;
+    let mut linked = link["service_account"].clone();
+    linked["imagePullSecrets"] = json!([{"name": "team-pull-previous"}, {"name": "team-pull"}]);
+    let link = owner.post(&path, &linked).await.expect(200).json();
+    assert_eq!(link["changed"], false);
+}
+
+#[tokio::test]
 async fn it_is_gone_after_its_time_whether_the_job_ran_or_not() {
     let regcred = Regcred::start().await;
     let owner = prepare(&regcred).await;
