@@ -46,8 +46,11 @@ async fn rotate(owner: &Client, secret: &str, overlap: u64) {
 
 /// Each Secret's name and the passwords in it, by path.
 async fn secrets(owner: &Client, path: &str) -> BTreeMap<String, BTreeMap<String, String>> {
-    let reply = owner.get(path).await.expect(200);
-    let objects = kubectl::objects(&reply.bytes);
+    let and = if path.contains('?') { '&' } else { '?' };
+    let reply = owner.get(&format!("{path}{and}output=json")).await;
+    let document = reply.expect(200).json();
+    let list = document["items"].as_array().cloned();
+    let objects = list.unwrap_or_else(|| vec![document]);
     let secrets = objects.iter().filter(|object| object["kind"] == "Secret");
     secrets
         .map(|secret| {
