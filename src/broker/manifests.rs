@@ -239,11 +239,13 @@ impl Broker {
         let mut tx = self.begin_snapshot().await?;
         let draft = self.draft(&mut tx, scope, source).await?;
         self.refuse_expired(&draft, options)?;
+        // Before the rest looks at the clock: what ends meanwhile must not be taken for over.
+        let turns_at = draft.turns_at(self.now());
         let bundle = self.sketched(&mut tx, scope, &draft, options).await?;
         tx.commit().await?;
         Ok(State {
             fingerprint: name_of(&bundle, options)?,
-            turns_at: draft.turns_at(self.now()),
+            turns_at,
         })
     }
 
