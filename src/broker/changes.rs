@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use uuid::Uuid;
 
@@ -38,11 +39,14 @@ type Heard = Option<(i64, i64)>;
 /// What was seen by the one who looked, and after which ring.
 pub(super) type Seen = tokio::sync::Mutex<Option<(u64, State)>>;
 
+/// What one waits for: a digest, because a request's body may be large.
+type What = [u8; 32];
+
 struct Room {
     bell: watch::Sender<Rung>,
     heard: Heard,
     guests: usize,
-    seen: HashMap<String, Weak<Seen>>,
+    seen: HashMap<What, Weak<Seen>>,
 }
 
 impl Default for Room {
@@ -90,6 +94,7 @@ impl Changes {
         if *self.closed.borrow() {
             return None;
         }
+        let what = name_of(what);
         let mut house = self.house();
         if house.guests >= MOST_WAITING {
             return None;
@@ -100,10 +105,10 @@ impl Changes {
         if room.seen.len() > 2 * room.guests {
             room.seen.retain(|_, seen| seen.strong_count() > 0);
         }
-        let seen = room.seen.get(what).and_then(Weak::upgrade);
+        let seen = room.seen.get(&what).and_then(Weak::upgrade);
         let seen = seen.unwrap_or_else(|| {
             let seen = Arc::default();
-            room.seen.insert(what.to_owned(), Arc::downgrade(&seen));
+            room.seen.insert(what, Arc::downgrade(&seen));
             seen
         });
         let bell = room.bell.subscribe();
@@ -200,6 +205,12 @@ impl Changes {
     fn house(&self) -> MutexGuard<'_, House> {
         self.house.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn name_of(what: &str) -> What {
+    let mut name = [0; 32];
+    name.copy_from_slice(digest(&SHA256, what.as_bytes()).as_ref());
+    name
 }
 
 /// The turn to be answered.

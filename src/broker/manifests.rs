@@ -12,7 +12,7 @@ use crate::model::name::{Name, Namespace, ObjectName};
 use crate::model::pull_secret::{Layout, PullSecretSpec, SecretType, Target};
 use crate::model::pulled_image::PulledImage;
 use crate::render::bundle::Bundle;
-use crate::render::former::Formers;
+use crate::render::former::{self, Formers};
 use crate::render::inputs::Inputs;
 use crate::render::link::{Link, ServiceAccountObject};
 use crate::render::plan::{self, Item, RenderError, Request};
@@ -279,11 +279,13 @@ impl Broker {
         let mut draft = self.draft(&mut tx, scope, source).await?;
         let inputs = draft.narrowed_to(&options.inputs, self.now())?;
         self.refuse_expired(&draft, options)?;
+        // Before the rest looks at the clock: what ends meanwhile must not be taken for over.
+        let turns_at = draft.turns_at(self.now());
         let bundle = self.sketched(&mut tx, scope, &draft, options).await?;
         tx.commit().await?;
         Ok(State {
             fingerprint: name_of(&bundle, options, &inputs)?,
-            turns_at: draft.turns_at(self.now()),
+            turns_at,
         })
     }
 
@@ -305,7 +307,8 @@ impl Broker {
             .iter()
             .map(|secret| secret.name.clone())
             .collect();
-        let link = current.link(&names, bundle.target.namespace.as_ref());
+        let retired = former::retired(&bundle.secrets);
+        let link = current.link(&names, &retired, bundle.target.namespace.as_ref());
         link.map_err(Error::invalid)
     }
 

@@ -144,6 +144,16 @@ fn split(
         .collect()
 }
 
+/// Names of Secrets for former versions that there are none of now, but may have been.
+pub fn retired(secrets: &[PlannedSecret]) -> Vec<ObjectName> {
+    let names = secrets
+        .iter()
+        .filter_map(|secret| suffixed(&secret.name).ok());
+    names
+        .filter(|name| secrets.iter().all(|secret| secret.name != *name))
+        .collect()
+}
+
 fn suffixed(name: &ObjectName) -> Result<ObjectName, RenderError> {
     name.with_suffix(SUFFIX).map_err(|_| {
         let detail = format!("{name}{SUFFIX} would be too long for a Secret's name");

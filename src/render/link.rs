@@ -68,13 +68,15 @@ impl ServiceAccountObject {
         }
     }
 
-    /// What to change so that these Secrets are linked. `namespace` is that of the Secrets.
+    /// What to change so that these Secrets are linked, and those for former versions that have retired
+    /// no longer are. `namespace` is that of the Secrets.
     ///
     /// # Errors
     /// A mistake if the account is in another namespace: it cannot use them.
     pub fn link(
         self,
         secrets: &[ObjectName],
+        retired: &[ObjectName],
         namespace: Option<&Namespace>,
     ) -> Result<Link, Mistake> {
         if let (Some(mine), Some(theirs)) = (&self.namespace, namespace)
@@ -88,15 +90,21 @@ impl ServiceAccountObject {
             .iter()
             .filter(|name| !linked.iter().any(|known| known == name.as_str()))
             .collect();
+        let gone: Vec<usize> = linked
+            .iter()
+            .enumerate()
+            .filter(|(_, known)| retired.iter().any(|name| name.as_str() == *known))
+            .map(|(at, _)| at)
+            .collect();
         Ok(Link {
-            json_patch: self.patch(&missing),
-            commands: self.commands(&missing, namespace),
-            changed: !missing.is_empty(),
-            service_account: self.merged(&missing),
+            json_patch: self.patch(&missing, &gone),
+            commands: self.commands(&missing, &gone, namespace),
+            changed: !missing.is_empty() || !gone.is_empty(),
+            service_account: self.merged(&missing, &gone),
         })
     }
 
-    fn patch(&self, missing: &[&ObjectName]) -> Vec<Value> {
+    fn patch(&self, missing: &[&ObjectName], gone: &[usize]) -> Vec<Value> {
         let version = self
             .object
             .get("metadata")
@@ -112,6 +120,11 @@ impl ServiceAccountObject {
             (None, None) => json!({"op": "test", "path": "/metadata/name", "value": self.name}),
         };
         let mut patch = vec![test];
+        // From the end, so that no index moves before it is used.
+        let removals = gone.iter().rev();
+        patch.extend(
+            removals.map(|at| json!({"op": "remove", "path": format!("/imagePullSecrets/{at}")})),
+        );
         if missing.is_empty() {
             return patch;
         }
@@ -127,18 +140,32 @@ impl ServiceAccountObject {
     }
 
     /// Every name here is a lower-case label or subdomain, which no shell reads otherwise.
-    fn commands(&self, missing: &[&ObjectName], namespace: Option<&Namespace>) -> Vec<String> {
+    fn commands(
+        &self,
+        missing: &[&ObjectName],
+        gone: &[usize],
+        namespace: Option<&Namespace>,
+    ) -> Vec<String> {
         let namespace = self.namespace.as_ref().or(namespace);
         let place = namespace
             .map(|namespace| format!(" --namespace={namespace}"))
             .unwrap_or_default();
-        missing
+        let linked = self.linked.as_deref().unwrap_or_default();
+        let links = missing
             .iter()
-            .map(|secret| format!("oc secrets link {} {secret} --for=pull{place}", self.name))
-            .collect()
+            .map(|secret| format!("oc secrets link {} {secret} --for=pull{place}", self.name));
+        let unlinks = gone
+            .iter()
+            .map(|at| format!("oc secrets unlink {} {}{place}", self.name, linked[*at]));
+        links.chain(unlinks).collect()
     }
 
-    fn merged(mut self, missing: &[&ObjectName]) -> Value {
+    fn merged(mut self, missing: &[&ObjectName], gone: &[usize]) -> Value {
+        if let Some(Value::Array(list)) = self.object.get_mut("imagePullSecrets") {
+            for at in gone.iter().rev() {
+                list.remove(*at);
+            }
+        }
         if !missing.is_empty() {
             let entry = self
                 .object

@@ -208,3 +208,40 @@ async fn a_link_is_a_consumer_of_its_own() {
     assert_eq!(list.json()["items"][0]["caller"]["kind"], "link");
     assert_eq!(list.json()["items"][0]["caller"]["id"], made.json()["id"]);
 }
+
+/// Writers, those who fetch, those who lend and those who tidy up take the same rows, each in its order.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_fails_when_all_happens_at_once() {
+    let regcred = std::sync::Arc::new(Regcred::start().await);
+    let owner = prepare(&regcred).await;
+    let one = puller(&regcred, &owner, "one").await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for task in 0..12_u32 {
+        let (regcred, owner, one) = (regcred.clone(), owner.clone(), one.clone());
+        tasks.spawn(async move {
+            for round in 0..15 {
+                let name = format!("{BASE}/pull-secrets/p{}", (task + round) % 3);
+                let reply = match (task + round) % 6 {
+                    0 => {
+                        let body =
+                            json!({"secret": format!("s{task}-{round}"), "overlap": 1 + round});
+                        owner.patch(QUAY, &body).await
+                    }
+                    1 => owner.put(&name, &json!({"credentials": ["quay"]})).await,
+                    2 => owner.delete(&name).await,
+                    3 => one.get(&format!("{name}/manifest")).await,
+                    4 => owner.post(&format!("{PULL}/links"), &json!({})).await,
+                    _ => one.get(MANIFEST).await,
+                };
+                let status = reply.status.as_u16();
+                // 412: a patch that another one overtook.
+                let fine = matches!(status, 200 | 201 | 204 | 404 | 412);
+                assert!(fine, "{status} {}", reply.body());
+                regcred.broker.retire_previous().await.expect("it runs");
+            }
+        });
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended.expect("no panic");
+    }
+}

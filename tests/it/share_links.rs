@@ -113,8 +113,9 @@ async fn of_a_hundred_at_once_exactly_as_many_succeed_as_may() {
     for most in [1, 7] {
         let path = link(&regcred, &owner, json!({"max_uses": most})).await;
         let mut users = tokio::task::JoinSet::new();
+        let nobody = regcred.nobody();
         for _ in 0..100 {
-            let (nobody, path) = (regcred.nobody(), path.clone());
+            let (nobody, path) = (nobody.clone(), path.clone());
             users.spawn(async move { nobody.get(&path).await.status.as_u16() });
         }
         let statuses = users.join_all().await;
