@@ -323,19 +323,32 @@ fn syntax_error((fault, place): (SyntaxFault, Place)) -> ReadError {
     }
 }
 
-/// Most bytes of a key in a sentence.
-const MOST_SHOWN: usize = 200;
+/// Most characters of a key in a sentence.
+const MOST_SHOWN: usize = 100;
 
-/// A key for a sentence. A key may be a URL with a password in it, and a file may be one long key.
+/// A key, or anything else of a file's, for a sentence: short, and without what stands between `//` and
+/// `@`. A key may be a URL with a password in it, and a file may be one long key.
 pub fn shown(key: &str) -> String {
-    let short: String = key.chars().take(MOST_SHOWN).collect();
-    let ellipsis = if short.len() < key.len() { "…" } else { "" };
-    let host = short.find("//").map_or(0, |at| at + 2);
-    let authority_ends = short[host..].find('/').map_or(short.len(), |at| host + at);
-    match short[host..authority_ends].rfind('@') {
-        Some(at) => format!("{}…{}{ellipsis}", &short[..host], &short[host + at..]),
-        None => short + ellipsis,
+    let mut shown = String::new();
+    let mut rest = key;
+    if let Some(at) = key.rfind('@') {
+        let scheme = key[..at]
+            .find("//")
+            .map_or("", |slashes| &key[..slashes + 2]);
+        // What looks like a scheme may be part of the password, too; real ones are short.
+        shown.push_str(if scheme.len() <= "https://".len() {
+            scheme
+        } else {
+            ""
+        });
+        shown.push('…');
+        rest = &key[at..];
     }
+    shown.extend(rest.chars().take(MOST_SHOWN));
+    if rest.chars().nth(MOST_SHOWN).is_some() {
+        shown.push('…');
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -384,9 +397,13 @@ mod tests {
     #[test]
     fn a_key_is_shown_short_and_without_its_password() {
         assert_eq!(
-            shown("https://user:hunter2@quay.io/a@b"),
-            "https://…@quay.io/a@b"
+            shown("https://user:hunter2@quay.io/a"),
+            "https://…@quay.io/a"
         );
+        assert_eq!(shown("https://user:hunter/2@quay.io"), "https://…@quay.io");
+        assert_eq!(shown("user:hunter2//hunter3@quay.io"), "…@quay.io");
+        let long = format!("https://user:{}@quay.io", "hunter2".repeat(100));
+        assert_eq!(shown(&long), "https://…@quay.io");
         assert_eq!(shown("user:hunter2@quay.io"), "…@quay.io");
         assert_eq!(shown("quay.io/team"), "quay.io/team");
         assert_eq!(shown(&"ä".repeat(1000)).chars().count(), MOST_SHOWN + 1);

@@ -11,6 +11,7 @@ mod at_rest;
 mod auth_file_properties;
 mod auth_files;
 mod cli;
+mod clients_guide;
 mod conventions;
 mod convert;
 mod credentials;

@@ -37,12 +37,7 @@ impl Client for OpenshiftImport {
 fn choose(keyring: &Keyring<'_>, name: &ImageName, realm: Option<&Realm>) -> Choice {
     let well_known = (name.domain() == "docker.io").then(Realm::of_docker_hub);
     let realm = realm.or(well_known.as_ref());
-    let registry = Realm {
-        scheme: Scheme::Https,
-        host: name.domain().to_owned(),
-        path: format!("/v2/{}", name.path()),
-    };
-    let mut tries = vec![ask(keyring, Half::Registry, &registry)];
+    let mut tries = vec![ask(keyring, Half::Registry, &api_of(name))];
     tries.extend(realm.map(|realm| ask(keyring, Half::AuthServer, realm)));
     let found_any = tries.iter().any(|tried| tried.found.is_some());
     let missing = tries
@@ -62,6 +57,18 @@ fn choose(keyring: &Keyring<'_>, name: &ImageName, realm: Option<&Realm>) -> Cho
         effective: effective(&mut tries),
         steps: tries.into_iter().map(|tried| tried.step).collect(),
         stopped_at: None,
+    }
+}
+
+/// Where the registry's own requests go: the version is dropped again before the keyring is asked, and
+/// only once, so that a repository may start with `v2/`.
+fn api_of(name: &ImageName) -> Realm {
+    let name = name.to_string();
+    let (host, repository) = name.split_once('/').unwrap_or((&name, ""));
+    Realm {
+        scheme: Scheme::Https,
+        host: host.to_owned(),
+        path: format!("/v2/{repository}"),
     }
 }
 
@@ -149,4 +156,116 @@ fn stand_in(place: &Realm, name: &str) -> Option<Realm> {
         host: host.to_owned(),
         ..place.clone()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth_file::parse::{AuthFile, FileFormat};
+
+    /// What is asked and found of the auth server at `realm`, with an entry under each key.
+    fn step(keys: &[&str], image: &str, realm: &str) -> (Vec<String>, Option<String>) {
+        let entries: Vec<String> = keys
+            .iter()
+            .map(|key| format!(r#""{key}":{{"auth":"eDp5"}}"#))
+            .collect();
+        let text = format!(r#"{{"auths":{{{}}}}}"#, entries.join(","));
+        let explanation = OpenshiftImport.explain(&Question {
+            file: &AuthFile::parse(text.as_bytes(), FileFormat::Config),
+            image,
+            realm: Realm::parse(realm).ok().as_ref(),
+        });
+        let mut choice = explanation.outcome.expect("the import does not fail");
+        let last = choice.steps.pop().expect("there is a look-up");
+        (last.asked, last.found)
+    }
+
+    #[track_caller]
+    fn assert_step(keys: &[&str], realm: &str, asked: &[&str], found: Option<&str>) {
+        let expected: Vec<String> = asked.iter().map(|name| (*name).to_owned()).collect();
+        let found = found.map(str::to_owned);
+        assert_eq!(
+            step(keys, "quay.io/a/b", realm),
+            (expected, found),
+            "{realm}"
+        );
+    }
+
+    #[test]
+    fn a_realm_is_asked_for_by_host_and_path() {
+        let realm = "https://sso.test/auth/token?service=x";
+        assert_step(
+            &["sso.test"],
+            realm,
+            &["sso.test/auth/token"],
+            Some("sso.test"),
+        );
+        let by_path = Some("sso.test/auth");
+        assert_step(&["sso.test/auth"], realm, &["sso.test/auth/token"], by_path);
+        assert_step(&["sso.test/other"], realm, &["sso.test/auth/token"], None);
+        assert_step(
+            &["sso.test"],
+            "https://sso.test/v2/token",
+            &["sso.test/token"],
+            Some("sso.test"),
+        );
+        assert_step(
+            &["sso.test"],
+            "https://sso.test/v1",
+            &["sso.test"],
+            Some("sso.test"),
+        );
+    }
+
+    #[test]
+    fn canonical_ports_are_tried_without() {
+        let asked = ["sso.test:443/token", "sso.test/token"];
+        assert_step(
+            &["sso.test"],
+            "https://sso.test:443/token",
+            &asked,
+            Some("sso.test"),
+        );
+        assert_step(
+            &["sso.test:80"],
+            "http://sso.test/token",
+            &["sso.test:80/token"],
+            Some("sso.test:80"),
+        );
+        assert_step(
+            &["sso.test"],
+            "http://sso.test:80/token",
+            &["sso.test:80/token"],
+            None,
+        );
+        assert_step(
+            &["sso.test"],
+            "https://sso.test:80/token",
+            &["sso.test:80/token"],
+            None,
+        );
+    }
+
+    #[test]
+    fn docker_hub_is_found_under_its_old_names() {
+        let realm = "https://auth.docker.io/token";
+        let asked = ["auth.docker.io/token", "index.docker.io"];
+        let hub = "https://index.docker.io/v1/";
+        assert_step(&[hub], realm, &asked, Some(hub));
+        let asked = ["auth.docker.io/token", "index.docker.io", "docker.io"];
+        assert_step(&["docker.io"], realm, &asked, Some("docker.io"));
+        assert_step(&["quay.io"], realm, &asked, None);
+    }
+
+    #[test]
+    fn a_repository_may_start_like_a_version() {
+        let (asked, found) = step(&["quay.io"], "quay.io/v2/app", "");
+        assert_eq!(
+            (asked, found),
+            (
+                vec!["quay.io/v2/app".to_owned()],
+                Some("quay.io".to_owned())
+            )
+        );
+    }
 }

@@ -43,17 +43,17 @@ pub(super) fn kubelet_tries(keys: &[Shown<'_>], how: super::kubelet::How) -> Str
                 .into()
         }
         (How::ByKey, [key]) => format!(
-            "{key} matches: its host fits label by label, and its path is where the image's starts."
+            "{key} matches: its host fits label by label, and the image's path starts with its path."
         ),
         (How::ByKey, keys) => format!(
-            "{} keys match; kubelet tries one after the other until a pull works, in reverse byte order: longer paths first.",
+            "{} keys match; kubelet tries one after the other until a pull works, in reverse byte order of the keys, which puts longer paths of one host first.",
             keys.len()
         ),
     }
 }
 
 pub(super) fn kubelet_nothing<'k>(name: &str, keys: impl Iterator<Item = &'k str>) -> String {
-    let rule = "kubelet wants the host to fit label by label, the same port, and the key's path to be where the image's starts";
+    let rule = "kubelet wants the host to fit label by label, the same port, and the image's path to start with the key's";
     nothing(name, keys, rule)
 }
 
