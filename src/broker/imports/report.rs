@@ -3,8 +3,6 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::intake::form::shown;
-
 /// What became of something that was imported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -154,7 +152,7 @@ impl ImportEntry {
         reason: impl Into<String>,
     ) -> Self {
         Self {
-            registry: shown(registry),
+            registry: registry.to_owned(),
             outcome,
             credential: credential.map(str::to_owned),
             reason: reason.into(),
