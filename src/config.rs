@@ -8,14 +8,16 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use ipnet::IpNet;
+use url::Url;
 
 use crate::model::secret::SecretText;
 use crate::registry::egress::Ports;
 
 /// Every setting: its key in the file, its variable, what it is.
-const SETTINGS: [(&str, &str); 11] = [
+const SETTINGS: [(&str, &str); 14] = [
     ("database_url", "DATABASE_URL"),
     ("listen", "REGCRED_LISTEN"),
     ("metrics_listen", "REGCRED_METRICS_LISTEN"),
@@ -27,6 +29,9 @@ const SETTINGS: [(&str, &str); 11] = [
     ("allow_networks", "REGCRED_ALLOW_NETWORKS"),
     ("ca_bundle", "REGCRED_CA_BUNDLE"),
     ("egress_ports", "REGCRED_EGRESS_PORTS"),
+    ("verify_interval", "REGCRED_VERIFY_INTERVAL"),
+    ("webhook_url", "REGCRED_WEBHOOK_URL"),
+    ("webhook_secret_file", "REGCRED_WEBHOOK_SECRET_FILE"),
 ];
 
 /// Variables of the client-side commands. A shell that has them set may start a server too.
@@ -121,6 +126,28 @@ pub struct Config {
     pub ca_bundle: Option<PathBuf>,
     /// Ports that outgoing requests may go to.
     pub egress_ports: Ports,
+    /// How often credentials are tried by themselves; none means as the command sees fit.
+    pub verify_interval: Option<Interval>,
+    /// Who is told of what changes by itself.
+    pub webhook: Option<WebhookSettings>,
+}
+
+/// How often something is done by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interval {
+    /// Never.
+    Off,
+    /// Once in this time.
+    Every(Duration),
+}
+
+/// Where word goes, and the file with the secret that signs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookSettings {
+    /// An https URL, or an http one in an allow-listed network.
+    pub url: Url,
+    /// File whose text, without white space around it, is the secret.
+    pub secret_file: PathBuf,
 }
 
 /// A database URL: it may hold a password, so it does not print.
@@ -184,6 +211,8 @@ impl Config {
             allow_networks: networks(texts)?,
             ca_bundle: path("ca_bundle"),
             egress_ports: ports(texts)?,
+            verify_interval: interval(texts)?,
+            webhook: webhook(texts, path("webhook_secret_file"))?,
         })
     }
 
@@ -285,6 +314,57 @@ fn ports(texts: &Texts) -> Result<Ports, ConfigError> {
             .filter(|ports| !ports.is_empty())
             .map(Ports::Only)
             .ok_or_else(expected),
+    }
+}
+
+fn interval(texts: &Texts) -> Result<Option<Interval>, ConfigError> {
+    let expected = || {
+        wrong(
+            "verify_interval",
+            "expected off, or a time such as 24h, 90m or 3600s",
+        )
+    };
+    let Some(text) = texts.get("verify_interval") else {
+        return Ok(None);
+    };
+    if matches!(text.as_str(), "off" | "0") {
+        return Ok(Some(Interval::Off));
+    }
+    let (number, unit) = text.split_at(text.len() - text.ends_with(['d', 'h', 'm', 's']) as usize);
+    let seconds = match unit {
+        "d" => 24 * 60 * 60,
+        "h" => 60 * 60,
+        "m" => 60,
+        _ => 1,
+    };
+    // A year is longer than anybody means, and far from where times run over.
+    let number = number
+        .parse::<u64>()
+        .ok()
+        .filter(|number| (1..=365 * 24 * 60 * 60).contains(number));
+    let time = number.and_then(|number| number.checked_mul(seconds));
+    let time = time
+        .filter(|time| *time <= 366 * 24 * 60 * 60)
+        .ok_or_else(expected)?;
+    Ok(Some(Interval::Every(Duration::from_secs(time))))
+}
+
+fn webhook(
+    texts: &Texts,
+    secret_file: Option<PathBuf>,
+) -> Result<Option<WebhookSettings>, ConfigError> {
+    let url = parse::<Url>(texts, "webhook_url", "expected an https URL")?;
+    match (url, secret_file) {
+        (Some(url), _) if !matches!(url.scheme(), "https" | "http") => {
+            Err(wrong("webhook_url", "expected an https URL"))
+        }
+        (Some(url), Some(secret_file)) => Ok(Some(WebhookSettings { url, secret_file })),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(wrong(
+            "webhook_secret_file",
+            "a webhook needs a secret to sign with",
+        )),
+        (None, Some(_)) => Err(wrong("webhook_url", "a webhook's secret needs its URL")),
     }
 }
 
@@ -418,6 +498,10 @@ mod tests {
             ("REGCRED_ALLOW_NETWORKS", "10.0.0.0/8,hunter2"),
             ("REGCRED_TLS_CERT", "hunter2"),
             ("REGCRED_EGRESS_PORTS", "443,hunter2"),
+            ("REGCRED_VERIFY_INTERVAL", "hunter2"),
+            ("REGCRED_WEBHOOK_URL", "hunter2"),
+            ("REGCRED_WEBHOOK_URL", "https://hunter2.example/"),
+            ("REGCRED_WEBHOOK_SECRET_FILE", "hunter2"),
         ] {
             let error = load(&[], &[(variable, value)], None)
                 .expect_err(variable)
@@ -441,6 +525,37 @@ mod tests {
         let config =
             load(&[], &[("DATABASE_URL", "postgres://u:hunter2@h/d")], None).expect("valid");
         assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn intervals_have_units_and_can_be_off() {
+        let interval = |text: &str| {
+            load(&[], &[("REGCRED_VERIFY_INTERVAL", text)], None)
+                .map(|config| config.verify_interval)
+        };
+        let every = |seconds| Ok(Some(Interval::Every(Duration::from_secs(seconds))));
+        assert_eq!(interval("24h"), every(86_400));
+        assert_eq!(interval("90m"), every(5_400));
+        assert_eq!(interval("7d"), every(604_800));
+        assert_eq!(interval("30"), every(30));
+        assert_eq!(interval("30s"), every(30));
+        for off in ["0", "off"] {
+            assert_eq!(interval(off), Ok(Some(Interval::Off)), "{off}");
+        }
+        assert_eq!(interval(""), Ok(None));
+        for bad in [
+            "h",
+            "-1h",
+            "1.5h",
+            "1 h",
+            "1y",
+            "400d",
+            "99999999999999999999s",
+            "0h",
+            "ä",
+        ] {
+            assert!(interval(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -70,10 +70,27 @@ impl Caller {
             .is_some_and(|allowed| !allowed.iter().any(|name| name.as_str() == pull_secret))
     }
 
+    /// A background job of regcred itself, which acts for nobody. It has no token and no way in.
+    pub fn job(name: Name) -> Self {
+        Self {
+            token_id: Uuid::nil(),
+            name,
+            grant: Grant::Platform(Role::Operator),
+            pull_secrets: None,
+            networks: None,
+            expires_at: None,
+            source: None,
+        }
+    }
+
     /// Who acted, as the audit trail and version lists show it.
     pub fn actor(&self) -> Actor {
         Actor {
-            kind: "token",
+            kind: if self.token_id.is_nil() {
+                "job"
+            } else {
+                "token"
+            },
             id: self.token_id,
             name: self.name.to_string(),
         }
@@ -83,7 +100,7 @@ impl Caller {
 /// Who did something.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Actor {
-    /// What kind of caller: `token`.
+    /// What kind of caller: `token`, or `job` for regcred's own background work.
     #[schema(example = "token")]
     pub kind: &'static str,
     /// Its id.

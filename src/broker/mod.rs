@@ -19,6 +19,7 @@ pub mod audit;
 pub mod credential_change;
 pub mod credential_state;
 pub mod credentials;
+pub mod discovery;
 pub mod error;
 pub mod idempotency;
 pub mod manifests;
@@ -26,9 +27,15 @@ pub mod precondition;
 pub mod pull_secrets;
 pub mod resolve;
 pub mod rollback;
+pub mod schedule;
 pub mod tenants;
 pub mod tokens;
+pub mod verification;
 pub mod view;
+pub mod webhook;
+
+use schedule::Schedule;
+use webhook::Webhook;
 
 pub use error::{Error, Result};
 
@@ -42,6 +49,8 @@ pub struct Broker {
     keyring: Arc<Keyring>,
     clock: Clock,
     egress: Egress,
+    schedule: Schedule,
+    webhook: Option<Webhook>,
 }
 
 /// A request that was let in: who calls, in which tenant, under which id.
@@ -82,6 +91,8 @@ impl Broker {
             keyring,
             clock,
             egress: Egress::default(),
+            schedule: Schedule::default(),
+            webhook: None,
         }
     }
 
@@ -89,6 +100,20 @@ impl Broker {
     #[must_use]
     pub fn with_egress(mut self, egress: Egress) -> Self {
         self.egress = egress;
+        self
+    }
+
+    /// Tries credentials by itself on this schedule; the default tries none.
+    #[must_use]
+    pub fn with_schedule(mut self, schedule: Schedule) -> Self {
+        self.schedule = schedule;
+        self
+    }
+
+    /// Sends word of what changed by itself; the default tells nobody.
+    #[must_use]
+    pub fn with_webhook(mut self, webhook: Option<Webhook>) -> Self {
+        self.webhook = webhook;
         self
     }
 

@@ -1,16 +1,19 @@
 //! `regcred serve`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 
 use super::{ServingFlags, logging, run, runtime};
-use crate::config::{Config, Texts};
+use crate::config::{Config, Interval, Texts};
 use crate::keys::provider::Provider;
 use crate::store::database;
 
 /// Most connections to the database that one replica holds.
 const MOST_CONNECTIONS: u32 = 20;
+/// How often credentials are verified, unless configured.
+const VERIFY_EVERY: Interval = Interval::Every(Duration::from_secs(24 * 60 * 60));
 
 /// Flags of `serve`.
 #[derive(Debug, Args)]
@@ -37,7 +40,7 @@ pub(super) fn run(config: Config) -> anyhow::Result<()> {
     runtime()?.block_on(async {
         let pool = database::pool(url.expose(), MOST_CONNECTIONS)?;
         database::check(&pool).await?;
-        let app = run::app(&config, pool, provider)?;
+        let app = run::app(&config, pool, provider, VERIFY_EVERY)?;
         app.broker.check_ready().await?;
         run::until_stopped(&config, app, Arc::default()).await
     })

@@ -10,6 +10,7 @@ use axum::routing::get;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
@@ -30,9 +31,16 @@ struct RouteLabels {
     route: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabels {
+    state: String,
+}
+
 /// The counters of one process.
 pub struct Metrics {
     registry: Registry,
+    tries: Family<StateLabels, Counter>,
+    credentials: Family<StateLabels, Gauge>,
     requests: Family<RequestLabels, Counter>,
     seconds: Family<RouteLabels, Histogram>,
 }
@@ -50,8 +58,26 @@ impl Default for Metrics {
             Unit::Seconds,
             seconds.clone(),
         );
+        let tries = Family::<StateLabels, Counter>::default();
+        registry.register(
+            "verifications",
+            "Credentials tried, by result",
+            tries.clone(),
+        );
+        let credentials = Family::<StateLabels, Gauge>::default();
+        registry.register(
+            "credentials",
+            "Stored credentials, by the state of their last verification",
+            credentials.clone(),
+        );
+        for state in crate::broker::verification::states() {
+            tries.get_or_create(&state_labels(state)).inc_by(0);
+            credentials.get_or_create(&state_labels(state)).set(0);
+        }
         Self {
             registry,
+            tries,
+            credentials,
             requests,
             seconds,
         }
@@ -81,11 +107,29 @@ impl Metrics {
             .observe(elapsed.as_secs_f64());
     }
 
+    /// Counts a tried credential by its result.
+    pub fn count_try(&self, state: &str) {
+        self.tries.get_or_create(&state_labels(state)).inc();
+    }
+
+    /// Sets how many credentials are in a verification state, over all tenants.
+    pub fn set_credentials(&self, state: &str, count: i64) {
+        self.credentials
+            .get_or_create(&state_labels(state))
+            .set(count);
+    }
+
     fn text(&self) -> String {
         let mut text = String::new();
         // Writing into a String cannot fail.
         let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
         text
+    }
+}
+
+fn state_labels(state: &str) -> StateLabels {
+    StateLabels {
+        state: state.into(),
     }
 }
 

@@ -24,6 +24,7 @@ pub mod router;
 pub mod server;
 pub mod tenants;
 pub mod tokens;
+pub mod verification;
 pub mod whoami;
 
 use std::sync::Arc;

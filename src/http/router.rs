@@ -10,7 +10,7 @@ use super::envelope::{envelope, no_method, no_route};
 use super::gate::gate;
 use super::{
     App, audit_events, credentials, docs, health, links, manifests, metrics, openapi, pull_secrets,
-    tenants, tokens, whoami,
+    tenants, tokens, verification, whoami,
 };
 
 /// Where `/metrics` is shown.
@@ -42,6 +42,8 @@ fn api() -> OpenApiRouter<App> {
         ))
         .routes(routes!(credentials::versions))
         .routes(routes!(credentials::rollback))
+        .routes(routes!(verification::discover))
+        .routes(routes!(verification::verify))
         .routes(routes!(pull_secrets::list))
         .routes(routes!(
             pull_secrets::read,

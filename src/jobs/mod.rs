@@ -1,18 +1,29 @@
 //! Background work. Each job has one owner, ends with the server, and is safe beside the same job on
 //! other replicas.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::broker::Broker;
+use crate::http::metrics::Metrics;
 use crate::http::server::stopped;
+
+pub mod verification;
 
 /// How often old answers are removed.
 const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
 
 /// Runs all jobs until `stop` becomes true.
-pub async fn run(broker: Broker, mut stop: watch::Receiver<bool>) {
+pub async fn run(broker: Broker, metrics: Arc<Metrics>, stop: watch::Receiver<bool>) {
+    tokio::join!(
+        prune_answers(broker.clone(), stop.clone()),
+        verification::run(broker, metrics, stop),
+    );
+}
+
+async fn prune_answers(broker: Broker, mut stop: watch::Receiver<bool>) {
     let mut tick = tokio::time::interval(PRUNE_EVERY);
     loop {
         tokio::select! {

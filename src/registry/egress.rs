@@ -142,7 +142,7 @@ impl Reply {
     /// Reads the body as JSON.
     ///
     /// # Errors
-    /// What serde_json says, without content.
+    /// What serde_json says, which may quote the document: not for eyes where that may hold a secret.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_slice(&self.body)
     }

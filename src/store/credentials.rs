@@ -169,6 +169,29 @@ pub async fn update(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> 
     Ok(())
 }
 
+/// Keeps what a try gave. No version of the credential: nothing of it was written.
+pub async fn set_verification(
+    conn: &mut PgConnection,
+    id: Uuid,
+    state: &str,
+    verification: &str,
+) -> Result<()> {
+    sqlx::query("UPDATE credentials SET verification_state = $2, verification = $3 WHERE id = $1")
+        .bind(id)
+        .bind(state)
+        .bind(verification)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// How many credentials are in each verification state.
+pub async fn count_by_state(conn: &mut PgConnection) -> Result<Vec<(String, i64)>> {
+    sqlx::query_as("SELECT verification_state, count(*) FROM credentials GROUP BY 1")
+        .fetch_all(conn)
+        .await
+}
+
 /// Removes one and its versions.
 pub async fn delete(conn: &mut PgConnection, id: Uuid) -> Result<()> {
     sqlx::query("DELETE FROM credentials WHERE id = $1")

@@ -9,6 +9,8 @@ pub mod idempotent_answers;
 pub mod pull_secrets;
 pub mod tenants;
 pub mod tokens;
+pub mod verification_schedule;
+pub mod webhook_deliveries;
 
 /// A page of a list: rows after a key, at most so many.
 #[derive(Debug, Clone)]
