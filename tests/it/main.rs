@@ -17,3 +17,5 @@ mod pull_secrets;
 mod scripts;
 mod tenants;
 mod tokens;
+mod verification;
+mod verification_schedule;

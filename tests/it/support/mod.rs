@@ -33,6 +33,7 @@ pub mod kubectl;
 pub mod peers;
 pub mod postgres;
 pub mod process;
+pub mod registries;
 
 pub use client::Client;
 
