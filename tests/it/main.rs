@@ -14,6 +14,7 @@ mod openapi;
 mod permissions;
 mod platform_docs;
 mod pull_secrets;
+mod real_registries;
 mod scripts;
 mod tenants;
 mod tokens;

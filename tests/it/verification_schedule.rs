@@ -126,11 +126,7 @@ async fn each_credential_is_tried_once_in_its_interval() {
     scheduled.round().await;
     scheduled.regcred.pass(DAY - HOUR);
     scheduled.round().await;
-    assert_eq!(
-        scheduled.log.logins().len(),
-        6 + early,
-        "none twice in a day"
-    );
+    assert_eq!(scheduled.log.logins().len(), 6, "none twice in a day");
     scheduled.regcred.pass(HOUR);
     scheduled.round().await;
     assert_eq!(scheduled.log.logins().len(), 12);

@@ -26,6 +26,7 @@ use sqlx::PgPool;
 use tokio::sync::{OnceCell, watch};
 
 pub mod client;
+pub mod docker_registry;
 pub mod egress;
 pub mod fake;
 pub mod files;

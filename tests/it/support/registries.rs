@@ -33,6 +33,11 @@ impl Log {
         seen.filter_map(|request| request.authorization).collect()
     }
 
+    /// Remembers a request.
+    pub fn push(&self, seen: Seen) {
+        self.0.lock().expect("no panic").push(seen);
+    }
+
     async fn note(&self, request: Request) -> Seen {
         let authorization = request.headers().get(header::AUTHORIZATION);
         let authorization = authorization.map(|value| value.to_str().unwrap_or("?").to_owned());
@@ -45,7 +50,7 @@ impl Log {
         };
         let body = axum::body::to_bytes(request.into_body(), 1 << 20).await;
         seen.body = String::from_utf8_lossy(&body.expect("a body")).into_owned();
-        self.0.lock().expect("no panic").push(seen.clone());
+        self.push(seen.clone());
         seen
     }
 }
