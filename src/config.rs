@@ -13,11 +13,12 @@ use std::time::Duration;
 use ipnet::IpNet;
 use url::Url;
 
+use crate::auth::limits::Rates;
 use crate::model::secret::SecretText;
 use crate::registry::egress::Ports;
 
 /// Every setting: its key in the file, its variable, what it is.
-const SETTINGS: [(&str, &str); 14] = [
+const SETTINGS: [(&str, &str); 16] = [
     ("database_url", "DATABASE_URL"),
     ("listen", "REGCRED_LISTEN"),
     ("metrics_listen", "REGCRED_METRICS_LISTEN"),
@@ -29,6 +30,8 @@ const SETTINGS: [(&str, &str); 14] = [
     ("allow_networks", "REGCRED_ALLOW_NETWORKS"),
     ("ca_bundle", "REGCRED_CA_BUNDLE"),
     ("egress_ports", "REGCRED_EGRESS_PORTS"),
+    ("limit_failures", "REGCRED_LIMIT_FAILURES"),
+    ("limit_requests", "REGCRED_LIMIT_REQUESTS"),
     ("verify_interval", "REGCRED_VERIFY_INTERVAL"),
     ("webhook_url", "REGCRED_WEBHOOK_URL"),
     ("webhook_secret_file", "REGCRED_WEBHOOK_SECRET_FILE"),
@@ -126,6 +129,8 @@ pub struct Config {
     pub ca_bundle: Option<PathBuf>,
     /// Ports that outgoing requests may go to.
     pub egress_ports: Ports,
+    /// How often logins may fail, and how often a caller may ask.
+    pub rates: Rates,
     /// How often credentials are tried by themselves; none means as the command sees fit.
     pub verify_interval: Option<Interval>,
     /// Who is told of what changes by itself.
@@ -211,6 +216,7 @@ impl Config {
             allow_networks: networks(texts)?,
             ca_bundle: path("ca_bundle"),
             egress_ports: ports(texts)?,
+            rates: rates(texts)?,
             verify_interval: interval(texts)?,
             webhook: webhook(texts, path("webhook_secret_file"))?,
         })
@@ -295,6 +301,15 @@ fn networks(texts: &Texts) -> Result<Vec<IpNet>, ConfigError> {
             })
         })
         .collect()
+}
+
+fn rates(texts: &Texts) -> Result<Rates, ConfigError> {
+    let expected = "expected a number a minute, 0 for no limit";
+    let default = Rates::default();
+    Ok(Rates {
+        failures: parse(texts, "limit_failures", expected)?.unwrap_or(default.failures),
+        requests: parse(texts, "limit_requests", expected)?.unwrap_or(default.requests),
+    })
 }
 
 fn ports(texts: &Texts) -> Result<Ports, ConfigError> {
@@ -424,6 +439,7 @@ fn place(text: &str, error: &toml::de::Error) -> String {
 fn text_of(key: &str, value: toml::Value) -> Result<String, ConfigError> {
     match value {
         toml::Value::String(text) => Ok(text),
+        toml::Value::Integer(number) if key.starts_with("limit_") => Ok(number.to_string()),
         toml::Value::Array(items) if key == "allow_networks" => {
             let texts: Option<Vec<&str>> = items.iter().map(toml::Value::as_str).collect();
             texts
@@ -498,6 +514,8 @@ mod tests {
             ("REGCRED_ALLOW_NETWORKS", "10.0.0.0/8,hunter2"),
             ("REGCRED_TLS_CERT", "hunter2"),
             ("REGCRED_EGRESS_PORTS", "443,hunter2"),
+            ("REGCRED_LIMIT_FAILURES", "hunter2"),
+            ("REGCRED_LIMIT_REQUESTS", "-1 hunter2"),
             ("REGCRED_VERIFY_INTERVAL", "hunter2"),
             ("REGCRED_WEBHOOK_URL", "hunter2"),
             ("REGCRED_WEBHOOK_URL", "https://hunter2.example/"),

@@ -2,25 +2,24 @@
 
 use std::net::IpAddr;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::role::Role;
+use super::role::{Action, Role};
 use crate::model::name::Name;
 
 /// An authenticated caller.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// The token that it showed.
-    pub token_id: Uuid,
-    /// The token's name.
-    pub name: Name,
-    /// What it is, and where.
-    pub grant: Grant,
-    /// Pull secrets that it is limited to; none means no limit.
-    pub pull_secrets: Option<Vec<Name>>,
+    /// Stays the same from request to request: a token's id, or made of issuer and subject.
+    pub id: Uuid,
+    /// How it proved itself.
+    pub identity: Identity,
+    /// What it is, and where. After the gate: only what let it in.
+    pub grants: Vec<Grant>,
     /// Networks that the token is limited to; none means no limit.
     pub networks: Option<Vec<ipnet::IpNet>>,
     /// When the token ends.
@@ -29,8 +28,30 @@ pub struct Caller {
     pub source: Option<IpAddr>,
 }
 
-/// A role and the place where it is held.
+/// How a caller proved itself.
 #[derive(Debug, Clone)]
+pub enum Identity {
+    /// By one of regcred's own tokens.
+    Token {
+        /// The token's name.
+        name: Name,
+    },
+    /// By a token of an identity provider.
+    Federated {
+        /// The provider's name; the first by name, if several take the token.
+        provider: Name,
+        /// Its `sub` claim.
+        subject: String,
+    },
+    /// Not at all: background work of regcred itself, which no request comes in as.
+    Job {
+        /// What it does.
+        name: Name,
+    },
+}
+
+/// A role and the place where it is held.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Grant {
     /// On the platform.
     Platform(Role),
@@ -42,6 +63,10 @@ pub enum Grant {
         name: Name,
         /// The role.
         role: Role,
+        /// Pull secrets that the role is limited to; none means no limit.
+        pull_secrets: Option<Vec<Name>>,
+        /// When the role ends; none means when it is taken away.
+        ends_at: Option<OffsetDateTime>,
     },
 }
 
@@ -53,30 +78,101 @@ impl Grant {
         }
     }
 
-    /// The role that counts in a tenant, if any.
-    pub fn role_in(&self, tenant: Uuid) -> Option<Role> {
+    /// Pull secrets that it is limited to; none means no limit.
+    pub fn pull_secrets(&self) -> Option<&[Name]> {
         match self {
-            Self::Platform(role) => Some(*role),
-            Self::Tenant { id, role, .. } => (*id == tenant).then_some(*role),
+            Self::Platform(_) => None,
+            Self::Tenant { pull_secrets, .. } => pull_secrets.as_deref(),
+        }
+    }
+
+    /// Whether the grant counts in a tenant; every one of the platform does.
+    pub fn is_of(&self, tenant: Uuid) -> bool {
+        match self {
+            Self::Platform(_) => true,
+            Self::Tenant { id, .. } => *id == tenant,
+        }
+    }
+
+    /// Whether a limit keeps this grant from an action on a pull secret, or on no certain one.
+    pub fn is_limited_away(&self, action: Action, pull_secret: Option<&str>) -> bool {
+        let Some(allowed) = self.pull_secrets() else {
+            return false;
+        };
+        match (action, pull_secret) {
+            (Action::RenderAnything, _) => true,
+            (_, Some(wanted)) => !allowed.iter().any(|name| name.as_str() == wanted),
+            (_, None) => false,
         }
     }
 }
 
 impl Caller {
-    /// Whether a limit keeps the caller from this pull secret.
+    /// A stable id for a subject of an issuer. OpenID Connect makes the pair unique and never used
+    /// again for another (Core 1.0, section 5.7).
+    pub fn federated_id(issuer: &str, subject: &str) -> Uuid {
+        let mut text = b"regcred federated caller 1\0".to_vec();
+        for part in [issuer, subject] {
+            text.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            text.extend_from_slice(part.as_bytes());
+        }
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&digest(&SHA256, &text).as_ref()[..16]);
+        uuid::Builder::from_custom_bytes(bytes).into_uuid()
+    }
+
+    /// Whether every grant that let the caller in keeps it from this pull secret.
     pub fn is_kept_from(&self, pull_secret: &str) -> bool {
-        self.pull_secrets
-            .as_ref()
+        self.pull_secrets()
             .is_some_and(|allowed| !allowed.iter().any(|name| name.as_str() == pull_secret))
+    }
+
+    /// The pull secrets that the grants that let the caller in are limited to; none means no limit.
+    pub fn pull_secrets(&self) -> Option<Vec<&Name>> {
+        let mut all = Vec::new();
+        for grant in &self.grants {
+            all.extend(grant.pull_secrets()?);
+        }
+        Some(all)
+    }
+
+    /// Whether it is an admin of the platform.
+    pub fn is_admin(&self) -> bool {
+        self.grants.contains(&Grant::Platform(Role::Admin))
+    }
+
+    /// Whether one of its roles allows all that `other` does: nobody grants more than they hold.
+    pub fn covers(&self, other: Role) -> bool {
+        self.grants.iter().any(|grant| grant.role().covers(other))
+    }
+
+    /// When what it grants must end: with a regcred token that ends, or a binding. A token of an
+    /// identity provider ends within minutes, but the role that it shows does not end with it.
+    pub fn grants_end_at(&self) -> Option<OffsetDateTime> {
+        match self.identity {
+            Identity::Token { .. } | Identity::Job { .. } => self.expires_at,
+            Identity::Federated { .. } => {
+                let mut last = None;
+                for grant in &self.grants {
+                    let Grant::Tenant {
+                        ends_at: Some(end), ..
+                    } = grant
+                    else {
+                        return None;
+                    };
+                    last = last.max(Some(*end));
+                }
+                last
+            }
+        }
     }
 
     /// A background job of regcred itself, which acts for nobody. It has no token and no way in.
     pub fn job(name: Name) -> Self {
         Self {
-            token_id: Uuid::nil(),
-            name,
-            grant: Grant::Platform(Role::Operator),
-            pull_secrets: None,
+            id: Uuid::nil(),
+            identity: Identity::Job { name },
+            grants: vec![Grant::Platform(Role::Operator)],
             networks: None,
             expires_at: None,
             source: None,
@@ -85,14 +181,25 @@ impl Caller {
 
     /// Who acted, as the audit trail and version lists show it.
     pub fn actor(&self) -> Actor {
-        Actor {
-            kind: if self.token_id.is_nil() {
-                "job"
-            } else {
-                "token"
+        match &self.identity {
+            Identity::Token { name } => Actor {
+                kind: "token",
+                id: self.id,
+                name: name.to_string(),
+                identity_provider: None,
             },
-            id: self.token_id,
-            name: self.name.to_string(),
+            Identity::Job { name } => Actor {
+                kind: "job",
+                id: self.id,
+                name: name.to_string(),
+                identity_provider: None,
+            },
+            Identity::Federated { provider, subject } => Actor {
+                kind: "oidc",
+                id: self.id,
+                name: subject.clone(),
+                identity_provider: Some(provider.to_string()),
+            },
         }
     }
 }
@@ -100,12 +207,57 @@ impl Caller {
 /// Who did something.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Actor {
-    /// What kind of caller: `token`, or `job` for regcred's own background work.
+    /// What kind of caller: `token`, `oidc` for one of an identity provider, `job` for regcred's own background work.
     #[schema(example = "token")]
     pub kind: &'static str,
     /// Its id.
     pub id: Uuid,
-    /// Its name.
+    /// The token's name, or the subject (`sub`).
     #[schema(example = "portal")]
     pub name: String,
+    /// The identity provider that vouches for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "cluster-a")]
+    pub identity_provider: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_federated_id_is_of_issuer_and_subject_together() {
+        let id = Caller::federated_id("https://a", "bc");
+        assert_eq!(id, Caller::federated_id("https://a", "bc"));
+        assert_ne!(id, Caller::federated_id("https://ab", "c"));
+        assert_eq!(id.get_version_num(), 8);
+    }
+
+    #[test]
+    fn a_limit_counts_only_if_every_grant_has_one() {
+        let limited = |names: &[&str]| Grant::Tenant {
+            id: Uuid::nil(),
+            name: Name::parse("team-a").expect("a name"),
+            role: Role::Puller,
+            pull_secrets: (!names.is_empty()).then(|| {
+                let names = names.iter().map(|name| Name::parse(name).expect("a name"));
+                names.collect()
+            }),
+            ends_at: None,
+        };
+        let caller = |grants| Caller {
+            id: Uuid::nil(),
+            identity: Identity::Token {
+                name: Name::parse("ci").expect("a name"),
+            },
+            grants,
+            networks: None,
+            expires_at: None,
+            source: None,
+        };
+        let both = caller(vec![limited(&["one"]), limited(&["two"])]);
+        assert!(!both.is_kept_from("one") && !both.is_kept_from("two") && both.is_kept_from("x"));
+        let free = caller(vec![limited(&["one"]), limited(&[])]);
+        assert!(!free.is_kept_from("x"));
+    }
 }

@@ -15,9 +15,9 @@ pub enum Role {
     Puller,
     /// Viewer, and writes credentials and pull secrets; never sees a stored secret.
     Editor,
-    /// Editor, puller, and the tenant's tokens and audit trail.
+    /// Editor, puller, and the tenant's tokens, role bindings and audit trail.
     Owner,
-    /// Platform: tenants, keys and the platform's audit trail; no tenant's secrets.
+    /// Platform: tenants, identity providers, keys and the platform's audit trail; no tenant's secrets.
     Operator,
     /// Platform: operator, and owner of every tenant.
     Admin,
@@ -50,12 +50,23 @@ pub enum Action {
     Link,
     /// Create, read and revoke a tenant's tokens.
     ManageTokens,
+    /// Read, write and delete a tenant's role bindings.
+    ManageRoleBindings,
     /// Read a tenant's audit trail.
     ReadAudit,
     /// Create, read and revoke the platform's tokens.
     ManagePlatformTokens,
+    /// Read, write and delete identity providers.
+    ManageIdentityProviders,
     /// Read the platform's audit trail.
     ReadPlatformAudit,
+}
+
+impl Action {
+    /// Whether any valid caller may, whatever its roles.
+    pub fn is_for_anybody(self) -> bool {
+        matches!(self, Self::WhoAmI | Self::ListTenants)
+    }
 }
 
 impl Role {
@@ -77,7 +88,6 @@ impl Role {
     /// The permission table.
     pub fn allows(self, action: Action) -> bool {
         use Action as A;
-        let any = matches!(action, A::WhoAmI | A::ListTenants);
         let view = matches!(
             action,
             A::ReadTenant | A::ReadCredentials | A::ReadPullSecrets | A::Link
@@ -87,19 +97,23 @@ impl Role {
             A::ReadTenant | A::ReadPullSecrets | A::Link | A::RenderPullSecret | A::RenderAnything
         );
         let edit = matches!(action, A::WriteCredentials | A::WritePullSecrets);
-        let own = matches!(action, A::ManageTokens | A::ReadAudit);
+        let own = matches!(
+            action,
+            A::ManageTokens | A::ManageRoleBindings | A::ReadAudit
+        );
         let operate = matches!(
             action,
-            A::ReadTenant | A::WriteTenant | A::ReadPlatformAudit
+            A::ReadTenant | A::WriteTenant | A::ManageIdentityProviders | A::ReadPlatformAudit
         );
-        any || match self {
-            Self::Viewer => view,
-            Self::Puller => pull,
-            Self::Editor => view || edit,
-            Self::Owner => view || edit || pull || own,
-            Self::Operator => operate,
-            Self::Admin => true,
-        }
+        action.is_for_anybody()
+            || match self {
+                Self::Viewer => view,
+                Self::Puller => pull,
+                Self::Editor => view || edit,
+                Self::Owner => view || edit || pull || own,
+                Self::Operator => operate,
+                Self::Admin => true,
+            }
     }
 
     /// Whether everything that `other` allows is allowed here too: nobody grants more than they
@@ -146,7 +160,7 @@ impl Role {
 mod tests {
     use super::*;
 
-    const ACTIONS: [Action; 15] = [
+    const ACTIONS: [Action; 17] = [
         Action::WhoAmI,
         Action::ListTenants,
         Action::ReadTenant,
@@ -159,8 +173,10 @@ mod tests {
         Action::RenderAnything,
         Action::Link,
         Action::ManageTokens,
+        Action::ManageRoleBindings,
         Action::ReadAudit,
         Action::ManagePlatformTokens,
+        Action::ManageIdentityProviders,
         Action::ReadPlatformAudit,
     ];
 
@@ -191,6 +207,7 @@ mod tests {
             Action::ReadCredentials,
             Action::ReadPullSecrets,
             Action::ManageTokens,
+            Action::ManageRoleBindings,
             Action::ReadAudit,
         ] {
             assert!(!Role::Operator.allows(action), "{action:?}");

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::error::stored;
 use super::{Broker, Error, Result, Scope, TenantRef};
-use crate::auth::caller::{Caller, Grant};
+use crate::auth::caller::{Caller, Grant, Identity};
 use crate::auth::role::{Action, Role};
 use crate::auth::token::Token;
 use crate::model::name::Name;
@@ -32,8 +32,8 @@ impl Broker {
     /// Authenticates a bearer token and decides whether the caller may pass the door.
     ///
     /// # Errors
-    /// `Unauthenticated`; `NotFound` where the caller has no role in the tenant, whether there is
-    /// one or not; `Forbidden` where its role is too small.
+    /// `Unauthenticated`; `TooManyRequests`; `NotFound` where the caller has no role in the tenant,
+    /// whether there is one or not; `Forbidden` where its role is too small.
     pub async fn enter(
         &self,
         bearer: Option<&str>,
@@ -41,12 +41,21 @@ impl Broker {
         request_id: Uuid,
         door: Door<'_>,
     ) -> Result<Scope> {
-        let caller = self.authenticate(bearer, source).await?;
+        let bearer = bearer.ok_or(Error::Unauthenticated)?;
+        let mut caller = match self.authenticate(bearer, source, door).await {
+            Err(Error::Unauthenticated) => {
+                let noted = self.limits.note_failure(source, bearer, self.now());
+                return Err(noted.map_or_else(Error::TooManyRequests, |()| Error::Unauthenticated));
+            }
+            authenticated => authenticated?,
+        };
+        let noted = self.limits.note_request(caller.id, self.now());
+        noted.map_err(Error::TooManyRequests)?;
         let tenant = match door.tenant {
             Some(name) => self.find_tenant(&caller, name, door.action).await?,
             None => None,
         };
-        admit(&caller, tenant.as_ref(), door)?;
+        admit(&mut caller, tenant.as_ref(), door)?;
         Ok(Scope {
             caller,
             tenant,
@@ -54,10 +63,19 @@ impl Broker {
         })
     }
 
-    async fn authenticate(&self, bearer: Option<&str>, source: Option<IpAddr>) -> Result<Caller> {
-        let token = bearer
-            .and_then(Token::parse)
-            .ok_or(Error::Unauthenticated)?;
+    async fn authenticate(
+        &self,
+        bearer: &str,
+        source: Option<IpAddr>,
+        door: Door<'_>,
+    ) -> Result<Caller> {
+        match Token::parse(bearer) {
+            Some(token) => self.authenticate_token(&token, source).await,
+            None => self.authenticate_federated(bearer, source, door).await,
+        }
+    }
+
+    async fn authenticate_token(&self, token: &Token, source: Option<IpAddr>) -> Result<Caller> {
         let mut conn = self.pool.acquire().await?;
         let row = tokens::by_hash(&mut conn, &token.hash().0).await?;
         let row = row.ok_or(Error::Unauthenticated)?;
@@ -76,18 +94,26 @@ impl Broker {
         Ok(caller)
     }
 
-    /// The tenant of a route. It may be missing only where the caller could make it.
+    /// The tenant of a route. Only those whose role is on the platform learn whether it exists, and it
+    /// may be missing only where the caller could make it.
     async fn find_tenant(
         &self,
         caller: &Caller,
         name: &str,
         action: Action,
     ) -> Result<Option<TenantRef>> {
-        if let Grant::Tenant { id, name: own, .. } = &caller.grant {
-            let own = (own.as_str() == name).then(|| TenantRef {
+        let own = caller.grants.iter().find_map(|grant| match grant {
+            Grant::Tenant { id, name: own, .. } if own.as_str() == name => Some(TenantRef {
                 id: *id,
                 name: own.clone(),
-            });
+            }),
+            _ => None,
+        });
+        let of_the_platform = caller
+            .grants
+            .iter()
+            .any(|grant| matches!(grant, Grant::Platform(_)));
+        if own.is_some() || !of_the_platform {
             return own.map(Some).ok_or(Error::NotFound);
         }
         let row = match Name::parse(name) {
@@ -107,30 +133,27 @@ impl Broker {
 
 fn caller_of(row: &TokenRow, source: Option<IpAddr>) -> Result<Caller> {
     let role = stored(Role::parse(&row.role))?;
+    let names = row.pull_secrets.as_ref();
+    let names = names.map(|names| names.iter().map(|name| Name::parse(name)).collect());
+    let networks = row.networks.as_ref();
+    let networks = networks.map(|nets| nets.iter().map(|net| net.parse()).collect());
     let grant = match (row.tenant_id, &row.tenant) {
         (Some(id), Some(name)) => Grant::Tenant {
             id,
             name: stored(Name::parse(name))?,
             role,
+            pull_secrets: stored(names.transpose())?,
+            ends_at: row.expires_at,
         },
         _ => Grant::Platform(role),
     };
-    let pull_secrets = row.pull_secrets.as_ref();
-    let networks = row.networks.as_ref();
     Ok(Caller {
-        token_id: row.id,
-        name: stored(Name::parse(&row.name))?,
-        grant,
-        pull_secrets: stored(
-            pull_secrets
-                .map(|names| names.iter().map(|name| Name::parse(name)).collect())
-                .transpose(),
-        )?,
-        networks: stored(
-            networks
-                .map(|nets| nets.iter().map(|net| net.parse()).collect())
-                .transpose(),
-        )?,
+        id: row.id,
+        identity: Identity::Token {
+            name: stored(Name::parse(&row.name))?,
+        },
+        grants: vec![grant],
+        networks: stored(networks.transpose())?,
         expires_at: row.expires_at,
         source,
     })
@@ -147,22 +170,29 @@ fn comes_from_its_networks(caller: &Caller) -> bool {
     })
 }
 
-fn admit(caller: &Caller, tenant: Option<&TenantRef>, door: Door<'_>) -> Result<()> {
-    let role = match tenant {
-        Some(tenant) => caller.grant.role_in(tenant.id).ok_or(Error::NotFound)?,
-        None => caller.grant.role(),
-    };
-    if !role.allows(door.action) {
+/// Keeps of the caller's grants those that open the door, and turns away who has none.
+fn admit(caller: &mut Caller, tenant: Option<&TenantRef>, door: Door<'_>) -> Result<()> {
+    if door.action.is_for_anybody() {
+        return Ok(());
+    }
+    if let Some(tenant) = tenant {
+        caller.grants.retain(|grant| grant.is_of(tenant.id));
+        if caller.grants.is_empty() {
+            return Err(Error::NotFound);
+        }
+    }
+    caller
+        .grants
+        .retain(|grant| grant.role().allows(door.action));
+    if caller.grants.is_empty() {
         return Err(Error::Forbidden("the caller's role does not allow this"));
     }
-    let limited = match (door.action, door.pull_secret) {
-        (Action::RenderAnything, _) => caller.pull_secrets.is_some(),
-        (_, Some(pull_secret)) => caller.is_kept_from(pull_secret),
-        _ => false,
-    };
-    if limited {
+    caller
+        .grants
+        .retain(|grant| !grant.is_limited_away(door.action, door.pull_secret));
+    if caller.grants.is_empty() {
         return Err(Error::Forbidden(
-            "the token is limited to other pull secrets",
+            "the caller is limited to other pull secrets",
         ));
     }
     Ok(())

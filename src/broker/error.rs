@@ -9,6 +9,9 @@ pub enum Error {
     /// No valid token.
     #[error("no valid token")]
     Unauthenticated,
+    /// Too many requests, or too many that failed; for how long it stays so.
+    #[error("too many requests")]
+    TooManyRequests(time::Duration),
     /// Too small a role.
     #[error("{0}")]
     Forbidden(&'static str),

@@ -73,7 +73,7 @@ impl Broker {
             .to_vec();
         let row = AnswerRow {
             id: Uuid::now_v7(),
-            caller_id: scope.caller.token_id,
+            caller_id: scope.caller.id,
             key: once.key.clone(),
             request_digest: digest,
             tenant_id: scope.tenant.as_ref().map(|tenant| tenant.id),

@@ -10,6 +10,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::auth::caller::Caller;
+use crate::auth::limits::Limits;
+use crate::auth::oidc::issuer_keys::IssuerKeys;
 use crate::keys::keyring::Keyring;
 use crate::model::name::Name;
 use crate::registry::egress::Egress;
@@ -21,11 +23,15 @@ pub mod credential_state;
 pub mod credentials;
 pub mod discovery;
 pub mod error;
+pub mod federated;
+mod granting;
 pub mod idempotency;
+pub mod identity_providers;
 pub mod manifests;
 pub mod precondition;
 pub mod pull_secrets;
 pub mod resolve;
+pub mod role_bindings;
 pub mod rollback;
 pub mod schedule;
 pub mod tenants;
@@ -49,6 +55,8 @@ pub struct Broker {
     keyring: Arc<Keyring>,
     clock: Clock,
     egress: Egress,
+    issuers: IssuerKeys,
+    limits: Arc<Limits>,
     schedule: Schedule,
     webhook: Option<Webhook>,
 }
@@ -86,19 +94,23 @@ impl Scope {
 impl Broker {
     /// The use cases over a database at the right version.
     pub fn new(pool: PgPool, keyring: Arc<Keyring>, clock: Clock) -> Self {
+        let egress = Egress::default();
         Self {
             pool,
             keyring,
             clock,
-            egress: Egress::default(),
+            issuers: IssuerKeys::new(Arc::new(egress.clone())),
+            egress,
+            limits: Arc::default(),
             schedule: Schedule::default(),
             webhook: None,
         }
     }
 
-    /// Asks registries through this way out; the default reaches public addresses only.
+    /// Asks registries and issuers through this way out; the default reaches public addresses only.
     #[must_use]
     pub fn with_egress(mut self, egress: Egress) -> Self {
+        self.issuers = IssuerKeys::new(Arc::new(egress.clone()));
         self.egress = egress;
         self
     }
@@ -114,6 +126,13 @@ impl Broker {
     #[must_use]
     pub fn with_webhook(mut self, webhook: Option<Webhook>) -> Self {
         self.webhook = webhook;
+        self
+    }
+
+    /// Counts failed logins and requests by these limits; the default ones are generous.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = Arc::new(limits);
         self
     }
 

@@ -19,11 +19,9 @@ impl Broker {
         scope: &Scope,
         slice: &Slice<String>,
     ) -> Result<Vec<PullSecretView>> {
-        let only: Option<Vec<String>> = scope
-            .caller
-            .pull_secrets
-            .as_ref()
-            .map(|names| names.iter().map(Name::to_string).collect());
+        let allowed = scope.caller.pull_secrets();
+        let only: Option<Vec<String>> =
+            allowed.map(|names| names.into_iter().map(Name::to_string).collect());
         let mut tx = self.begin().await?;
         let rows = pull_secrets::page(&mut tx, scope.tenant()?.id, only.as_deref(), slice).await?;
         rows.into_iter().map(PullSecretView::from_row).collect()

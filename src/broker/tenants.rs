@@ -19,12 +19,15 @@ impl Broker {
         scope: &Scope,
         slice: &Slice<String>,
     ) -> Result<Vec<TenantView>> {
-        let only = match &scope.caller.grant {
-            Grant::Tenant { id, .. } => Some(*id),
-            Grant::Platform(_) => None,
-        };
+        let grants = scope.caller.grants.iter();
+        let only: Option<Vec<Uuid>> = grants
+            .map(|grant| match grant {
+                Grant::Tenant { id, .. } => Some(*id),
+                Grant::Platform(_) => None,
+            })
+            .collect();
         let mut tx = self.begin().await?;
-        let rows = tenants::page(&mut tx, only, slice).await?;
+        let rows = tenants::page(&mut tx, only.as_deref(), slice).await?;
         rows.into_iter().map(TenantView::from_row).collect()
     }
 

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::audit::Deed;
+use super::granting::{Taken, check_end, check_role};
 use super::idempotency::{Answer, Claim, Once};
 use super::{Broker, Error, Result, Scope};
 use crate::auth::role::Role;
@@ -51,6 +52,17 @@ pub enum Ends {
     After(Duration),
     /// At this time.
     At(OffsetDateTime),
+}
+
+impl Ends {
+    /// The end of a token that is made now; none without one.
+    fn after(self, now: OffsetDateTime) -> Option<OffsetDateTime> {
+        match self {
+            Self::Never => None,
+            Self::After(after) => Some(now + after),
+            Self::At(at) => Some(at),
+        }
+    }
 }
 
 impl TokenWrite {
@@ -225,13 +237,15 @@ impl Broker {
             return Ok(answer);
         }
         check_grant(scope, write)?;
-        if matches!(write.ends, Ends::At(end) if end <= self.now()) {
+        let now = self.now();
+        if matches!(write.ends, Ends::At(end) if end <= now) {
             let fault = Fault::new("out-of-range", "a token ends in the future");
             return Err(Error::invalid(fault.at("/expires_at")));
         }
+        let ends_at = check_end(&scope.caller, write.ends.after(now))?;
         let tenant = scope.tenant.as_ref().map(|tenant| tenant.id);
         let created_by = serde_json::to_string(&scope.caller.actor())?;
-        let (token, row) = insert_token(&mut tx, tenant, write, created_by, self.now()).await?;
+        let (token, row) = insert_token(&mut tx, tenant, write, ends_at, created_by, now).await?;
         let target = format!("tokens/{}", row.name);
         let detail = Some(serde_json::json!({"id": row.id, "role": row.role}));
         self.note(
@@ -282,8 +296,16 @@ impl Broker {
     /// Revokes a token; it is refused from the next request on.
     pub async fn revoke_token(&self, scope: &Scope, id_or_name: &str) -> Result<()> {
         let mut tx = self.begin().await?;
+        if scope.tenant.is_some() {
+            self.enter_as_writer(&mut tx, scope).await?;
+        }
         let row = find(&mut tx, scope, id_or_name).await?;
         if row.revoked_at.is_none() {
+            let works = row.expires_at.is_none_or(|end| end > self.now());
+            if works && row.role == Role::Owner.as_str() {
+                self.keep_an_owner(&mut tx, scope, Taken::Token(row.id))
+                    .await?;
+            }
             tokens::revoke(&mut tx, row.id, self.now()).await?;
             let target = format!("tokens/{}", row.name);
             let detail = Some(serde_json::json!({"id": row.id}));
@@ -317,7 +339,8 @@ pub async fn bootstrap_token(
     let now = crate::model::time::to_microseconds(now);
     let mut tx = pool.begin().await?;
     let actor = serde_json::json!({"kind": "command", "id": Uuid::nil(), "name": by}).to_string();
-    let (token, row) = insert_token(&mut tx, None, write, actor.clone(), now).await?;
+    let ends_at = write.ends.after(now);
+    let (token, row) = insert_token(&mut tx, None, write, ends_at, actor.clone(), now).await?;
     let event = AuditRow {
         id: Uuid::now_v7(),
         at: now,
@@ -341,6 +364,7 @@ async fn insert_token(
     conn: &mut PgConnection,
     tenant: Option<Uuid>,
     write: &TokenWrite,
+    ends_at: Option<OffsetDateTime>,
     created_by: String,
     now: OffsetDateTime,
 ) -> Result<(Token, TokenRow)> {
@@ -358,11 +382,7 @@ async fn insert_token(
             .networks
             .as_ref()
             .map(|nets| nets.iter().map(IpNet::to_string).collect()),
-        expires_at: match write.ends {
-            Ends::Never => None,
-            Ends::After(after) => Some(now + after),
-            Ends::At(at) => Some(at),
-        },
+        expires_at: ends_at,
         revoked_at: None,
         last_used_at: None,
         created_by,
@@ -410,9 +430,7 @@ fn check_grant(scope: &Scope, write: &TokenWrite) -> Result<()> {
         (false, false) => return Err(at("/role", "expected operator or admin on the platform")),
         _ => {}
     }
-    if !scope.caller.grant.role().covers(write.role) {
-        return Err(Error::Forbidden("nobody grants more than they hold"));
-    }
+    check_role(&scope.caller, write.role)?;
     if let Some(mine) = &scope.caller.networks {
         let within = |network: &IpNet| mine.iter().any(|own| own.contains(network));
         if !write

@@ -18,6 +18,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::Zeroizing;
 
+use crate::auth::limits::Limits;
 use crate::broker::Broker;
 use crate::broker::schedule::Schedule;
 use crate::broker::webhook::Webhook;
@@ -45,6 +46,7 @@ pub(super) fn app(
     let keyring = Arc::new(Keyring::new(provider));
     let broker = Broker::new(pool, keyring, clock)
         .with_egress(egress(config)?)
+        .with_limits(Limits::new(config.rates))
         .with_schedule(schedule(config.verify_interval.unwrap_or(interval)))
         .with_webhook(config.webhook.as_ref().map(webhook).transpose()?);
     Ok(App {

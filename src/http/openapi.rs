@@ -116,6 +116,29 @@ pub struct PullSecretParam {
     pull_secret: String,
 }
 
+/// The identity provider of a path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "describes a path segment")]
+pub struct ProviderParam {
+    /// Name of the identity provider.
+    #[param(example = "cluster-a")]
+    identity_provider: String,
+}
+
+/// The tenant and the role binding of a path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "describes path segments")]
+pub struct BindingParam {
+    /// Name of the tenant.
+    #[param(example = "team-a")]
+    tenant: String,
+    /// Name of the role binding.
+    #[param(example = "builders")]
+    role_binding: String,
+}
+
 /// The token of a path.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]
@@ -164,7 +187,9 @@ pub fn complete(mut document: OpenApi) -> OpenApi {
         SecurityScheme::Http(
             HttpBuilder::new()
                 .scheme(HttpAuthScheme::Bearer)
-                .description(Some("A regcred token: rgc_ and 49 letters and digits."))
+                .description(Some(
+                    "A regcred token (rgc_ and 49 letters and digits), or a JSON Web Token of a configured identity provider.",
+                ))
                 .build(),
         ),
     );
@@ -251,6 +276,7 @@ fn add_problems(path: &str, method: &Method, operation: &mut Operation) {
         "403",
         "`forbidden`: the caller's role is too small",
     );
+    add(operation, "429", "`too-many-requests`");
     add(
         operation,
         "503",
@@ -316,6 +342,12 @@ fn conflicts_of(path: &str, method: &Method) -> Option<&'static str> {
     let write = *method == Method::PUT || *method == Method::PATCH;
     if path.ends_with("/tokens") && *method == Method::POST {
         Some("`conflict`: a live token has the name")
+    } else if takes_an_owner_away(path, method) {
+        Some("`conflict`: it is the tenant's last owner")
+    } else if path.ends_with("{identity_provider}") && *method == Method::DELETE {
+        Some("`in-use`: role bindings name it")
+    } else if path.ends_with("{identity_provider}") && write {
+        Some("`conflict`: another request has just created it")
     } else if path.ends_with("{credential}") && *method == Method::DELETE {
         Some("`in-use`: pull secrets list it")
     } else if path.ends_with("/rollback")
@@ -329,6 +361,13 @@ fn conflicts_of(path: &str, method: &Method) -> Option<&'static str> {
     } else {
         None
     }
+}
+
+fn takes_an_owner_away(path: &str, method: &Method) -> bool {
+    let of_a_tenant = path.contains("{tenant}");
+    let token = path.ends_with("{token}") && *method == Method::DELETE;
+    let binding = path.ends_with("{role_binding}") && *method != Method::GET;
+    of_a_tenant && (token || binding)
 }
 
 fn add(operation: &mut Operation, status: &str, description: &str) {

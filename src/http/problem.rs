@@ -26,6 +26,7 @@ pub enum Code {
     PayloadTooLarge,
     UnsupportedMediaType,
     ValidationFailed,
+    TooManyRequests,
     Internal,
     Unavailable,
 }
@@ -88,6 +89,11 @@ impl Code {
                 "validation-failed",
                 "The request has mistakes",
             ),
+            Self::TooManyRequests => (
+                S::TOO_MANY_REQUESTS,
+                "too-many-requests",
+                "Too many requests",
+            ),
             Self::Internal => (
                 S::INTERNAL_SERVER_ERROR,
                 "internal",
@@ -109,7 +115,12 @@ pub struct Problem {
     code: Code,
     detail: String,
     errors: Vec<Mistake>,
+    /// Seconds after which trying again may help.
+    retry_after: Option<u64>,
 }
+
+/// Seconds after which an outage may be over.
+const OUTAGE_SECONDS: u64 = 2;
 
 /// `application/problem+json`.
 #[derive(Debug, Serialize, ToSchema)]
@@ -142,6 +153,7 @@ impl Problem {
             code,
             detail: detail.into(),
             errors: Vec::new(),
+            retry_after: (code == Code::Unavailable).then_some(OUTAGE_SECONDS),
         }
     }
 
@@ -155,6 +167,7 @@ impl Problem {
             code: Code::ValidationFailed,
             detail,
             errors,
+            retry_after: None,
         }
     }
 
@@ -191,17 +204,14 @@ impl IntoResponse for Problem {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
-        match self.code {
-            Code::Unauthenticated => {
-                headers.insert(
-                    header::WWW_AUTHENTICATE,
-                    HeaderValue::from_static("Bearer realm=\"regcred\""),
-                );
-            }
-            Code::Unavailable => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
-            }
-            _ => {}
+        if self.code == Code::Unauthenticated {
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer realm=\"regcred\""),
+            );
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
         }
         response.extensions_mut().insert(self);
         response
@@ -216,6 +226,13 @@ impl From<broker::Error> for Problem {
             E::Unauthenticated => {
                 Self::new(Code::Unauthenticated, "the request carries no valid token")
             }
+            E::TooManyRequests(wait) => Self {
+                retry_after: Some(wait.whole_seconds().unsigned_abs() + 1),
+                ..Self::new(
+                    Code::TooManyRequests,
+                    "there were too many requests lately; wait as long as Retry-After says",
+                )
+            },
             E::Forbidden(_) => Self::new(Code::Forbidden, detail),
             E::NotFound => Self::new(Code::NotFound, "it does not exist, or not for this caller"),
             E::Invalid(mistakes) => Self::invalid(mistakes),
@@ -223,6 +240,7 @@ impl From<broker::Error> for Problem {
                 code: Code::RegistryPathConflict,
                 detail,
                 errors,
+                retry_after: None,
             },
             E::InUse(_) => Self::new(Code::InUse, detail),
             E::Conflict(_) => Self::new(Code::Conflict, detail),

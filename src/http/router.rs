@@ -9,8 +9,8 @@ use utoipa_axum::routes;
 use super::envelope::{envelope, no_method, no_route};
 use super::gate::gate;
 use super::{
-    App, audit_events, credentials, docs, health, links, manifests, metrics, openapi, pull_secrets,
-    tenants, tokens, verification, whoami,
+    App, audit_events, credentials, docs, health, identity_providers, links, manifests, metrics,
+    openapi, pull_secrets, role_bindings, tenants, tokens, verification, whoami,
 };
 
 /// Where `/metrics` is shown.
@@ -60,6 +60,20 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(tokens::tenant::read, tokens::tenant::revoke))
         .routes(routes!(tokens::platform::create, tokens::platform::list))
         .routes(routes!(tokens::platform::read, tokens::platform::revoke))
+        .routes(routes!(role_bindings::list))
+        .routes(routes!(
+            role_bindings::read,
+            role_bindings::put,
+            role_bindings::patch,
+            role_bindings::delete
+        ))
+        .routes(routes!(identity_providers::list))
+        .routes(routes!(
+            identity_providers::read,
+            identity_providers::put,
+            identity_providers::patch,
+            identity_providers::delete
+        ))
         .routes(routes!(audit_events::of_tenant))
         .routes(routes!(audit_events::of_platform))
 }

@@ -16,7 +16,7 @@ pub struct WhoAmI {
     pub caller: Actor,
     /// The roles that it holds.
     pub roles: Vec<HeldRole>,
-    /// When it ends; null means when it is revoked.
+    /// When its token ends; null means when it is revoked.
     #[serde(with = "time::serde::rfc3339::option")]
     pub expires_at: Option<OffsetDateTime>,
 }
@@ -43,21 +43,22 @@ pub async fn whoami(Entered(scope): Entered) -> Json<WhoAmI> {
 }
 
 fn describe(caller: &Caller) -> WhoAmI {
-    let tenant = match &caller.grant {
+    WhoAmI {
+        caller: caller.actor(),
+        roles: caller.grants.iter().map(held).collect(),
+        expires_at: caller.expires_at,
+    }
+}
+
+fn held(grant: &Grant) -> HeldRole {
+    let tenant = match grant {
         Grant::Tenant { name, .. } => Some(name.to_string()),
         Grant::Platform(_) => None,
     };
-    let pull_secrets = caller
-        .pull_secrets
-        .as_ref()
-        .map(|names| names.iter().map(ToString::to_string).collect());
-    WhoAmI {
-        caller: caller.actor(),
-        roles: vec![HeldRole {
-            role: caller.grant.role(),
-            tenant,
-            pull_secrets,
-        }],
-        expires_at: caller.expires_at,
+    let names = grant.pull_secrets();
+    HeldRole {
+        role: grant.role(),
+        tenant,
+        pull_secrets: names.map(|names| names.iter().map(ToString::to_string).collect()),
     }
 }

@@ -10,6 +10,7 @@ use crate::broker::Broker;
 use crate::http::metrics::Metrics;
 use crate::http::server::stopped;
 
+mod issuer_keys;
 pub mod verification;
 
 /// How often old answers are removed.
@@ -18,16 +19,17 @@ const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
 /// Runs all jobs until `stop` becomes true.
 pub async fn run(broker: Broker, metrics: Arc<Metrics>, stop: watch::Receiver<bool>) {
     tokio::join!(
-        prune_answers(broker.clone(), stop.clone()),
-        verification::run(broker, metrics, stop),
+        prune_answers(&broker, stop.clone()),
+        issuer_keys::run(&broker, stop.clone()),
+        verification::run(broker.clone(), metrics, stop),
     );
 }
 
-async fn prune_answers(broker: Broker, mut stop: watch::Receiver<bool>) {
+async fn prune_answers(broker: &Broker, mut stop: watch::Receiver<bool>) {
     let mut tick = tokio::time::interval(PRUNE_EVERY);
     loop {
         tokio::select! {
-            _ = tick.tick() => prune(&broker).await,
+            _ = tick.tick() => prune(broker).await,
             () = stopped(&mut stop) => return,
         }
     }

@@ -45,15 +45,15 @@ pub async fn lock_writers(conn: &mut PgConnection, id: Uuid) -> Result<bool> {
     Ok(found.is_some())
 }
 
-/// Tenants by name; only the one with id `only`, if given.
+/// Tenants by name; only those with an id in `only`, if given.
 pub async fn page(
     conn: &mut PgConnection,
-    only: Option<Uuid>,
+    only: Option<&[Uuid]>,
     slice: &Slice<String>,
 ) -> Result<Vec<TenantRow>> {
     sqlx::query_as(
         "SELECT * FROM tenants
-          WHERE ($1::text IS NULL OR name > $1) AND ($2::uuid IS NULL OR id = $2)
+          WHERE ($1::text IS NULL OR name > $1) AND ($2::uuid[] IS NULL OR id = ANY($2))
           ORDER BY name LIMIT $3",
     )
     .bind(slice.after.as_deref())

@@ -105,6 +105,26 @@ pub async fn insert(conn: &mut PgConnection, row: &TokenRow, hash: &[u8]) -> Res
     Ok(done.rows_affected() == 1)
 }
 
+/// Whether a tenant has a token of this role that still works, other than the one left out.
+pub async fn any_live(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    role: &str,
+    except: Option<Uuid>,
+    now: OffsetDateTime,
+) -> Result<bool> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM tokens WHERE tenant_id = $1 AND role = $2 AND id IS DISTINCT FROM $3
+                          AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $4))",
+    )
+    .bind(tenant)
+    .bind(role)
+    .bind(except)
+    .bind(now)
+    .fetch_one(conn)
+    .await
+}
+
 /// Ends a token at once.
 pub async fn revoke(conn: &mut PgConnection, id: Uuid, now: OffsetDateTime) -> Result<()> {
     sqlx::query("UPDATE tokens SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL")

@@ -133,6 +133,8 @@ fn rank(path: &str, method: &str) -> usize {
         "/v1/tenants/{tenant}",
         "/v1/tenants/{tenant}/credentials/{credential}",
         "/v1/tenants/{tenant}/pull-secrets/{pull_secret}",
+        "/v1/identity-providers/{identity_provider}",
+        "/v1/tenants/{tenant}/role-bindings/{role_binding}",
     ];
     match (method, made.iter().position(|known| *known == path)) {
         ("put", Some(at)) => at,

@@ -1,8 +1,11 @@
-//! Who may do what: every route, every role, own and other tenants.
+//! Who may do what: every route of the router, every role, every kind of caller, own and other tenants.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::support::client::Reply;
+use crate::support::fake::Ca;
+use crate::support::issuer::{Issuer, RSA, reaching};
 use crate::support::{Client, Regcred, pair};
 
 /// What a role is to a route.
@@ -10,21 +13,17 @@ use crate::support::{Client, Regcred, pair};
 enum May {
     Pass,
     BeForbidden,
-    FindNothing,
-    BeUnknown,
 }
 
-fn outcome(status: u16) -> May {
-    match status {
-        401 => May::BeUnknown,
-        403 => May::BeForbidden,
-        404 => May::FindNothing,
-        _ => May::Pass,
-    }
+/// A route of the router, and its path with names filled in that exist.
+struct Route {
+    method: Method,
+    template: String,
+    path: String,
 }
 
-/// Every operation of the OpenAPI document below `/v1`, with the names filled in.
-fn operations() -> Vec<(Method, String, String)> {
+/// Every operation of the router below `/v1`, with the names filled in.
+fn operations() -> Vec<Route> {
     let document = regcred::http::router::document()
         .to_json()
         .expect("the document is JSON");
@@ -43,11 +42,17 @@ fn operations() -> Vec<(Method, String, String)> {
                 .replace("{tenant}", "team-a")
                 .replace("{credential}", "connect")
                 .replace("{pull_secret}", "team-pull")
+                .replace("{identity_provider}", "cluster-a")
+                .replace("{role_binding}", "viewer")
                 .replace("{token}", "spare");
-            operations.push((method, template.clone(), path));
+            operations.push(Route {
+                method,
+                template: template.clone(),
+                path,
+            });
         }
     }
-    assert!(operations.len() > 25);
+    assert!(operations.len() > 35);
     operations
 }
 
@@ -58,10 +63,12 @@ fn expected(role: &str, method: &Method, template: &str) -> May {
     let passes = match template {
         "/v1/whoami" | "/v1/tenants" => true,
         "/v1/audit-events" => matches!(role, "operator" | "admin"),
+        _ if template.starts_with("/v1/identity-providers") => matches!(role, "operator" | "admin"),
         _ if template.starts_with("/v1/tokens") => role == "admin",
         "/v1/tenants/{tenant}" => read || matches!(role, "operator" | "admin"),
         _ if role == "operator" => false,
         _ if role == "admin" || role == "owner" => true,
+        _ if tail.starts_with("/role-bindings") => false,
         _ if tail.starts_with("/tokens") || tail.starts_with("/audit-events") => false,
         _ if tail.ends_with("/manifest") => role == "puller",
         _ if tail.ends_with("/service-account-link") || tail == "/image-puller" => true,
@@ -73,30 +80,60 @@ fn expected(role: &str, method: &Method, template: &str) -> May {
     if passes { May::Pass } else { May::BeForbidden }
 }
 
-async fn try_out(client: &Client, method: &Method, path: &str) -> u16 {
-    // A body that is valid nowhere: who may pass is told what is wrong with it, and nothing changes.
-    let media_type = if method == Method::PATCH {
-        "application/merge-patch+json"
-    } else {
-        "application/json"
-    };
-    let request = client
-        .request(method.clone(), path)
-        .header("content-type", media_type);
-    let request = if method == Method::DELETE {
-        // A condition that does not hold keeps what is deleted.
-        request.header("if-match", "\"0\"")
-    } else {
-        request.body(r#"{"no-such-field": 1}"#)
-    };
-    let request = if method == Method::GET {
-        client.request(Method::GET, path)
-    } else {
-        request
-    };
-    crate::support::client::send(request).await.status.as_u16()
+/// Whether a puller that is limited to pull secrets may use a route that names none in its path.
+fn is_open_to_the_limited(template: &str) -> bool {
+    match template.trim_start_matches("/v1/tenants/{tenant}") {
+        "/v1/whoami" | "/v1/tenants" | "" | "/pull-secrets" | "/image-puller" => true,
+        "/manifest" | "/credentials/{credential}/manifest" => false,
+        tail => panic!("no decision about a limited puller and {tail}"),
+    }
 }
 
+/// The answer to a request that is valid nowhere: who may pass is told what is wrong with it, and nothing
+/// changes.
+async fn try_out(client: &Client, route: &Route, path: &str) -> Reply {
+    let request = client.request(route.method.clone(), path);
+    let request = match route.method {
+        Method::GET => request,
+        // A condition that does not hold keeps what is deleted.
+        Method::DELETE => request.header("if-match", "\"0\""),
+        Method::PATCH => request
+            .header("content-type", "application/merge-patch+json")
+            .body(r#"{"no-such-field": 1}"#),
+        _ => request
+            .header("content-type", "application/json")
+            .body(r#"{"no-such-field": 1}"#),
+    };
+    crate::support::client::send(request).await
+}
+
+fn assert_may(reply: &Reply, may: May, what: &str) {
+    let status = reply.status.as_u16();
+    let found = match may {
+        May::Pass => !matches!(status, 401 | 403 | 404 | 429),
+        May::BeForbidden => status == 403,
+    };
+    assert!(found, "{what}: {status}, expected {may:?}");
+}
+
+/// All that a caller sees of an answer, but for what differs in any two.
+fn seen(reply: &Reply) -> (u16, Vec<(String, String)>, Value) {
+    let mut body: Value = serde_json::from_slice(&reply.bytes).unwrap_or_default();
+    if let Some(body) = body.as_object_mut() {
+        body.remove("request_id");
+    }
+    let headers = reply.headers.iter();
+    let mut headers: Vec<(String, String)> = headers
+        .filter(|(name, _)| !["x-request-id", "date"].contains(&name.as_str()))
+        .map(|(name, value)| (name.to_string(), format!("{value:?}")))
+        .collect();
+    headers.sort();
+    (reply.status.as_u16(), headers, body)
+}
+
+const TENANT_ROLES: [&str; 4] = ["viewer", "puller", "editor", "owner"];
+
+/// A tenant with one of each thing.
 async fn prepare(regcred: &Regcred) -> Client {
     let owner = regcred.tenant("team-a").await;
     owner
@@ -111,70 +148,232 @@ async fn prepare(regcred: &Regcred) -> Client {
     owner
 }
 
-/// A token to look at and to revoke.
-async fn spare_token(regcred: &Regcred, template: &str) {
-    let (path, role) = match template {
-        "/v1/tokens/{token}" => ("/v1/tokens", "operator"),
-        "/v1/tenants/{tenant}/tokens/{token}" => ("/v1/tenants/team-a/tokens", "viewer"),
-        _ => return,
-    };
-    // 409 if the one before is still there.
-    regcred
-        .admin
-        .post(path, &json!({"name": "spare", "role": role}))
-        .await;
+/// A tenant in which tokens, and subjects of an issuer of the same names, hold each role.
+struct World {
+    regcred: Regcred,
+    issuer: Issuer,
+    owner: Client,
+}
+
+impl World {
+    async fn made() -> Self {
+        let ca = Ca::new();
+        let issuer = Issuer::start(&ca, &[&RSA]).await;
+        let regcred = Regcred::start_with(reaching(&ca, &[])).await;
+        let owner = prepare(&regcred).await;
+        let other = json!({"credentials": ["connect"]});
+        owner
+            .put("/v1/tenants/team-a/pull-secrets/other-pull", &other)
+            .await
+            .expect(201);
+        regcred.tenant("team-b").await;
+        regcred
+            .admin
+            .put("/v1/identity-providers/cluster-a", &issuer.provider())
+            .await
+            .expect(201);
+        let world = Self {
+            regcred,
+            issuer,
+            owner,
+        };
+        for role in TENANT_ROLES {
+            world.bind("team-a", role, json!({"role": role})).await;
+        }
+        let limited = json!({"role": "puller", "pull_secrets": ["team-pull"]});
+        world.bind("team-a", "limited", limited).await;
+        world
+            .bind("team-b", "elsewhere", json!({"role": "owner"}))
+            .await;
+        world
+    }
+
+    async fn bind(&self, tenant: &str, name: &str, mut body: Value) {
+        body["subject"] = json!({"identity_provider": "cluster-a", "claims": {"sub": name}});
+        let path = format!("/v1/tenants/{tenant}/role-bindings/{name}");
+        self.regcred.admin.put(&path, &body).await.expect(201);
+    }
+
+    fn bound(&self, subject: &str) -> Client {
+        self.regcred.caller(&self.issuer.token(subject))
+    }
+
+    async fn token(&self, base: &str, body: Value) -> Client {
+        let made = self.regcred.admin.post(base, &body).await.expect(201);
+        self.regcred.caller(made.text("/token"))
+    }
+
+    /// Every role, by every kind of caller that can hold it.
+    async fn everybody(&self) -> Vec<(&'static str, Client)> {
+        let mut all = vec![("admin", self.regcred.admin.clone())];
+        let operator = json!({"name": "op", "role": "operator"});
+        all.push(("operator", self.token("/v1/tokens", operator).await));
+        for role in TENANT_ROLES {
+            all.push((role, self.regcred.with_role("team-a", role).await));
+            all.push((role, self.bound(role)));
+        }
+        all
+    }
+
+    /// Pullers that are limited to `team-pull`.
+    async fn limited(&self) -> [Client; 2] {
+        let body = json!({"name": "limited", "role": "puller", "pull_secrets": ["team-pull"]});
+        let token = self.token("/v1/tenants/team-a/tokens", body).await;
+        [token, self.bound("limited")]
+    }
+
+    /// A token to look at and to revoke.
+    async fn spare_token(&self, template: &str) {
+        let (path, role) = match template {
+            "/v1/tokens/{token}" => ("/v1/tokens", "operator"),
+            "/v1/tenants/{tenant}/tokens/{token}" => ("/v1/tenants/team-a/tokens", "viewer"),
+            _ => return,
+        };
+        // 409 if the one before is still there.
+        let body = json!({"name": "spare", "role": role});
+        self.regcred.admin.post(path, &body).await;
+    }
 }
 
 #[tokio::test]
 async fn every_role_may_do_what_the_table_says_and_nothing_else() {
-    let regcred = Regcred::start().await;
-    prepare(&regcred).await;
-    let mut clients = vec![("admin", regcred.admin.clone())];
-    for role in ["viewer", "puller", "editor", "owner"] {
-        clients.push((role, regcred.with_role("team-a", role).await));
+    let world = World::made().await;
+    let everybody = world.everybody().await;
+    for route in operations() {
+        for (role, client) in &everybody {
+            world.spare_token(&route.template).await;
+            let reply = try_out(client, &route, &route.path).await;
+            let may = expected(role, &route.method, &route.template);
+            let what = format!("{role}: {} {}", route.method, route.template);
+            assert_may(&reply, may, &what);
+        }
     }
-    let operator = regcred
-        .admin
-        .post("/v1/tokens", &json!({"name": "op", "role": "operator"}))
-        .await
-        .expect(201);
-    clients.push(("operator", regcred.caller(operator.text("/token"))));
-    for (method, template, path) in operations() {
-        for (role, client) in &clients {
-            spare_token(&regcred, &template).await;
-            let found = outcome(try_out(client, &method, &path).await);
-            assert_eq!(
-                found,
-                expected(role, &method, &template),
-                "{role}: {method} {template}"
+}
+
+#[tokio::test]
+async fn who_is_limited_to_a_pull_secret_is_kept_from_all_others() {
+    let world = World::made().await;
+    let limited = world.limited().await;
+    for route in operations() {
+        let Route {
+            method, template, ..
+        } = &route;
+        let may = expected("puller", method, template);
+        let named = template.contains("{pull_secret}");
+        let open = named || may == May::BeForbidden || is_open_to_the_limited(template);
+        for client in &limited {
+            let own = try_out(client, &route, &route.path).await;
+            let may = if open { may } else { May::BeForbidden };
+            assert_may(&own, may, &format!("own {method} {template}"));
+            if !named {
+                continue;
+            }
+            let other = route.path.replace("team-pull", "other-pull");
+            let other = try_out(client, &route, &other).await;
+            assert_may(
+                &other,
+                May::BeForbidden,
+                &format!("other {method} {template}"),
             );
+            let none = route.path.replace("team-pull", "no-pull");
+            let none = try_out(client, &route, &none).await;
+            assert_eq!(seen(&other), seen(&none), "{method} {template}");
         }
     }
 }
 
 #[tokio::test]
 async fn a_stranger_finds_nothing_whether_it_is_there_or_not() {
-    let regcred = Regcred::start().await;
-    prepare(&regcred).await;
-    let stranger = regcred.tenant("team-b").await;
-    for (method, template, path) in operations() {
-        if !template.starts_with("/v1/tenants/{tenant}") {
-            continue;
+    let world = World::made().await;
+    let strangers = [
+        world.regcred.with_role("team-b", "owner").await,
+        world.bound("elsewhere"),
+        world.bound("nobody"),
+    ];
+    let hidden = operations();
+    let hidden = hidden
+        .iter()
+        .filter(|route| route.template.starts_with("/v1/tenants/{tenant}"));
+    for route in hidden {
+        for stranger in &strangers {
+            let there = try_out(stranger, route, &route.path).await;
+            let not_there = route.path.replace("team-a", "team-z");
+            let not_there = try_out(stranger, route, &not_there).await;
+            let what = format!("{} {}", route.method, route.template);
+            assert_eq!(there.status.as_u16(), 404, "{what}");
+            assert_eq!(seen(&there), seen(&not_there), "{what}");
         }
-        let there = try_out(&stranger, &method, &path).await;
-        let not_there = try_out(&stranger, &method, &path.replace("team-a", "team-z")).await;
-        assert_eq!(outcome(there), May::FindNothing, "{method} {template}");
-        assert_eq!(there, not_there, "{method} {template}");
     }
 }
 
 #[tokio::test]
-async fn nobody_is_let_in_without_a_token() {
-    let regcred = Regcred::start().await;
-    prepare(&regcred).await;
-    for (method, template, path) in operations() {
-        let found = outcome(try_out(&regcred.nobody(), &method, &path).await);
-        assert_eq!(found, May::BeUnknown, "{method} {template}");
+async fn strangers_learn_nothing_of_the_platform() {
+    let world = World::made().await;
+    let strangers = [
+        world.regcred.with_role("team-b", "owner").await,
+        world.bound("nobody"),
+    ];
+    let platform = operations();
+    let platform = platform.iter().filter(|route| {
+        ["/v1/identity-providers/", "/v1/tokens/"]
+            .iter()
+            .any(|base| route.template.starts_with(base))
+    });
+    for route in platform {
+        world.spare_token(&route.template).await;
+        for stranger in &strangers {
+            let there = try_out(stranger, route, &route.path).await;
+            let at = route.path.rfind('/').expect("a path");
+            let not_there = format!("{}/none", &route.path[..at]);
+            let not_there = try_out(stranger, route, &not_there).await;
+            assert_eq!(there.status.as_u16(), 403, "{}", route.template);
+            assert_eq!(seen(&there), seen(&not_there), "{}", route.template);
+        }
+    }
+}
+
+/// Tokens that were good and are no more.
+async fn dead(world: &World) -> Vec<(&'static str, Client)> {
+    let tokens = "/v1/tenants/team-a/tokens";
+    let revoked = world
+        .token(tokens, json!({"name": "revoked", "role": "owner"}))
+        .await;
+    world
+        .owner
+        .delete(&format!("{tokens}/revoked"))
+        .await
+        .expect(204);
+    let body = json!({"name": "expired", "role": "owner", "expires_in": 5});
+    let expired = world.token(tokens, body).await;
+    let body = json!({"name": "elsewhere", "role": "owner", "networks": ["192.0.2.0/24"]});
+    let elsewhere = world.token(tokens, body).await;
+    world.regcred.pass(6);
+    let mut claims = world.issuer.claims("owner");
+    claims["exp"] = json!(crate::support::issuer::now() - 60);
+    let stale = world.regcred.caller(&world.issuer.sign(&RSA, &claims));
+    vec![
+        ("nobody", world.regcred.nobody()),
+        ("garbage", world.regcred.caller("garbage")),
+        ("revoked", revoked),
+        ("expired", expired),
+        ("from another network", elsewhere),
+        ("an expired token of an issuer", stale),
+    ]
+}
+
+#[tokio::test]
+async fn who_has_no_valid_token_gets_one_answer_everywhere() {
+    let world = World::made().await;
+    let dead = dead(&world).await;
+    let nobody = world.regcred.nobody().get("/v1/whoami").await;
+    let expected = seen(&nobody.expect_problem(401, "unauthenticated"));
+    for route in operations() {
+        for (who, client) in &dead {
+            for path in [route.path.clone(), route.path.replace("team-a", "team-z")] {
+                let reply = try_out(client, &route, &path).await;
+                assert_eq!(seen(&reply), expected, "{who}: {} {path}", route.method);
+            }
+        }
     }
 }
 

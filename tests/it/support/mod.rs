@@ -30,6 +30,7 @@ pub mod docker_registry;
 pub mod egress;
 pub mod fake;
 pub mod files;
+pub mod issuer;
 pub mod kubectl;
 pub mod peers;
 pub mod postgres;
@@ -93,7 +94,8 @@ impl Regcred {
         Self::start_on_with(database_url, directory, |broker| broker).await
     }
 
-    async fn start_on_with(
+    /// The same with other parts than the default ones.
+    pub async fn start_on_with(
         database_url: String,
         directory: files::Directory,
         parts: impl FnOnce(Broker) -> Broker,

@@ -1,0 +1,256 @@
+//! Identity providers: whose tokens are taken beside regcred's own.
+
+use serde::Serialize;
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::audit::Deed;
+use super::precondition::Precondition;
+use super::view::Written;
+use super::{Broker, Error, Result, Scope};
+use crate::auth::oidc::algorithm::Algorithm;
+use crate::auth::oidc::provider::{ProviderSpec, check_url};
+use crate::model::mistake::{Fault, Mistake};
+use crate::model::name::Name;
+use crate::store::identity_providers::ProviderRow;
+use crate::store::{Slice, identity_providers, role_bindings};
+
+/// How many tenants an `in-use` names.
+const MOST_NAMED: i64 = 10;
+
+/// An identity provider.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProviderView {
+    /// Its name.
+    #[schema(example = "cluster-a")]
+    pub name: String,
+    /// Its id.
+    pub id: Uuid,
+    /// Counts the writes that changed something.
+    #[schema(example = 1)]
+    pub version: i64,
+    /// `iss` of its tokens, compared byte for byte.
+    #[schema(example = "https://issuer.example.com")]
+    pub issuer: String,
+    /// A token must be meant for one of these.
+    #[schema(example = json!(["regcred"]))]
+    pub audiences: Vec<String>,
+    /// Where its keys are; null means where its discovery document says.
+    pub jwks_uri: Option<String>,
+    /// The algorithms that are taken.
+    #[schema(example = json!(["RS256"]))]
+    pub algorithms: Vec<Algorithm>,
+    /// When it was made.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+    /// When it was last changed.
+    #[serde(with = "time::serde::rfc3339")]
+    pub updated_at: OffsetDateTime,
+}
+
+impl ProviderView {
+    fn from_row(row: ProviderRow) -> Result<Self> {
+        let spec: ProviderSpec = serde_json::from_str(&row.document)?;
+        Ok(Self {
+            name: row.name,
+            id: row.id,
+            version: row.version,
+            issuer: spec.issuer,
+            audiences: spec.audiences,
+            jwks_uri: spec.jwks_uri,
+            algorithms: spec.algorithms,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        })
+    }
+}
+
+impl Broker {
+    /// Identity providers in order of name.
+    pub async fn provider_page(&self, slice: &Slice<String>) -> Result<Vec<ProviderView>> {
+        let mut tx = self.begin().await?;
+        let rows = identity_providers::page(&mut tx, slice).await?;
+        rows.into_iter().map(ProviderView::from_row).collect()
+    }
+
+    /// One identity provider.
+    pub async fn provider(&self, name: &str) -> Result<ProviderView> {
+        let mut tx = self.begin().await?;
+        let row = identity_providers::by_name(&mut tx, name).await?;
+        ProviderView::from_row(row.ok_or(Error::NotFound)?)
+    }
+
+    /// A provider's version and the document as written: what a patch is merged into.
+    pub async fn provider_document(&self, name: &str) -> Result<(i64, String)> {
+        let mut tx = self.begin().await?;
+        let row = identity_providers::by_name(&mut tx, name).await?;
+        let row = row.ok_or(Error::NotFound)?;
+        Ok((row.version, row.document))
+    }
+
+    /// Creates or replaces an identity provider.
+    ///
+    /// # Errors
+    /// `Invalid` for a URL that is never asked; `Forbidden` for an operator who would put another issuer
+    /// in the place of one that tenants trust.
+    pub async fn put_provider(
+        &self,
+        scope: &Scope,
+        name: &Name,
+        spec: &ProviderSpec,
+        precondition: &Precondition,
+    ) -> Result<Written<ProviderView>> {
+        self.check_urls(spec)?;
+        let mut tx = self.begin().await?;
+        let before = identity_providers::lock_by_name(&mut tx, name.as_str()).await?;
+        precondition.check(before.as_ref().map(|row| row.version))?;
+        let created = before.is_none();
+        let row = match before {
+            Some(row) => {
+                let stored: ProviderSpec = serde_json::from_str(&row.document)?;
+                if stored == *spec {
+                    return ProviderView::from_row(row).map(Written::Replaced);
+                }
+                if stored.source() != spec.source() {
+                    self.keep_who_is_trusted(&mut tx, scope, &row).await?;
+                }
+                self.update_provider(&mut tx, row, spec).await?
+            }
+            None => self.insert_provider(&mut tx, name, spec).await?,
+        };
+        let target = format!("identity-providers/{name}");
+        let deed = Deed {
+            action: "identity-provider.write",
+            target: &target,
+            version: Some(row.version),
+            detail: Some(serde_json::json!({"issuer": row.issuer})),
+        };
+        self.note(&mut tx, scope, deed).await?;
+        tx.commit().await?;
+        let view = ProviderView::from_row(row)?;
+        Ok(if created {
+            Written::Created(view)
+        } else {
+            Written::Replaced(view)
+        })
+    }
+
+    /// Deletes an identity provider that no role binding names.
+    ///
+    /// # Errors
+    /// `InUse` that names the tenants.
+    pub async fn delete_provider(
+        &self,
+        scope: &Scope,
+        name: &str,
+        precondition: &Precondition,
+    ) -> Result<()> {
+        let mut tx = self.begin().await?;
+        let row = identity_providers::lock_by_name(&mut tx, name).await?;
+        let row = row.ok_or(Error::NotFound)?;
+        precondition.check(Some(row.version))?;
+        let tenants = role_bindings::tenants_of_provider(&mut tx, row.id, MOST_NAMED).await?;
+        if !tenants.is_empty() {
+            return Err(Error::InUse(format!(
+                "role bindings of these tenants name it: {}",
+                tenants.join(", ")
+            )));
+        }
+        identity_providers::delete(&mut tx, row.id).await?;
+        let target = format!("identity-providers/{name}");
+        let deed = Deed {
+            action: "identity-provider.delete",
+            target: &target,
+            version: Some(row.version),
+            detail: None,
+        };
+        self.note(&mut tx, scope, deed).await?;
+        Ok(tx.commit().await?)
+    }
+
+    fn check_urls(&self, spec: &ProviderSpec) -> Result<()> {
+        let refusal = |text: &str, pointer: &str| {
+            let url = check_url(text).ok()?;
+            let why = self.issuers.documents().check(&url).err()?;
+            Some(Fault::new("not-allowed", why).at(pointer))
+        };
+        // With a place for its keys, the issuer is a name only, and nobody asks it.
+        let is_only_a_name = spec.jwks_uri.is_some() && spec.issuer.starts_with("https:");
+        let of_issuer = refusal(&spec.issuer, "/issuer").filter(|_| !is_only_a_name);
+        let of_keys = spec.jwks_uri.as_deref();
+        let of_keys = of_keys.and_then(|uri| refusal(uri, "/jwks_uri"));
+        let mistakes: Vec<Mistake> = of_issuer.into_iter().chain(of_keys).collect();
+        if mistakes.is_empty() {
+            Ok(())
+        } else {
+            Err(mistakes.into())
+        }
+    }
+
+    /// An operator sees no tenant's secrets, so an operator does not decide who those are that tenants
+    /// have bound already: an issuer of the operator's own could name any of their subjects.
+    async fn keep_who_is_trusted(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        row: &ProviderRow,
+    ) -> Result<()> {
+        let bound = role_bindings::tenants_of_provider(conn, row.id, 1).await?;
+        if bound.is_empty() || scope.caller.is_admin() {
+            return Ok(());
+        }
+        Err(Error::Forbidden(
+            "tenants have bound callers of this issuer; only an admin changes issuer or jwks_uri now",
+        ))
+    }
+
+    async fn insert_provider(
+        &self,
+        conn: &mut PgConnection,
+        name: &Name,
+        spec: &ProviderSpec,
+    ) -> Result<ProviderRow> {
+        let now = self.now();
+        let row = ProviderRow {
+            id: Uuid::now_v7(),
+            name: name.to_string(),
+            issuer: spec.issuer.clone(),
+            document: serde_json::to_string(spec)?,
+            version: 1,
+            created_at: now,
+            updated_at: now,
+        };
+        if identity_providers::insert(conn, &row).await? {
+            Ok(row)
+        } else {
+            Err(Error::Conflict(
+                "another request has just created this identity provider; read it and try again"
+                    .into(),
+            ))
+        }
+    }
+
+    async fn update_provider(
+        &self,
+        conn: &mut PgConnection,
+        row: ProviderRow,
+        spec: &ProviderSpec,
+    ) -> Result<ProviderRow> {
+        let row = ProviderRow {
+            issuer: spec.issuer.clone(),
+            document: serde_json::to_string(spec)?,
+            version: row.version + 1,
+            updated_at: self.now(),
+            ..row
+        };
+        identity_providers::update(conn, &row).await?;
+        Ok(row)
+    }
+
+    /// Fetches the keys of issuers anew; for the job that does so.
+    pub async fn refresh_issuer_keys(&self) {
+        self.issuers.refresh(self.now()).await;
+    }
+}

@@ -1,0 +1,260 @@
+//! Role bindings: which callers of an identity provider hold a role in a tenant.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::audit::Deed;
+use super::granting::{Taken, check_end, check_role};
+use super::precondition::Precondition;
+use super::view::Written;
+use super::{Broker, Error, Result, Scope};
+use crate::auth::binding::BindingSpec;
+use crate::auth::oidc::pattern::Pattern;
+use crate::auth::role::Role;
+use crate::model::mistake::Fault;
+use crate::model::name::Name;
+use crate::store::role_bindings::BindingRow;
+use crate::store::{Slice, identity_providers, role_bindings};
+
+/// A role binding.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BindingView {
+    /// Its name.
+    #[schema(example = "builders")]
+    pub name: String,
+    /// Its id.
+    pub id: Uuid,
+    /// Counts the writes that changed something.
+    #[schema(example = 1)]
+    pub version: i64,
+    /// What they may do.
+    pub role: Role,
+    /// Who they are.
+    pub subject: SubjectView,
+    /// The pull secrets that they are limited to; null means all.
+    pub pull_secrets: Option<Vec<String>>,
+    /// When it ends; null means when it is removed.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub expires_at: Option<OffsetDateTime>,
+    /// The provider's issuer: who is trusted to say whose token it is.
+    #[schema(example = "https://issuer.example.com")]
+    pub issuer: String,
+    /// When it was made.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+    /// When it was last changed.
+    #[serde(with = "time::serde::rfc3339")]
+    pub updated_at: OffsetDateTime,
+}
+
+/// Callers of an identity provider.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SubjectView {
+    /// The provider's name.
+    #[schema(example = "cluster-a")]
+    pub identity_provider: String,
+    /// Claims that must all match; `*` at the end of a value takes whatever begins so.
+    #[schema(value_type = Object, example = json!({"sub": "system:serviceaccount:ci:builder"}))]
+    pub claims: BTreeMap<String, Pattern>,
+}
+
+impl BindingView {
+    fn from_row(row: BindingRow) -> Result<Self> {
+        let spec: BindingSpec = serde_json::from_str(&row.document)?;
+        let names = spec.pull_secrets;
+        Ok(Self {
+            name: row.name,
+            id: row.id,
+            version: row.version,
+            role: spec.role,
+            subject: SubjectView {
+                identity_provider: spec.subject.identity_provider.to_string(),
+                claims: spec.subject.claims,
+            },
+            pull_secrets: names.map(|names| names.iter().map(Name::to_string).collect()),
+            expires_at: spec.expires_at,
+            issuer: row.issuer,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        })
+    }
+}
+
+impl Broker {
+    /// Role bindings in order of name.
+    pub async fn binding_page(
+        &self,
+        scope: &Scope,
+        slice: &Slice<String>,
+    ) -> Result<Vec<BindingView>> {
+        let mut tx = self.begin().await?;
+        let rows = role_bindings::page(&mut tx, scope.tenant()?.id, slice).await?;
+        rows.into_iter().map(BindingView::from_row).collect()
+    }
+
+    /// One role binding.
+    pub async fn binding(&self, scope: &Scope, name: &str) -> Result<BindingView> {
+        let mut tx = self.begin().await?;
+        BindingView::from_row(find(&mut tx, scope, name).await?)
+    }
+
+    /// A binding's version and the document as written: what a patch is merged into.
+    pub async fn binding_document(&self, scope: &Scope, name: &str) -> Result<(i64, String)> {
+        let mut tx = self.begin().await?;
+        let row = find(&mut tx, scope, name).await?;
+        Ok((row.version, row.document))
+    }
+
+    /// Creates or replaces a role binding. It is effective from the next request on.
+    ///
+    /// # Errors
+    /// `Forbidden` for more than the caller holds, `Conflict` where the tenant would lose its last owner.
+    pub async fn put_binding(
+        &self,
+        scope: &Scope,
+        name: &Name,
+        spec: &BindingSpec,
+        precondition: &Precondition,
+    ) -> Result<Written<BindingView>> {
+        let mut tx = self.begin().await?;
+        self.enter_as_writer(&mut tx, scope).await?;
+        let before = role_bindings::by_name(&mut tx, scope.tenant()?.id, name.as_str()).await?;
+        precondition.check(before.as_ref().map(|row| row.version))?;
+        let spec = self.granted(scope, spec)?;
+        let document = serde_json::to_string(&spec)?;
+        let created = before.is_none();
+        let row = match before {
+            Some(row) if row.document == document => {
+                return BindingView::from_row(row).map(Written::Replaced);
+            }
+            before => {
+                self.write_binding(&mut tx, scope, name, spec, document, before)
+                    .await?
+            }
+        };
+        let target = format!("role-bindings/{name}");
+        let detail = Some(serde_json::json!({"role": row.role, "issuer": row.issuer}));
+        let deed = Deed {
+            action: "role-binding.write",
+            target: &target,
+            version: Some(row.version),
+            detail,
+        };
+        self.note(&mut tx, scope, deed).await?;
+        tx.commit().await?;
+        let view = BindingView::from_row(row)?;
+        Ok(if created {
+            Written::Created(view)
+        } else {
+            Written::Replaced(view)
+        })
+    }
+
+    /// Deletes a role binding. Who held its role by it alone has none from the next request on.
+    ///
+    /// # Errors
+    /// `Conflict` for the last owner.
+    pub async fn delete_binding(
+        &self,
+        scope: &Scope,
+        name: &str,
+        precondition: &Precondition,
+    ) -> Result<()> {
+        let mut tx = self.begin().await?;
+        self.enter_as_writer(&mut tx, scope).await?;
+        let row = find(&mut tx, scope, name).await?;
+        precondition.check(Some(row.version))?;
+        if self.is_owner(&row) {
+            self.keep_an_owner(&mut tx, scope, Taken::Binding(row.id))
+                .await?;
+        }
+        role_bindings::delete(&mut tx, row.id).await?;
+        let target = format!("role-bindings/{name}");
+        let deed = Deed {
+            action: "role-binding.delete",
+            target: &target,
+            version: Some(row.version),
+            detail: Some(serde_json::json!({"role": row.role})),
+        };
+        self.note(&mut tx, scope, deed).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// The binding as this caller may make it.
+    fn granted(&self, scope: &Scope, spec: &BindingSpec) -> Result<BindingSpec> {
+        check_role(&scope.caller, spec.role)?;
+        if scope.caller.networks.is_some() {
+            return Err(Error::Forbidden(
+                "a token that is limited to networks makes no role binding, which works from everywhere",
+            ));
+        }
+        if spec.expires_at.is_some_and(|end| end <= self.now()) {
+            let fault = Fault::new("out-of-range", "a role binding ends in the future");
+            return Err(Error::invalid(fault.at("/expires_at")));
+        }
+        Ok(BindingSpec {
+            expires_at: check_end(&scope.caller, spec.expires_at)?,
+            ..spec.clone()
+        })
+    }
+
+    async fn write_binding(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        name: &Name,
+        spec: BindingSpec,
+        document: String,
+        before: Option<BindingRow>,
+    ) -> Result<BindingRow> {
+        let provider = spec.subject.identity_provider.as_str();
+        let provider = identity_providers::share_by_name(conn, provider).await?;
+        let provider = provider.ok_or_else(|| {
+            let fault = Fault::new("unknown-name", "there is no such identity provider");
+            Error::invalid(fault.at("/subject/identity_provider"))
+        })?;
+        let now = self.now();
+        let row = BindingRow {
+            id: before.as_ref().map_or_else(Uuid::now_v7, |row| row.id),
+            tenant_id: scope.tenant()?.id,
+            name: name.to_string(),
+            identity_provider_id: provider.id,
+            role: spec.role.as_str().to_owned(),
+            expires_at: spec.expires_at,
+            subject: spec.exact_subject().map(str::to_owned),
+            document,
+            version: before.as_ref().map_or(1, |row| row.version + 1),
+            created_at: before.as_ref().map_or(now, |row| row.created_at),
+            updated_at: now,
+            issuer: provider.issuer,
+            tenant: String::new(),
+        };
+        match before {
+            Some(before) => {
+                if self.is_owner(&before) && !self.is_owner(&row) {
+                    self.keep_an_owner(conn, scope, Taken::Binding(row.id))
+                        .await?;
+                }
+                role_bindings::update(conn, &row).await?;
+            }
+            None => role_bindings::insert(conn, &row).await?,
+        }
+        Ok(row)
+    }
+
+    /// Whether a binding makes owners now.
+    fn is_owner(&self, row: &BindingRow) -> bool {
+        let now = self.now();
+        row.role == Role::Owner.as_str() && row.expires_at.is_none_or(|end| end > now)
+    }
+}
+
+async fn find(conn: &mut PgConnection, scope: &Scope, name: &str) -> Result<BindingRow> {
+    let row = role_bindings::by_name(conn, scope.tenant()?.id, name).await?;
+    row.ok_or(Error::NotFound)
+}
