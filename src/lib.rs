@@ -5,13 +5,16 @@
 //! `docs/architecture.md` says how the parts fit together.
 
 pub mod auth;
+pub mod auth_file;
 pub mod broker;
 pub mod cli;
 pub mod config;
 pub mod dev;
 pub mod http;
+pub mod intake;
 pub mod jobs;
 pub mod keys;
+pub mod lint;
 pub mod model;
 pub mod registry;
 pub mod render;

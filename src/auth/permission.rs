@@ -15,6 +15,7 @@ pub fn action_of(method: &Method, template: &str) -> Option<Action> {
     let action = match (template, in_tenant) {
         ("/v1/whoami", _) => A::WhoAmI,
         ("/v1/tenants", _) => A::ListTenants,
+        ("/v1/lint", _) => A::Lint,
         ("/v1/tokens" | "/v1/tokens/{token}", _) => A::ManagePlatformTokens,
         ("/v1/identity-providers" | "/v1/identity-providers/{identity_provider}", _) => {
             A::ManageIdentityProviders
@@ -37,6 +38,7 @@ pub fn action_of(method: &Method, template: &str) -> Option<Action> {
         (_, Some("/pull-secrets/{pull_secret}")) => A::WritePullSecrets,
         (_, Some("/pull-secrets/{pull_secret}/manifest")) => A::RenderPullSecret,
         (_, Some("/pull-secrets/{pull_secret}/service-account-link" | "/image-puller")) => A::Link,
+        (_, Some("/imports")) => A::Import,
         (_, Some("/tokens" | "/tokens/{token}")) => A::ManageTokens,
         (_, Some("/role-bindings" | "/role-bindings/{role_binding}")) => A::ManageRoleBindings,
         (_, Some("/audit-events")) => A::ReadAudit,

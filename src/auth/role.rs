@@ -30,6 +30,8 @@ pub enum Action {
     WhoAmI,
     /// List the tenants one has a role in; any valid caller.
     ListTenants,
+    /// Lint a document that is stored nowhere; any valid caller.
+    Lint,
     /// Read a tenant.
     ReadTenant,
     /// Create, change and delete tenants.
@@ -48,6 +50,8 @@ pub enum Action {
     RenderAnything,
     /// Make what holds no secret: image-puller bindings and service account links.
     Link,
+    /// Import credentials, and the pull secret that lists them.
+    Import,
     /// Create, read and revoke a tenant's tokens.
     ManageTokens,
     /// Read, write and delete a tenant's role bindings.
@@ -96,7 +100,10 @@ impl Role {
             action,
             A::ReadTenant | A::ReadPullSecrets | A::Link | A::RenderPullSecret | A::RenderAnything
         );
-        let edit = matches!(action, A::WriteCredentials | A::WritePullSecrets);
+        let edit = matches!(
+            action,
+            A::WriteCredentials | A::WritePullSecrets | A::Import
+        );
         let own = matches!(
             action,
             A::ManageTokens | A::ManageRoleBindings | A::ReadAudit
@@ -160,9 +167,11 @@ impl Role {
 mod tests {
     use super::*;
 
-    const ACTIONS: [Action; 17] = [
+    const ACTIONS: [Action; 19] = [
         Action::WhoAmI,
         Action::ListTenants,
+        Action::Lint,
+        Action::Import,
         Action::ReadTenant,
         Action::WriteTenant,
         Action::ReadCredentials,

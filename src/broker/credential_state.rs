@@ -4,6 +4,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Broker, Error, Result, Scope};
+use crate::keys::data_key::DataKey;
 use crate::keys::envelope::{Field, RecordContext};
 use crate::model::credential::CredentialSpec;
 use crate::model::secret::SecretText;
@@ -94,25 +95,36 @@ impl Broker {
             .keyring
             .newest(conn, Some(row.tenant_id), self.now())
             .await?;
-        let seal = |field, secret: &KnownSecret| -> Result<Vec<u8>> {
-            let context = context_of(row.tenant_id, row.id, row.version, field)?;
-            Ok(key.seal(&context, secret.text.expose().as_bytes())?)
-        };
-        let auth = secrets.auth.as_ref();
-        Ok(VersionRow {
-            credential_id: row.id,
-            version: row.version,
-            document: serde_json::to_string(spec)?,
-            secret: seal(Field::Secret, &secrets.registry)?,
-            secret_revision: secrets.registry.revision,
-            auth_secret: auth
-                .map(|secret| seal(Field::AuthServerSecret, secret))
-                .transpose()?,
-            auth_secret_revision: auth.map(|secret| secret.revision),
-            created_by: serde_json::to_string(&scope.caller.actor())?,
-            created_at: row.updated_at,
-        })
+        sealed_version(&key, scope, row, spec, secrets)
     }
+}
+
+/// Seals a version for exactly its row, with a key of its tenant.
+pub(super) fn sealed_version(
+    key: &DataKey,
+    scope: &Scope,
+    row: &CredentialRow,
+    spec: &CredentialSpec,
+    secrets: &Secrets,
+) -> Result<VersionRow> {
+    let seal = |field, secret: &KnownSecret| -> Result<Vec<u8>> {
+        let context = context_of(row.tenant_id, row.id, row.version, field)?;
+        Ok(key.seal(&context, secret.text.expose().as_bytes())?)
+    };
+    let auth = secrets.auth.as_ref();
+    Ok(VersionRow {
+        credential_id: row.id,
+        version: row.version,
+        document: serde_json::to_string(spec)?,
+        secret: seal(Field::Secret, &secrets.registry)?,
+        secret_revision: secrets.registry.revision,
+        auth_secret: auth
+            .map(|secret| seal(Field::AuthServerSecret, secret))
+            .transpose()?,
+        auth_secret_revision: auth.map(|secret| secret.revision),
+        created_by: serde_json::to_string(&scope.caller.actor())?,
+        created_at: row.updated_at,
+    })
 }
 
 fn context_of(tenant: Uuid, credential: Uuid, version: i64, field: Field) -> Result<RecordContext> {

@@ -15,7 +15,7 @@ use crate::store::credentials::{CredentialRow, Filter};
 use crate::store::{Slice, credential_versions, credentials, pull_secrets, tenants};
 
 /// How many versions of a credential are kept.
-const KEPT_VERSIONS: i64 = 10;
+pub(super) const KEPT_VERSIONS: i64 = 10;
 
 /// What deleting a credential does to the pull secrets that list it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -234,7 +234,8 @@ impl Broker {
         Ok(row)
     }
 
-    fn next_row(
+    /// The row of a credential's next version, or of its first.
+    pub(super) fn next_row(
         &self,
         scope: &Scope,
         name: &Name,

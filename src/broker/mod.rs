@@ -27,6 +27,7 @@ pub mod federated;
 mod granting;
 pub mod idempotency;
 pub mod identity_providers;
+pub mod imports;
 pub mod manifests;
 pub mod precondition;
 pub mod pull_secrets;

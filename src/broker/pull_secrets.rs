@@ -90,7 +90,8 @@ impl Broker {
         })
     }
 
-    async fn write_pull_secret(
+    /// Writes the row of a pull secret, without its credentials.
+    pub(super) async fn write_pull_secret(
         &self,
         conn: &mut PgConnection,
         scope: &Scope,

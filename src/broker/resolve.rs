@@ -132,6 +132,22 @@ impl Broker {
         Ok(())
     }
 
+    /// The same for many credentials whose new states are all written.
+    pub(super) async fn refuse_conflicts_of_all(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        credentials: &[Uuid],
+    ) -> Result<()> {
+        for row in pull_secrets::listing_any(conn, credentials).await? {
+            let mut spec = spec_of(&row)?;
+            spec.selector = None;
+            let name = super::view::stored_name(&row.name)?;
+            self.refuse_conflicts_in(conn, scope, &name, &spec).await?;
+        }
+        Ok(())
+    }
+
     fn refuse_conflicts(&self, items: Vec<Item>, name: &Name) -> Result<()> {
         let request = Request {
             items,

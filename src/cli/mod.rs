@@ -10,8 +10,11 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Texts};
 
+mod convert;
 mod dev;
+mod input;
 mod keys;
+mod lint;
 mod logging;
 mod migrate;
 mod openapi;
@@ -52,6 +55,10 @@ enum Command {
     Keys(keys::KeysCommand),
     /// Print the OpenAPI document.
     Openapi(openapi::OpenapiArgs),
+    /// Turn an auth file or a Secret manifest into another format, offline.
+    Convert(convert::ConvertArgs),
+    /// Judge an auth file or manifests: what clients will refuse, ignore or never find.
+    Lint(lint::LintArgs),
 }
 
 /// Flags of the commands that serve. Each stands over its variable.
@@ -169,6 +176,8 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Token(command) => token::run(&command, &load(Texts::new())?),
         Command::Keys(command) => keys::run(&command),
         Command::Openapi(args) => openapi::run(&args),
+        Command::Convert(args) => convert::run(args),
+        Command::Lint(args) => return lint::run(&args),
     }?;
     Ok(ExitCode::SUCCESS)
 }

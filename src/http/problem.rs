@@ -117,6 +117,7 @@ pub struct Problem {
     errors: Vec<Mistake>,
     /// Seconds after which trying again may help.
     retry_after: Option<u64>,
+    members: serde_json::Map<String, serde_json::Value>,
 }
 
 /// Seconds after which an outage may be over.
@@ -144,6 +145,10 @@ pub struct ProblemBody<'a> {
     #[serde(skip_serializing_if = "<[Mistake]>::is_empty")]
     #[schema(value_type = Vec<Mistake>)]
     errors: &'a [Mistake],
+    /// What else there is to say (RFC 9457, section 3.2): the report of an import.
+    #[serde(flatten)]
+    #[schema(ignore)]
+    members: &'a serde_json::Map<String, serde_json::Value>,
 }
 
 impl Problem {
@@ -154,6 +159,7 @@ impl Problem {
             detail: detail.into(),
             errors: Vec::new(),
             retry_after: (code == Code::Unavailable).then_some(OUTAGE_SECONDS),
+            members: serde_json::Map::new(),
         }
     }
 
@@ -168,7 +174,15 @@ impl Problem {
             detail,
             errors,
             retry_after: None,
+            members: serde_json::Map::new(),
         }
+    }
+
+    /// The problem with extension members (RFC 9457, section 3.2).
+    #[must_use]
+    pub fn with_members(mut self, members: serde_json::Map<String, serde_json::Value>) -> Self {
+        self.members = members;
+        self
     }
 
     /// Status code of the answer.
@@ -191,6 +205,7 @@ impl Problem {
             detail: &self.detail,
             request_id,
             errors: &self.errors,
+            members: &self.members,
         };
         serde_json::to_vec(&body).unwrap_or_default()
     }
@@ -241,6 +256,7 @@ impl From<broker::Error> for Problem {
                 detail,
                 errors,
                 retry_after: None,
+                members: serde_json::Map::new(),
             },
             E::InUse(_) => Self::new(Code::InUse, detail),
             E::Conflict(_) => Self::new(Code::Conflict, detail),

@@ -9,8 +9,9 @@ use utoipa_axum::routes;
 use super::envelope::{envelope, no_method, no_route};
 use super::gate::gate;
 use super::{
-    App, audit_events, credentials, docs, health, identity_providers, links, manifests, metrics,
-    openapi, pull_secrets, role_bindings, tenants, tokens, verification, whoami,
+    App, audit_events, credentials, docs, health, identity_providers, imports, links, lint,
+    manifests, metrics, openapi, pull_secrets, role_bindings, tenants, tokens, verification,
+    whoami,
 };
 
 /// Where `/metrics` is shown.
@@ -56,6 +57,8 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(manifests::ad_hoc))
         .routes(routes!(links::image_puller))
         .routes(routes!(links::service_account_link))
+        .routes(routes!(imports::import))
+        .routes(routes!(lint::lint))
         .routes(routes!(tokens::tenant::create, tokens::tenant::list))
         .routes(routes!(tokens::tenant::read, tokens::tenant::revoke))
         .routes(routes!(tokens::platform::create, tokens::platform::list))

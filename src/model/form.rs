@@ -2,6 +2,8 @@
 //!
 //! serde stops at the first mistake; a form with five of them would take five tries.
 
+use std::collections::HashSet;
+
 use super::json::Json;
 use super::mistake::{Fault, Mistake};
 use super::secret::SecretText;
@@ -50,8 +52,9 @@ impl Form {
     }
 
     fn keep_first_of_each(&mut self, members: Vec<(String, Json)>) {
+        let mut seen = HashSet::with_capacity(members.len());
         for (name, value) in members {
-            if self.members.iter().any(|(known, _)| *known == name) {
+            if !seen.insert(name.clone()) {
                 let fault = Fault::new("duplicate-field", "this field is given twice");
                 self.report(&name, fault);
             } else {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use zeroize::Zeroizing;
 
 /// A JSON value that may hold secrets.
@@ -51,6 +52,60 @@ impl Json {
             Self::Text(_) | Self::Kept => "a string",
             Self::List(_) => "an array",
             Self::Object(_) => "an object",
+        }
+    }
+
+    /// The value of a member; of a repeated name the last, as most readers take it.
+    pub fn member(&self, name: &str) -> Option<&Json> {
+        match self {
+            Self::Object(members) => members
+                .iter()
+                .rev()
+                .find(|(known, _)| known == name)
+                .map(|(_, value)| value),
+            _ => None,
+        }
+    }
+
+    /// The text of a string value.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The text of a member that is a string.
+    pub fn text_of(&self, name: &str) -> Option<&str> {
+        self.member(name).and_then(Self::as_text)
+    }
+
+    /// Writes the document, repeated names included, into one buffer that does not grow.
+    pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(self.most_bytes()));
+        // Every value here is one of JSON, and a vector takes every byte.
+        let _ = serde_json::to_writer(&mut *bytes, &Exposed(self));
+        bytes
+    }
+
+    /// No less than the document needs: a control character takes six bytes, a number at most 32.
+    fn most_bytes(&self) -> usize {
+        match self {
+            Self::Null | Self::Bool(_) | Self::Kept => 8,
+            Self::Number(_) => 32,
+            Self::Text(text) => text.len() * 6 + 4,
+            Self::List(items) => {
+                items
+                    .iter()
+                    .map(|item| item.most_bytes() + 1)
+                    .sum::<usize>()
+                    + 4
+            }
+            Self::Object(members) => {
+                let member =
+                    |(name, value): &(String, Json)| name.len() * 6 + 8 + value.most_bytes();
+                members.iter().map(member).sum::<usize>() + 4
+            }
         }
     }
 
@@ -108,6 +163,34 @@ impl From<serde_json::Value> for Json {
                     .map(|(name, value)| (name, Self::from(value)))
                     .collect(),
             ),
+        }
+    }
+}
+
+/// A document that is to be written although it may hold secrets: the one way to do so.
+pub struct Exposed<'a>(pub &'a Json);
+
+impl Serialize for Exposed<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Json::Null | Json::Kept => serializer.serialize_unit(),
+            Json::Bool(value) => serializer.serialize_bool(*value),
+            Json::Number(value) => value.serialize(serializer),
+            Json::Text(text) => serializer.serialize_str(text),
+            Json::List(items) => {
+                let mut list = serializer.serialize_seq(Some(items.len()))?;
+                for item in items {
+                    list.serialize_element(&Exposed(item))?;
+                }
+                list.end()
+            }
+            Json::Object(members) => {
+                let mut map = serializer.serialize_map(Some(members.len()))?;
+                for (name, value) in members {
+                    map.serialize_entry(name, &Exposed(value))?;
+                }
+                map.end()
+            }
         }
     }
 }
@@ -228,6 +311,24 @@ mod tests {
                 serde_json::from_str(result).expect("the expected document parses");
             assert_eq!(plain(&merged), expected, "{original} + {patch}");
         }
+    }
+
+    #[test]
+    fn a_document_is_written_as_it_was_read() {
+        for text in [
+            r#"{"a":1,"a":[true,null,-1.5],"b":{"c":"\u0000\"ä"}}"#,
+            r#"[]"#,
+            r#""text""#,
+        ] {
+            assert_eq!(json(text).to_bytes().as_slice(), text.as_bytes());
+        }
+    }
+
+    #[test]
+    fn of_a_repeated_member_the_last_counts() {
+        assert_eq!(json(r#"{"a":"1","a":"2"}"#).text_of("a"), Some("2"));
+        assert_eq!(json(r#"{"a":1}"#).text_of("a"), None);
+        assert_eq!(json("[]").text_of("a"), None);
     }
 
     #[test]

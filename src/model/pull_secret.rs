@@ -10,7 +10,7 @@ use super::mistake::{Fault, Mistake};
 use super::name::{Name, Namespace, ObjectName};
 
 /// Most credentials that one pull secret lists.
-const MOST_CREDENTIALS: usize = 500;
+pub const MOST_CREDENTIALS: usize = 500;
 /// Most service accounts or namespaces in a target.
 const MOST_TARGETS: usize = 500;
 
@@ -284,7 +284,8 @@ fn read_selector(form: &mut Form) -> Option<Labels> {
     })
 }
 
-fn read_target(form: &mut Form) -> Target {
+/// Reads the fields of a target.
+pub fn read_target(form: &mut Form) -> Target {
     let namespace = form.optional("namespace", form::parsed(Namespace::parse));
     let secret_name = form.optional("secret_name", form::parsed(ObjectName::parse));
     let secret_type = form.optional("type", form::parsed(SecretType::parse));

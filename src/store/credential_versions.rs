@@ -75,6 +75,45 @@ pub async fn insert(conn: &mut PgConnection, row: &VersionRow) -> Result<()> {
     Ok(())
 }
 
+/// Adds many versions at once.
+pub async fn insert_all(conn: &mut PgConnection, rows: &[VersionRow]) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO credential_versions (credential_id, version, document, secret, secret_revision,
+                                          auth_secret, auth_secret_revision, created_by, created_at)
+         SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::bytea[], $5::bigint[], $6::bytea[],
+                              $7::bigint[], $8::text[], $9::timestamptz[])",
+    )
+    .bind(column(rows, |row| row.credential_id))
+    .bind(column(rows, |row| row.version))
+    .bind(column(rows, |row| row.document.clone()))
+    .bind(column(rows, |row| row.secret.clone()))
+    .bind(column(rows, |row| row.secret_revision))
+    .bind(column(rows, |row| row.auth_secret.clone()))
+    .bind(column(rows, |row| row.auth_secret_revision))
+    .bind(column(rows, |row| row.created_by.clone()))
+    .bind(column(rows, |row| row.created_at))
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+fn column<T>(rows: &[VersionRow], of: impl Fn(&VersionRow) -> T) -> Vec<T> {
+    rows.iter().map(of).collect()
+}
+
+/// Removes, of each of these credentials, all versions but the last `kept`.
+pub async fn prune_all(conn: &mut PgConnection, credentials: &[Uuid], kept: i64) -> Result<()> {
+    sqlx::query(
+        "DELETE FROM credential_versions v USING credentials c
+          WHERE c.id = ANY($1) AND v.credential_id = c.id AND v.version <= c.version - $2",
+    )
+    .bind(credentials)
+    .bind(kept)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Removes all versions of a credential before `oldest`.
 pub async fn prune(conn: &mut PgConnection, credential: Uuid, oldest: i64) -> Result<()> {
     sqlx::query("DELETE FROM credential_versions WHERE credential_id = $1 AND version < $2")

@@ -94,6 +94,49 @@ pub async fn by_labels(
     .await
 }
 
+/// Finds those for one of these registry paths, in order of name.
+pub async fn by_registries(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    registries: &[String],
+) -> Result<Vec<CredentialRow>> {
+    sqlx::query_as(
+        "SELECT c.*, v.document, v.auth_secret IS NOT NULL AS has_auth_secret
+           FROM credentials c JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
+          WHERE c.tenant_id = $1 AND c.registry = ANY($2) ORDER BY c.name",
+    )
+    .bind(tenant)
+    .bind(registries)
+    .fetch_all(conn)
+    .await
+}
+
+/// Finds those with an auth server, in order of name.
+pub async fn pairs(conn: &mut PgConnection, tenant: Uuid) -> Result<Vec<CredentialRow>> {
+    // Documents are text and written by serde: an auth server is an object there, or null.
+    sqlx::query_as(
+        r#"SELECT c.*, v.document, v.auth_secret IS NOT NULL AS has_auth_secret
+             FROM credentials c JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
+            WHERE c.tenant_id = $1 AND strpos(v.document, '"auth_server":{') > 0 ORDER BY c.name"#,
+    )
+    .bind(tenant)
+    .fetch_all(conn)
+    .await
+}
+
+/// Which of these names are taken, each with the registry path that it is taken for.
+pub async fn registries_of_names(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    names: &[String],
+) -> Result<Vec<(String, String)>> {
+    sqlx::query_as("SELECT name, registry FROM credentials WHERE tenant_id = $1 AND name = ANY($2)")
+        .bind(tenant)
+        .bind(names)
+        .fetch_all(conn)
+        .await
+}
+
 /// A page in order of name.
 pub async fn page(
     conn: &mut PgConnection,
@@ -190,6 +233,63 @@ pub async fn count_by_state(conn: &mut PgConnection) -> Result<Vec<(String, i64)
     sqlx::query_as("SELECT verification_state, count(*) FROM credentials GROUP BY 1")
         .fetch_all(conn)
         .await
+}
+
+/// Adds many at once.
+pub async fn insert_all(conn: &mut PgConnection, rows: &[CredentialRow]) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO credentials (id, tenant_id, name, version, registry, labels, expires_at,
+                                  secret_changed_at, verification_state, verification, created_at, updated_at)
+         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::jsonb[],
+                              $7::timestamptz[], $8::timestamptz[], $9::text[], $10::text[],
+                              $11::timestamptz[], $12::timestamptz[])",
+    )
+    .bind(column(rows, |row| row.id))
+    .bind(column(rows, |row| row.tenant_id))
+    .bind(column(rows, |row| row.name.clone()))
+    .bind(column(rows, |row| row.version))
+    .bind(column(rows, |row| row.registry.clone()))
+    .bind(column(rows, |row| row.labels.clone()))
+    .bind(column(rows, |row| row.expires_at))
+    .bind(column(rows, |row| row.secret_changed_at))
+    .bind(column(rows, |row| row.verification_state.clone()))
+    .bind(column(rows, |row| row.verification.clone()))
+    .bind(column(rows, |row| row.created_at))
+    .bind(column(rows, |row| row.updated_at))
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Replaces what may change of many at once.
+pub async fn update_all(conn: &mut PgConnection, rows: &[CredentialRow]) -> Result<()> {
+    sqlx::query(
+        "UPDATE credentials AS c
+            SET version = n.version, registry = n.registry, labels = n.labels, expires_at = n.expires_at,
+                secret_changed_at = n.secret_changed_at, verification_state = n.verification_state,
+                verification = n.verification, updated_at = n.updated_at
+           FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::jsonb[], $5::timestamptz[],
+                       $6::timestamptz[], $7::text[], $8::text[], $9::timestamptz[])
+             AS n (id, version, registry, labels, expires_at, secret_changed_at, verification_state,
+                   verification, updated_at)
+          WHERE c.id = n.id",
+    )
+    .bind(column(rows, |row| row.id))
+    .bind(column(rows, |row| row.version))
+    .bind(column(rows, |row| row.registry.clone()))
+    .bind(column(rows, |row| row.labels.clone()))
+    .bind(column(rows, |row| row.expires_at))
+    .bind(column(rows, |row| row.secret_changed_at))
+    .bind(column(rows, |row| row.verification_state.clone()))
+    .bind(column(rows, |row| row.verification.clone()))
+    .bind(column(rows, |row| row.updated_at))
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+fn column<T>(rows: &[CredentialRow], of: impl Fn(&CredentialRow) -> T) -> Vec<T> {
+    rows.iter().map(of).collect()
 }
 
 /// Removes one and its versions.

@@ -7,6 +7,7 @@ pub mod data_keys;
 pub mod database;
 pub mod idempotent_answers;
 pub mod identity_providers;
+pub mod import_misses;
 pub mod pull_secrets;
 pub mod role_bindings;
 pub mod tenants;

@@ -73,6 +73,23 @@ pub async fn listing(conn: &mut PgConnection, credential: Uuid) -> Result<Vec<Pu
     .await
 }
 
+/// Those that list at least one of these credentials, in order of name.
+pub async fn listing_any(
+    conn: &mut PgConnection,
+    credentials: &[Uuid],
+) -> Result<Vec<PullSecretRow>> {
+    sqlx::query_as(
+        "SELECT p.*, ARRAY(SELECT c.name FROM pull_secret_credentials l JOIN credentials c ON c.id = l.credential_id
+                            WHERE l.pull_secret_id = p.id ORDER BY l.position) AS credentials
+           FROM pull_secrets p
+          WHERE p.id IN (SELECT pull_secret_id FROM pull_secret_credentials WHERE credential_id = ANY($1))
+          ORDER BY p.name",
+    )
+    .bind(credentials)
+    .fetch_all(conn)
+    .await
+}
+
 /// Adds one, without its credentials.
 pub async fn insert(conn: &mut PgConnection, row: &PullSecretRow) -> Result<()> {
     sqlx::query(

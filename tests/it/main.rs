@@ -3,17 +3,21 @@
 mod support;
 
 mod at_rest;
+mod auth_files;
 mod cli;
 mod conventions;
 mod credentials;
 mod dev;
 mod egress;
+mod explain_vectors;
 mod federated;
 mod fidelity;
 mod forged;
 mod identity_docs;
+mod imports;
 mod issuer_keys;
 mod limits;
+mod lint;
 mod manifests;
 mod openapi;
 mod permissions;

@@ -61,7 +61,7 @@ fn expected(role: &str, method: &Method, template: &str) -> May {
     let read = method == Method::GET;
     let tail = template.trim_start_matches("/v1/tenants/{tenant}");
     let passes = match template {
-        "/v1/whoami" | "/v1/tenants" => true,
+        "/v1/whoami" | "/v1/tenants" | "/v1/lint" => true,
         "/v1/audit-events" => matches!(role, "operator" | "admin"),
         _ if template.starts_with("/v1/identity-providers") => matches!(role, "operator" | "admin"),
         _ if template.starts_with("/v1/tokens") => role == "admin",
@@ -73,6 +73,7 @@ fn expected(role: &str, method: &Method, template: &str) -> May {
         _ if tail.ends_with("/manifest") => role == "puller",
         _ if tail.ends_with("/service-account-link") || tail == "/image-puller" => true,
         _ if tail == "/discover" => role == "editor",
+        _ if tail == "/imports" => role == "editor",
         _ if tail.starts_with("/credentials") => role == "editor" || (role == "viewer" && read),
         _ if tail.starts_with("/pull-secrets") => role == "editor" || read,
         _ => panic!("no decision about {method} {template}"),

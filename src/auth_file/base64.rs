@@ -1,0 +1,153 @@
+//! Standard base64 as Go decodes it: CR and LF are skipped wherever they stand, and the bits that a
+//! last character has left over are not looked at. Stricter decoders refuse files that work.
+
+use zeroize::Zeroizing;
+
+/// Whether the text ends in `=`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Padding {
+    /// Filled up to a multiple of four.
+    Required,
+    /// Not a single `=`.
+    Forbidden,
+}
+
+/// This is no base64 of that padding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotBase64;
+
+/// Decodes in one pass.
+///
+/// # Errors
+/// `NotBase64` for any other character, and for padding that is missing, too much or not wanted.
+pub fn decode(text: &[u8], padding: Padding) -> Result<Zeroizing<Vec<u8>>, NotBase64> {
+    let mut decoded = Zeroizing::new(Vec::with_capacity(text.len() / 4 * 3 + 3));
+    let mut characters = text.iter().filter(|byte| !matches!(byte, b'\r' | b'\n'));
+    let mut quantum = Quantum::default();
+    while let Some(byte) = characters.next() {
+        if *byte == b'=' && padding == Padding::Required {
+            let filled = match quantum.count {
+                2 => characters.next() == Some(&b'='),
+                3 => true,
+                _ => false,
+            };
+            if !filled || characters.next().is_some() {
+                return Err(NotBase64);
+            }
+            quantum.flush(&mut decoded);
+            return Ok(decoded);
+        }
+        quantum.push(value_of(*byte)?, &mut decoded);
+    }
+    match (quantum.count, padding) {
+        (0, _) => Ok(decoded),
+        (2 | 3, Padding::Forbidden) => {
+            quantum.flush(&mut decoded);
+            Ok(decoded)
+        }
+        _ => Err(NotBase64),
+    }
+}
+
+/// Up to four characters of six bits.
+#[derive(Default)]
+struct Quantum {
+    bits: u32,
+    count: u8,
+}
+
+impl Quantum {
+    fn push(&mut self, value: u32, decoded: &mut Vec<u8>) {
+        self.bits = self.bits << 6 | value;
+        self.count += 1;
+        if self.count == 4 {
+            decoded.extend_from_slice(&self.bits.to_be_bytes()[1..]);
+            *self = Self::default();
+        }
+    }
+
+    /// Gives the whole bytes of two or three characters; what is left of the last is dropped.
+    fn flush(&self, decoded: &mut Vec<u8>) {
+        let aligned = self.bits << (6 * (4 - u32::from(self.count)));
+        let bytes = usize::from(self.count) - 1;
+        decoded.extend_from_slice(&aligned.to_be_bytes()[1..=bytes]);
+    }
+}
+
+fn value_of(byte: u8) -> Result<u32, NotBase64> {
+    let value = match byte {
+        b'A'..=b'Z' => byte - b'A',
+        b'a'..=b'z' => byte - b'a' + 26,
+        b'0'..=b'9' => byte - b'0' + 52,
+        b'+' => 62,
+        b'/' => 63,
+        _ => return Err(NotBase64),
+    };
+    Ok(value.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn padded(text: &str) -> Option<Vec<u8>> {
+        decode(text.as_bytes(), Padding::Required)
+            .ok()
+            .map(|bytes| bytes.to_vec())
+    }
+
+    fn unpadded(text: &str) -> Option<Vec<u8>> {
+        decode(text.as_bytes(), Padding::Forbidden)
+            .ok()
+            .map(|bytes| bytes.to_vec())
+    }
+
+    #[test]
+    fn padding_is_exact() {
+        assert_eq!(padded("YTpiYw=="), Some(b"a:bc".to_vec()));
+        assert_eq!(padded("YWI6Y2Q="), Some(b"ab:cd".to_vec()));
+        for wrong in [
+            "YTpiYw=",
+            "YTpiYw",
+            "YTpiYw===",
+            "YTpiYw==Y",
+            "=",
+            "Y===",
+            "YWw6aWNl=",
+        ] {
+            assert_eq!(padded(wrong), None, "{wrong}");
+        }
+        assert_eq!(unpadded("YTpiYw"), Some(b"a:bc".to_vec()));
+        for wrong in ["YTpiYw=", "YTpiYw==", "Y", "YTpiY"] {
+            assert_eq!(unpadded(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn line_breaks_are_skipped_even_inside_the_padding() {
+        assert_eq!(padded("\nYT\r\npiYw=\r\n=\n"), Some(b"a:bc".to_vec()));
+        assert_eq!(padded("YTpi Yw=="), None);
+        assert_eq!(padded("YTpi\tYw=="), None);
+    }
+
+    #[test]
+    fn left_over_bits_are_not_looked_at() {
+        assert_eq!(padded("YTpiYx=="), Some(b"a:bc".to_vec()));
+        assert_eq!(unpadded("YTpiYx"), Some(b"a:bc".to_vec()));
+    }
+
+    #[test]
+    fn every_length_comes_back() {
+        use base64::Engine;
+        use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD};
+        let bytes: Vec<u8> = (0..=255).rev().collect();
+        for length in 0..=bytes.len() {
+            let expected = Some(bytes[..length].to_vec());
+            assert_eq!(padded(&BASE64_STANDARD.encode(&bytes[..length])), expected);
+            assert_eq!(
+                unpadded(&BASE64_STANDARD_NO_PAD.encode(&bytes[..length])),
+                expected
+            );
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! kubelet: every entry that matches is tried, in reverse byte order of the normalised keys.
+
+use super::words::{self, Shown};
+use super::{Choice, Client, Effective, Explanation, Match, Parsed, Question, glob};
+use crate::auth_file::go_url::{GoUrl, NotAUrl};
+use crate::auth_file::image::{Grammar, ImageName};
+use crate::auth_file::parse::{AuthFile, FileFormat};
+use crate::auth_file::reading::{Login, ReadError, Reader, Reading, read};
+
+/// The normalised key that serves Docker Hub when nothing else matches.
+const DOCKER_HUB_KEY: &[u8] = b"index.docker.io";
+
+/// kubelet.
+pub struct Kubelet;
+
+impl Client for Kubelet {
+    fn name(&self) -> &'static str {
+        "kubelet"
+    }
+
+    fn explain(&self, question: &Question<'_>) -> Explanation {
+        explain(std::slice::from_ref(question.file), question.image)
+    }
+}
+
+/// What kubelet does with several Secrets, in the order of a pod's `imagePullSecrets`; they are those
+/// that it uses at all, see [`file_of_secret`].
+pub fn explain(files: &[Parsed], image: &str) -> Explanation {
+    let name = match ImageName::parse(image, Grammar::Distribution) {
+        Ok(name) => name.to_string(),
+        Err(error) => return Explanation::invalid_image(error),
+    };
+    match Keyring::of(files) {
+        Ok(keyring) => Explanation {
+            outcome: Ok(choose(&keyring, &name)),
+            lookup: Some(name),
+        },
+        Err(error) => Explanation::unreadable_file(name, &error),
+    }
+}
+
+/// The auth file that kubelet finds in a Secret; `None` for a Secret that it passes over: one of
+/// another type, or without anything under the data key that belongs to its type.
+pub fn file_of_secret<'s>(
+    secret_type: &str,
+    data: impl FnOnce(&str) -> Option<&'s [u8]>,
+) -> Option<Parsed> {
+    let (data_key, format) = match secret_type {
+        "kubernetes.io/dockerconfigjson" => (".dockerconfigjson", FileFormat::Config),
+        "kubernetes.io/dockercfg" => (".dockercfg", FileFormat::Dockercfg),
+        _ => return None,
+    };
+    let text = data(data_key).filter(|text| !text.is_empty())?;
+    Some(AuthFile::parse(text, format))
+}
+
+fn choose(keyring: &Keyring<'_>, name: &str) -> Choice {
+    let found = keyring.lookup(name.as_bytes());
+    let Some(first) = found.entries.first() else {
+        return Choice::nothing(words::kubelet_nothing(name, keyring.keys()));
+    };
+    Choice {
+        effective: first.login.effective(),
+        ambiguous: found.is_ambiguous(),
+        why: words::kubelet_tries(&found.shown(), found.how),
+        matches: found.matches(),
+        ..Choice::nothing("")
+    }
+}
+
+/// The entries of all Secrets, in the order in which kubelet tries them.
+pub(super) struct Keyring<'f> {
+    entries: Vec<KeyringEntry<'f>>,
+}
+
+struct KeyringEntry<'f> {
+    /// Host and path of the key, without scheme and version.
+    normal: Vec<u8>,
+    /// The same as a URL again; what is none matches nothing.
+    url: Option<GoUrl>,
+    file: usize,
+    key: &'f str,
+    login: Login,
+}
+
+/// What a look-up finds.
+pub(super) struct Found<'k, 'f> {
+    entries: Vec<&'k KeyringEntry<'f>>,
+    pub how: How,
+}
+
+/// How entries came to be found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum How {
+    /// Their keys match.
+    ByKey,
+    /// Nothing matched, and the image is taken for one of Docker Hub.
+    AsDockerHub,
+}
+
+impl<'f> Keyring<'f> {
+    /// # Errors
+    /// Why kubelet cannot read one of the files: it then pulls nothing at all.
+    pub(super) fn of(files: &'f [Parsed]) -> Result<Self, ReadError> {
+        let mut entries = Vec::new();
+        for (index, file) in files.iter().enumerate() {
+            let file = file.as_ref().map_err(Clone::clone)?;
+            let reading = read(file, Reader::Kubelet)?;
+            entries.extend(keyring_entries(reading, index));
+        }
+        // Reverse byte order of the normalised keys. Among equals the order of the Secrets; within one
+        // of them the order is random in kubelet, and that of the keys here.
+        entries.sort_by(|one, other| {
+            let by_normal_key = other.normal.cmp(&one.normal);
+            by_normal_key.then_with(|| (one.file, one.key).cmp(&(other.file, other.key)))
+        });
+        Ok(Self { entries })
+    }
+
+    pub(super) fn lookup(&self, name: &[u8]) -> Found<'_, 'f> {
+        let url = schemeless(name).ok();
+        let target = url.as_ref().map(Target::of);
+        let by_key = |entry: &&KeyringEntry<'f>| match (&entry.url, &target) {
+            (Some(url), Some(target)) => target.is_matched_by(url),
+            _ => false,
+        };
+        let entries: Vec<_> = self.entries.iter().filter(by_key).collect();
+        if entries.is_empty() && is_taken_for_docker_hub(name) {
+            let for_hub = |entry: &&KeyringEntry<'f>| entry.normal == DOCKER_HUB_KEY;
+            return Found {
+                entries: self.entries.iter().filter(for_hub).collect(),
+                how: How::AsDockerHub,
+            };
+        }
+        Found {
+            entries,
+            how: How::ByKey,
+        }
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = &'f str> {
+        self.entries.iter().map(|entry| entry.key)
+    }
+}
+
+impl Found<'_, '_> {
+    fn matches(&self) -> Vec<Match> {
+        let matches = self.entries.iter().map(|entry| Match {
+            file: entry.file,
+            key: entry.key.to_owned(),
+        });
+        matches.collect()
+    }
+
+    /// The key and the login of the entry that is tried first.
+    pub(super) fn first(&self) -> Option<(&str, Effective)> {
+        let first = self.entries.first()?;
+        Some((first.key, first.login.effective()))
+    }
+
+    fn shown(&self) -> Vec<Shown<'_>> {
+        self.entries.iter().map(|entry| Shown(entry.key)).collect()
+    }
+
+    /// Whether two of them stand in one Secret under one normalised key.
+    pub(super) fn is_ambiguous(&self) -> bool {
+        self.entries
+            .windows(2)
+            .any(|pair| pair[0].normal == pair[1].normal && pair[0].file == pair[1].file)
+    }
+
+    /// Whether the choice of the first is random.
+    pub(super) fn first_is_ambiguous(&self) -> bool {
+        let first_two = &self.entries[..self.entries.len().min(2)];
+        first_two
+            .windows(2)
+            .any(|pair| pair[0].normal == pair[1].normal && pair[0].file == pair[1].file)
+    }
+}
+
+/// A key that is no URL is passed over.
+fn keyring_entries(reading: Reading<'_>, file: usize) -> impl Iterator<Item = KeyringEntry<'_>> {
+    reading.entries.into_iter().filter_map(move |entry| {
+        let normal = normalised(entry.key).ok()?;
+        Some(KeyringEntry {
+            url: schemeless(&normal).ok(),
+            normal,
+            file,
+            key: entry.key,
+            login: entry.login,
+        })
+    })
+}
+
+/// Host and path of a key, without scheme, user, and a leading `/v1` or `/v2` that a slash follows.
+fn normalised(key: &str) -> Result<Vec<u8>, NotAUrl> {
+    let url = match key.starts_with("https://") || key.starts_with("http://") {
+        true => GoUrl::parse(key.as_bytes())?,
+        false => schemeless(key.as_bytes())?,
+    };
+    let path = match url.path.get(..4) {
+        Some(b"/v1/" | b"/v2/") => &url.path[3..],
+        _ => &url.path,
+    };
+    let path = if path == b"/" { b"" } else { path };
+    Ok([&url.host, path].concat())
+}
+
+fn schemeless(text: &[u8]) -> Result<GoUrl, NotAUrl> {
+    GoUrl::parse(&[b"https://", text].concat())
+}
+
+/// What is looked up, in its parts.
+struct Target<'t> {
+    labels: Vec<&'t [u8]>,
+    port: &'t [u8],
+    path: &'t [u8],
+}
+
+impl<'t> Target<'t> {
+    fn of(url: &'t GoUrl) -> Self {
+        let (host, port) = split_host(&url.host);
+        Self {
+            labels: host.split(|byte| *byte == b'.').collect(),
+            port,
+            path: &url.path,
+        }
+    }
+
+    /// The port must be the same text, each label of the host match, and the key's path be where this
+    /// one starts, wherever it ends.
+    fn is_matched_by(&self, key: &GoUrl) -> bool {
+        let (host, port) = split_host(&key.host);
+        if port != self.port || !self.path.starts_with(&key.path) {
+            return false;
+        }
+        let mut labels = self.labels.iter();
+        let each_matches = host.split(|byte| *byte == b'.').all(|pattern| {
+            labels
+                .next()
+                .is_some_and(|label| label_matches(pattern, label))
+        });
+        each_matches && labels.next().is_none()
+    }
+}
+
+/// Brackets, which only an address without a port keeps, are a class of characters to kubelet: one
+/// character, which no address is.
+fn label_matches(pattern: &[u8], label: &[u8]) -> bool {
+    !pattern.contains(&b'[') && glob::matches(pattern, label)
+}
+
+/// Host and port as Go's `net.SplitHostPort` parts them; a host that it refuses has no port.
+fn split_host(host: &[u8]) -> (&[u8], &[u8]) {
+    let whole = (host, &b""[..]);
+    let Some(colon) = host.iter().rposition(|byte| *byte == b':') else {
+        return whole;
+    };
+    let (before, port) = (&host[..colon], &host[colon + 1..]);
+    match before.strip_prefix(b"[") {
+        Some(inner) => inner
+            .strip_suffix(b"]")
+            .map_or(whole, |inner| (inner, port)),
+        None if before.contains(&b':') => whole,
+        None => (before, port),
+    }
+}
+
+/// Any name whose first part looks like no host is taken for one of Docker Hub: `localhost/app`, too.
+fn is_taken_for_docker_hub(name: &[u8]) -> bool {
+    match name.iter().position(|byte| *byte == b'/') {
+        None => !name.is_empty(),
+        Some(0) => false,
+        Some(slash) => {
+            let first = &name[..slash];
+            first == b"docker.io"
+                || first == DOCKER_HUB_KEY
+                || !first.iter().any(|byte| matches!(byte, b'.' | b':'))
+        }
+    }
+}

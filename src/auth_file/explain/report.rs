@@ -1,0 +1,191 @@
+//! Explanations as the API and `regcred explain --json` show them: no secret is in them.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{Choice, Effective, Explanation, Failure, Half, Step};
+use crate::auth_file::secret_bytes::SecretBytes;
+
+/// Which credential each client would use for an image.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Report {
+    /// The image, as it was asked for.
+    #[schema(example = "quay.io/team/app:1")]
+    pub image: String,
+    /// What each client does, by its name.
+    pub clients: BTreeMap<&'static str, ClientReport>,
+}
+
+/// What one client does.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ClientReport {
+    /// Keys of the auth file, in the order in which the client tries them; empty if it pulls
+    /// anonymously, asks a credential helper, or fails.
+    #[schema(example = json!(["quay.io/team", "quay.io"]))]
+    pub matches: Vec<String>,
+    /// The credentials that the keys come from, in the same order; over stored credentials only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!(["quay-team", "quay"]))]
+    pub credentials: Option<Vec<String>>,
+    /// The reason in words.
+    pub why: String,
+    /// What the client looks up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "quay.io/team/app")]
+    pub lookup: Option<String>,
+    /// What the first try amounts to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effective: Option<EffectiveReport>,
+    /// There if the real client picks at random; shown is the bytewise smallest key.
+    #[serde(skip_serializing_if = "is_false")]
+    pub ambiguous: bool,
+    /// The key that ends the search without giving a credential.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped_at: Option<String>,
+    /// Both look-ups of OpenShift's image import.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lookups: Vec<StepReport>,
+    /// The look-ups that find nothing although the other does: half of a pair is missing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>, example = json!(["auth_server"]))]
+    pub missing: Vec<&'static str>,
+    /// Why the client would fail before it asks the registry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorReport>,
+}
+
+/// What a client would log in with, without any secret.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EffectiveReport {
+    /// `basic`, `identity_token`, `registry_token`, `anonymous` (an entry without anything in it),
+    /// `helper` (a credential helper decides) or `none`.
+    #[schema(example = "basic")]
+    pub kind: &'static str,
+    /// The user name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "robot")]
+    pub username: Option<String>,
+    /// The credential helper.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub helper: Option<String>,
+}
+
+/// One look-up of several.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StepReport {
+    /// `registry` or `auth_server`.
+    #[serde(rename = "for")]
+    #[schema(example = "registry")]
+    pub half: &'static str,
+    /// The names that are looked up, one after the other until something is found.
+    #[schema(example = json!(["sso.redhat.com/auth"]))]
+    pub asked: Vec<String>,
+    /// The key that is found.
+    pub found: Option<String>,
+}
+
+/// Why a client would fail.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ErrorReport {
+    /// `invalid-image`, or `auth-file:` (nothing can be pulled) or `entry:` (this image cannot) with
+    /// `json-syntax`, `json-depth`, `json-type`, `base64`, `auth-format` or `unsupported-format`.
+    #[schema(example = "auth-file:base64")]
+    pub class: String,
+    /// What is wrong and where.
+    #[schema(example = "line 1, column 12, entry quay.io: auth is not base64")]
+    pub detail: String,
+}
+
+impl From<Explanation> for ClientReport {
+    fn from(explanation: Explanation) -> Self {
+        let lookup = explanation.lookup;
+        match explanation.outcome {
+            Ok(choice) => Self {
+                lookup,
+                ..Self::of_choice(choice)
+            },
+            Err(failure) => Self {
+                lookup,
+                ..Self::of_failure(failure)
+            },
+        }
+    }
+}
+
+impl ClientReport {
+    fn of_choice(choice: Choice) -> Self {
+        Self {
+            matches: choice.matches.into_iter().map(|found| found.key).collect(),
+            credentials: None,
+            why: choice.why,
+            lookup: None,
+            effective: Some((&choice.effective).into()),
+            ambiguous: choice.ambiguous,
+            stopped_at: choice.stopped_at,
+            lookups: choice.steps.into_iter().map(StepReport::from).collect(),
+            missing: choice.missing.into_iter().map(Half::as_str).collect(),
+            error: None,
+        }
+    }
+
+    fn of_failure(failure: Failure) -> Self {
+        Self {
+            matches: Vec::new(),
+            credentials: None,
+            why: failure.why(),
+            lookup: None,
+            effective: None,
+            ambiguous: false,
+            stopped_at: None,
+            lookups: Vec::new(),
+            missing: Vec::new(),
+            error: Some(ErrorReport {
+                class: failure.class.name(),
+                detail: failure.detail,
+            }),
+        }
+    }
+}
+
+impl From<&Effective> for EffectiveReport {
+    fn from(effective: &Effective) -> Self {
+        let (kind, username, helper) = match effective {
+            Effective::Basic(login) => ("basic", Some(shown(&login.username)), None),
+            Effective::IdentityToken(login) => {
+                let username = Some(shown(&login.username)).filter(|name| !name.is_empty());
+                ("identity_token", username, None)
+            }
+            Effective::RegistryToken(_) => ("registry_token", None, None),
+            Effective::Anonymous => ("anonymous", None, None),
+            Effective::Helper(helper) => ("helper", None, Some(helper.clone())),
+            Effective::None => ("none", None, None),
+        };
+        Self {
+            kind,
+            username,
+            helper,
+        }
+    }
+}
+
+impl From<Step> for StepReport {
+    fn from(step: Step) -> Self {
+        Self {
+            half: step.half.as_str(),
+            asked: step.asked,
+            found: step.found,
+        }
+    }
+}
+
+/// A user name is no secret, but need not be text.
+fn shown(username: &SecretBytes) -> String {
+    String::from_utf8_lossy(username.expose()).into_owned()
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_false(value: &bool) -> bool {
+    !value
+}

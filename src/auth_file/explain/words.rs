@@ -1,0 +1,181 @@
+//! The reasons in words.
+
+use std::fmt;
+
+use super::realm::Realm;
+use super::{Half, Step};
+use crate::auth_file::parse::shown;
+
+/// Added where the real client picks one of several at random.
+pub(super) const RANDOM: &str =
+    " Several keys are as good, and the real client picks one of them at random.";
+
+/// A key for a sentence.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shown<'k>(pub &'k str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&shown(self.0))
+    }
+}
+
+pub(super) fn cred_helper(registry: &str, helper: &str) -> String {
+    format!(
+        "credHelpers names {} for {}: it is asked, and no entry of the file is used.",
+        Shown(helper),
+        Shown(registry)
+    )
+}
+
+pub(super) fn creds_store(helper: &str) -> String {
+    format!(
+        "credsStore names {}: it is asked, and no entry of the file is used.",
+        Shown(helper)
+    )
+}
+
+pub(super) fn kubelet_tries(keys: &[Shown<'_>], how: super::kubelet::How) -> String {
+    use super::kubelet::How;
+    match (how, keys) {
+        (How::AsDockerHub, _) => {
+            "No key matches, and the image is taken for one of Docker Hub: then the key index.docker.io serves."
+                .into()
+        }
+        (How::ByKey, [key]) => format!(
+            "{key} matches: its host fits label by label, and its path is where the image's starts."
+        ),
+        (How::ByKey, keys) => format!(
+            "{} keys match; kubelet tries one after the other, longer paths first, until a pull works.",
+            keys.len()
+        ),
+    }
+}
+
+pub(super) fn kubelet_nothing<'k>(name: &str, keys: impl Iterator<Item = &'k str>) -> String {
+    let rule = "kubelet wants the host to fit label by label, the same port, and the key's path to be where the image's starts";
+    nothing(name, keys, rule)
+}
+
+pub(super) fn containers_image_exact(key: Shown<'_>, name: &str) -> String {
+    if key.0 == name {
+        return format!(
+            "{key} is the image's whole name; the first exact key is the only one used."
+        );
+    }
+    format!(
+        "{key} is the longest part of the image's name, cut at slashes, that is a key; the first exact key is the only one used."
+    )
+}
+
+pub(super) fn containers_image_by_host(key: Shown<'_>, registry: &str) -> String {
+    format!(
+        "No part of the image's name is a key. {key} is the same registry as {} once its scheme is gone; the path behind a scheme does not count.",
+        Shown(registry)
+    )
+}
+
+pub(super) fn containers_image_stopped(key: Shown<'_>) -> String {
+    format!(
+        "The search ends at {key}, which holds no auth that could be used: user name, password and tokens beside it do not count, and shorter keys are not tried."
+    )
+}
+
+pub(super) fn containers_image_nothing<'k>(
+    name: &str,
+    keys: impl Iterator<Item = &'k str>,
+) -> String {
+    let rule = "containers/image compares keys byte for byte with the image's name cut at its slashes, knows no wildcards, and drops the path only of keys with a scheme";
+    nothing(name, keys, rule)
+}
+
+pub(super) fn docker_exact(key: Shown<'_>) -> String {
+    format!("{key} is the registry's key. Docker ignores paths: only the host counts.")
+}
+
+pub(super) fn docker_by_host(key: Shown<'_>, host: &str) -> String {
+    format!(
+        "{} is no key, but {key} has that host. Docker ignores paths: this is used for every image there.",
+        Shown(host)
+    )
+}
+
+pub(super) fn docker_nothing<'k>(key: &str, keys: impl Iterator<Item = &'k str>) -> String {
+    if key.starts_with("https://") {
+        let rule = "for Docker Hub it takes exactly this key, byte for byte";
+        return nothing(key, keys, rule);
+    }
+    let rule = "Docker compares the hosts of the keys with the registry's, byte for byte, and knows no wildcards";
+    nothing(key, keys, rule)
+}
+
+/// Nothing is found; where a key looks as if it should have been, the rule that it fails.
+fn nothing<'k>(wanted: &str, keys: impl Iterator<Item = &'k str>, rule: &str) -> String {
+    let domain = registered_domain(wanted);
+    let mut near = keys.filter(|key| is_near(key, &domain)).map(Shown);
+    let start = format!("No key is for {}: it pulls anonymously.", Shown(wanted));
+    match (near.next(), near.next()) {
+        (None, _) => start,
+        (Some(key), None) => format!("{start} {key} does not match: {rule}."),
+        (Some(key), Some(other)) => {
+            format!("{start} Keys such as {key} and {other} do not match: {rule}.")
+        }
+    }
+}
+
+/// The last two labels of the host, in lower case.
+fn registered_domain(wanted: &str) -> String {
+    let bare = wanted.strip_prefix("https://").unwrap_or(wanted);
+    let host = bare.split(['/', ':']).next().unwrap_or(bare);
+    let domain = host
+        .rmatch_indices('.')
+        .nth(1)
+        .map_or(host, |(at, _)| &host[at + 1..]);
+    domain.to_ascii_lowercase()
+}
+
+/// Whether somebody may have meant a key for a domain.
+fn is_near(key: &str, domain: &str) -> bool {
+    !domain.is_empty() && key.len() >= domain.len() && key.to_ascii_lowercase().contains(domain)
+}
+
+pub(super) fn openshift_import<'s>(
+    name: &str,
+    realm: Option<&Realm>,
+    steps: impl Iterator<Item = &'s Step>,
+) -> String {
+    let mut registry = None;
+    let mut auth_server = None;
+    for step in steps {
+        match step.half {
+            Half::Registry => registry = step.found.as_deref(),
+            Half::AuthServer => auth_server = step.found.as_deref(),
+        }
+    }
+    let name = Shown(name);
+    let Some(realm) = realm else {
+        return match registry {
+            Some(key) => format!(
+                "{} serves the registry. If the registry sends clients elsewhere to log in, that place needs an entry, too: ask again with auth_realm.",
+                Shown(key)
+            ),
+            None => format!("No key is for {name}: it imports anonymously."),
+        };
+    };
+    let realm = realm.to_string();
+    let realm = Shown(&realm);
+    match (registry.map(Shown), auth_server.map(Shown)) {
+        (Some(key), Some(other)) => format!(
+            "{key} serves the registry, and {other} serves {realm}, where the registry sends clients to log in."
+        ),
+        (Some(key), None) => format!(
+            "{key} serves the registry, but no key is for {realm}, where the registry sends clients to log in: the auth server's half of the pair is missing, and the import is anonymous."
+        ),
+        (None, Some(other)) => format!(
+            "{other} serves {realm}, where the registry sends clients to log in, but no key is for {name}: the registry's half of the pair is missing."
+        ),
+        (None, None) => format!(
+            "No key is for {name}, and none for {realm}, where the registry sends clients to log in: it imports anonymously."
+        ),
+    }
+}

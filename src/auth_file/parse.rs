@@ -1,0 +1,390 @@
+//! What stands in an auth file, before any client judges it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+
+use super::document::{Depth, Document, Kind, Place, SyntaxFault, Value};
+use super::field::{self, Known, is_named};
+use super::reading::{Class, ReadError, Reader};
+use crate::model::secret::SecretText;
+
+/// How a file is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileFormat {
+    /// `config.json`, `auth.json`, `.dockerconfigjson`: the entries stand under `auths`.
+    Config,
+    /// The legacy `.dockercfg`: the entries are all there is.
+    Dockercfg,
+}
+
+/// An auth file: its entries in the order of the text, and what else a look-up depends on.
+#[derive(Debug)]
+pub struct AuthFile {
+    /// How it is laid out.
+    pub format: FileFormat,
+    /// Every entry, also those that a later one of the same key replaces.
+    pub entries: Vec<Entry>,
+    /// Registries and the credential helper of each.
+    pub cred_helpers: BTreeMap<String, String>,
+    /// The credential helper of all others; empty where none is named.
+    pub creds_store: String,
+    /// Values of a wrong type outside of entries, in the order of the text.
+    pub(super) misfits: Vec<Misfit>,
+    /// Where the text ends, if there is nothing in it but white space.
+    pub(super) blank: Option<Place>,
+    /// Where something follows the JSON value.
+    pub(super) trailing: Option<Place>,
+}
+
+/// An entry of an auth file.
+#[derive(Debug)]
+pub struct Entry {
+    /// The key, as the clients see it: what is no Unicode is U+FFFD.
+    pub key: String,
+    /// Where the key stands.
+    pub place: Place,
+    /// Whether it counts.
+    pub standing: Standing,
+    /// What it holds.
+    pub fields: EntryFields,
+    /// The name of the object it stands in, as it is spelt there; none in a `.dockercfg`.
+    container: Option<String>,
+    /// Values of a wrong type in it, in the order of the text.
+    pub(super) misfits: Vec<Misfit>,
+}
+
+/// The fields of an entry that a client sends; `None` where it is absent or only `null`.
+#[derive(Debug, Clone, Default)]
+pub struct EntryFields {
+    /// `base64(user:password)`.
+    pub auth: Option<SecretText>,
+    /// The user name beside `auth`.
+    pub username: Option<SecretText>,
+    /// The password beside `auth`.
+    pub password: Option<SecretText>,
+    /// The email address.
+    pub email: Option<SecretText>,
+    /// An OAuth2 refresh token.
+    pub identity_token: Option<SecretText>,
+    /// A bearer token.
+    pub registry_token: Option<SecretText>,
+}
+
+/// What becomes of an entry when others follow it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It is the last of its key: this is what the clients use.
+    Counts,
+    /// Another entry of the same key follows and replaces all of it.
+    Repeated,
+    /// An `"auths": null` follows and takes all of them away.
+    Discarded,
+}
+
+/// A value of another type than the clients that know the field expect.
+#[derive(Debug, Clone)]
+pub(super) struct Misfit {
+    pub place: Place,
+    pub field: &'static str,
+    pub expected: &'static str,
+    pub found: &'static str,
+    pub readers: &'static [Reader],
+}
+
+impl AuthFile {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// `json-syntax` or `json-depth` where no client gets at anything. Types, base64 and what stands
+    /// behind the JSON value are for each client to judge: see [`super::reading::read`].
+    pub fn parse(text: &[u8], format: FileFormat) -> Result<Self, ReadError> {
+        let document = Document::parse(text, Depth::OfGo).map_err(syntax_error)?;
+        let mut file = Self {
+            format,
+            entries: Vec::new(),
+            cred_helpers: BTreeMap::new(),
+            creds_store: String::new(),
+            misfits: Vec::new(),
+            blank: None,
+            trailing: document.trailing(),
+        };
+        match document.root() {
+            None => file.blank = Some(document.end()),
+            Some(root) if root.kind() == Kind::Object => file.take_fields(root),
+            Some(root) => file.expect_object(root, "the file"),
+        }
+        file.find_repeats();
+        Ok(file)
+    }
+
+    fn take_fields(&mut self, root: Value<'_, '_>) {
+        if self.format == FileFormat::Dockercfg {
+            return self.take_entries(root, None);
+        }
+        for (name, value) in root.members() {
+            let name = name.text().unwrap_or_default();
+            if is_named(&name, "auths") {
+                self.take_auths(value, &name);
+            } else if is_named(&name, field::CRED_HELPERS.name) {
+                self.take_cred_helpers(value);
+            } else if is_named(&name, field::CREDS_STORE.name) {
+                self.take_creds_store(value);
+            } else if let Some(known) = find(&field::OTHERS, &name) {
+                self.misfits.extend(misfit(known, value));
+            }
+        }
+    }
+
+    /// A second object is merged into the first; `null` takes everything away.
+    fn take_auths(&mut self, value: Value<'_, '_>, name: &str) {
+        match value.kind() {
+            Kind::Object => self.take_entries(value, Some(name)),
+            Kind::Null => {
+                for entry in &mut self.entries {
+                    entry.standing = Standing::Discarded;
+                }
+            }
+            _ => self.expect_object(value, "auths"),
+        }
+    }
+
+    fn take_entries(&mut self, object: Value<'_, '_>, container: Option<&str>) {
+        for (key, value) in object.members() {
+            self.entries.push(Entry::read(key, value, container));
+        }
+    }
+
+    fn take_cred_helpers(&mut self, value: Value<'_, '_>) {
+        if value.kind() == Kind::Null {
+            self.cred_helpers.clear();
+        }
+        for (registry, helper) in value.members() {
+            let registry = registry.text().unwrap_or_default().to_string();
+            let helper = helper.text().unwrap_or_default().to_string();
+            self.cred_helpers.insert(registry, helper);
+        }
+        self.misfits.extend(misfit(&field::CRED_HELPERS, value));
+    }
+
+    fn take_creds_store(&mut self, value: Value<'_, '_>) {
+        if let Some(helper) = value.text() {
+            self.creds_store = helper.to_string();
+        }
+        self.misfits.extend(misfit(&field::CREDS_STORE, value));
+    }
+
+    fn expect_object(&mut self, value: Value<'_, '_>, field: &'static str) {
+        if value.kind() == Kind::Null {
+            return;
+        }
+        self.misfits.push(Misfit {
+            place: value.place(),
+            field,
+            expected: Kind::Object.word(),
+            found: value.kind().word(),
+            readers: &Reader::ALL,
+        });
+    }
+
+    fn find_repeats(&mut self) {
+        let mut last: HashMap<&str, usize> = HashMap::new();
+        let mut repeated = Vec::new();
+        for (index, entry) in self.entries.iter().enumerate() {
+            if entry.standing == Standing::Counts {
+                repeated.extend(last.insert(&entry.key, index));
+            }
+        }
+        for index in repeated {
+            self.entries[index].standing = Standing::Repeated;
+        }
+    }
+
+    /// The entries that count, in the order of the text.
+    pub fn counting(&self) -> impl Iterator<Item = &Entry> {
+        self.entries
+            .iter()
+            .filter(|entry| entry.standing == Standing::Counts)
+    }
+}
+
+impl Entry {
+    fn read(key: Value<'_, '_>, value: Value<'_, '_>, container: Option<&str>) -> Self {
+        let mut entry = Self {
+            key: key.text().unwrap_or_default().to_string(),
+            place: key.place(),
+            standing: Standing::Counts,
+            fields: EntryFields::default(),
+            container: container.map(str::to_owned),
+            misfits: Vec::new(),
+        };
+        if !matches!(value.kind(), Kind::Object | Kind::Null) {
+            entry.misfits.push(Misfit {
+                place: value.place(),
+                field: "the entry",
+                expected: Kind::Object.word(),
+                found: value.kind().word(),
+                readers: &Reader::ALL,
+            });
+        }
+        for (name, value) in value.members() {
+            entry.take_field(name, value);
+        }
+        entry
+    }
+
+    /// The last string of a field counts; `null` leaves what was there.
+    fn take_field(&mut self, name: Value<'_, '_>, value: Value<'_, '_>) {
+        let name = name.text().unwrap_or_default();
+        let Some(known) = find(&field::ENTRY, &name) else {
+            return;
+        };
+        self.misfits.extend(misfit(known, value));
+        let Some(mut text) = value.text() else {
+            return;
+        };
+        if let Some(slot) = self.fields.slot(known.name) {
+            *slot = Some(SecretText::new(std::mem::take(&mut *text)));
+        }
+    }
+
+    /// The JSON pointer (RFC 6901) to the entry.
+    pub fn pointer(&self) -> String {
+        let escape = |name: &str| name.replace('~', "~0").replace('/', "~1");
+        let container = self.container.as_deref().map(escape);
+        let container = container.map(|name| format!("/{name}")).unwrap_or_default();
+        format!("{container}/{}", escape(&self.key))
+    }
+
+    /// The key as it is safe to be shown: short, and without what stands between `//` and `@`.
+    pub fn shown_key(&self) -> String {
+        shown(&self.key)
+    }
+}
+
+impl EntryFields {
+    fn slot(&mut self, field: &str) -> Option<&mut Option<SecretText>> {
+        Some(match field {
+            "auth" => &mut self.auth,
+            "username" => &mut self.username,
+            "password" => &mut self.password,
+            "email" => &mut self.email,
+            "identitytoken" => &mut self.identity_token,
+            "registrytoken" => &mut self.registry_token,
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            field,
+            expected,
+            found,
+            ..
+        } = self;
+        write!(f, "{field} must be {expected}, not {found}")
+    }
+}
+
+fn find<'k>(fields: &'k [Known], name: &str) -> Option<&'k Known> {
+    fields.iter().find(|known| is_named(name, known.name))
+}
+
+fn misfit(known: &Known, value: Value<'_, '_>) -> Option<Misfit> {
+    let (found, expected) = known.shape.misfit(value)?;
+    Some(Misfit {
+        place: found.place(),
+        field: known.name,
+        expected: expected.word(),
+        found: found.kind().word(),
+        readers: known.readers,
+    })
+}
+
+fn syntax_error((fault, place): (SyntaxFault, Place)) -> ReadError {
+    let (class, what) = match fault {
+        SyntaxFault::Expected(expected) => (Class::JsonSyntax, format!("expected {expected}")),
+        SyntaxFault::EndsEarly => (Class::JsonSyntax, "the text ends early".to_owned()),
+        SyntaxFault::TooDeep => (
+            Class::JsonDepth,
+            format!("nested deeper than {}", super::document::MOST_DEPTH),
+        ),
+    };
+    ReadError {
+        class,
+        place: Some(place),
+        key: None,
+        what,
+    }
+}
+
+/// Most bytes of a key in a sentence.
+const MOST_SHOWN: usize = 200;
+
+/// A key for a sentence. A key may be a URL with a password in it, and a file may be one long key.
+pub(super) fn shown(key: &str) -> String {
+    let short: String = key.chars().take(MOST_SHOWN).collect();
+    let ellipsis = if short.len() < key.len() { "…" } else { "" };
+    let host = short.find("//").map_or(0, |at| at + 2);
+    let authority_ends = short[host..].find('/').map_or(short.len(), |at| host + at);
+    match short[host..authority_ends].rfind('@') {
+        Some(at) => format!("{}…{}{ellipsis}", &short[..host], &short[host + at..]),
+        None => short + ellipsis,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> AuthFile {
+        AuthFile::parse(text.as_bytes(), FileFormat::Config).expect("the text is JSON")
+    }
+
+    #[test]
+    fn repeats_are_kept_with_their_places() {
+        let file = config("{\"auths\":{\"a\":{}},\n\"Auths\":{\"a\":{},\"b/c\":{}}}");
+        let found: Vec<_> = file
+            .entries
+            .iter()
+            .map(|entry| (entry.pointer(), entry.place.line, entry.standing))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("/auths/a".to_owned(), 1, Standing::Repeated),
+                ("/Auths/a".to_owned(), 2, Standing::Counts),
+                ("/Auths/b~1c".to_owned(), 2, Standing::Counts),
+            ]
+        );
+    }
+
+    #[test]
+    fn null_takes_all_entries_away() {
+        let file = config(r#"{"auths":{"a":{}},"auths":null,"auths":{"b":{}}}"#);
+        let standing: Vec<_> = file.entries.iter().map(|entry| entry.standing).collect();
+        assert_eq!(standing, [Standing::Discarded, Standing::Counts]);
+    }
+
+    #[test]
+    fn null_leaves_a_field_as_it_was() {
+        let file = config(
+            r#"{"auths":{"a":{"auth":"x","auth":null}},"credsStore":"s","credsStore":null}"#,
+        );
+        let auth = file.entries[0].fields.auth.as_ref();
+        assert_eq!(auth.map(|text| text.expose()), Some("x"));
+        assert_eq!(file.creds_store, "s");
+    }
+
+    #[test]
+    fn a_key_is_shown_short_and_without_its_password() {
+        assert_eq!(
+            shown("https://user:hunter2@quay.io/a@b"),
+            "https://…@quay.io/a@b"
+        );
+        assert_eq!(shown("user:hunter2@quay.io"), "…@quay.io");
+        assert_eq!(shown("quay.io/team"), "quay.io/team");
+        assert_eq!(shown(&"ä".repeat(1000)).chars().count(), MOST_SHOWN + 1);
+    }
+}

@@ -1,0 +1,378 @@
+//! What each client makes of an auth file: the logins that it would use, or why it refuses the file.
+
+use std::fmt;
+
+use super::base64::{Padding, decode};
+use super::document::Place;
+use super::parse::{AuthFile, Entry, FileFormat, Misfit, Standing};
+use super::secret_bytes::SecretBytes;
+use crate::model::secret::SecretText;
+
+/// A decoder of auth files; each has its own idea of what is valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reader {
+    /// kubelet, and OpenShift's image import, which uses its keyring.
+    Kubelet,
+    /// containers/image: Podman, CRI-O, Buildah, Skopeo.
+    ContainersImage,
+    /// The Docker command line.
+    Docker,
+}
+
+impl Reader {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Kubelet, Self::ContainersImage, Self::Docker];
+}
+
+/// The kinds of errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// This is no JSON.
+    JsonSyntax,
+    /// Nested too deep.
+    JsonDepth,
+    /// A value is of another type than it must be.
+    JsonType,
+    /// An `auth` is no base64.
+    Base64,
+    /// An `auth` is not `user:password`.
+    AuthFormat,
+    /// The client does not read files of this format any more.
+    UnsupportedFormat,
+}
+
+impl Class {
+    /// The word that the API uses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::JsonSyntax => "json-syntax",
+            Self::JsonDepth => "json-depth",
+            Self::JsonType => "json-type",
+            Self::Base64 => "base64",
+            Self::AuthFormat => "auth-format",
+            Self::UnsupportedFormat => "unsupported-format",
+        }
+    }
+}
+
+/// Why a file or an entry cannot be read. Never holds a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct ReadError {
+    /// The kind of error.
+    pub class: Class,
+    /// Where it is.
+    pub place: Option<Place>,
+    /// The entry that it is in, as it is safe to be shown.
+    pub key: Option<String>,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(place) = self.place {
+            write!(f, "{place}: ")?;
+        }
+        if let Some(key) = &self.key {
+            write!(f, "entry {key}: ")?;
+        }
+        f.write_str(&self.what)
+    }
+}
+
+/// What a client would log in with. What it does not read is empty.
+#[derive(Debug, Clone, Default)]
+pub struct Login {
+    /// The user name.
+    pub username: SecretBytes,
+    /// The password.
+    pub password: SecretBytes,
+    /// The email address.
+    pub email: SecretBytes,
+    /// An OAuth2 refresh token.
+    pub identity_token: SecretBytes,
+    /// A bearer token.
+    pub registry_token: SecretBytes,
+}
+
+/// An entry as a client reads it.
+#[derive(Debug)]
+pub struct ReadEntry<'f> {
+    /// Its key.
+    pub key: &'f str,
+    /// What it holds; empty beside an error.
+    pub login: Login,
+    /// Why this entry alone cannot be used. Only containers/image goes on beside such an entry.
+    pub error: Option<ReadError>,
+}
+
+/// A file as a client reads it: each key once, in byte order.
+#[derive(Debug)]
+pub struct Reading<'f> {
+    /// The entries, sorted by key.
+    pub entries: Vec<ReadEntry<'f>>,
+}
+
+impl<'f> Reading<'f> {
+    /// The entry of a key, byte for byte.
+    pub fn get(&self, key: &str) -> Option<&ReadEntry<'f>> {
+        let at = self.entries.binary_search_by(|entry| entry.key.cmp(key));
+        at.ok().map(|at| &self.entries[at])
+    }
+
+    fn sorted(mut entries: Vec<ReadEntry<'f>>) -> Self {
+        entries.sort_unstable_by(|one, other| one.key.cmp(other.key));
+        Self { entries }
+    }
+}
+
+/// Reads a file as a client does.
+///
+/// # Errors
+/// Why the client refuses the whole file. Where it would stumble over any of several entries, depending
+/// on the order of a hash map, it is the one of the bytewise smallest key.
+pub fn read(file: &AuthFile, reader: Reader) -> Result<Reading<'_>, ReadError> {
+    match reader {
+        Reader::Kubelet => read_as_kubelet(file),
+        Reader::ContainersImage => read_as_containers_image(file),
+        Reader::Docker => read_as_docker(file),
+    }
+}
+
+/// What one entry alone holds for a client.
+///
+/// # Errors
+/// A wrong type in a field that the client knows, or an `auth` that it cannot read.
+pub fn read_entry(entry: &Entry, reader: Reader) -> Result<Login, ReadError> {
+    if let Some(misfit) = misfit_for(&entry.misfits, reader) {
+        return Err(wrong_type(misfit, Some(entry)));
+    }
+    match reader {
+        Reader::Kubelet => kubelet_login(entry),
+        Reader::ContainersImage => containers_image_login(entry),
+        Reader::Docker => docker_login(entry),
+    }
+}
+
+/// kubelet decodes each entry as it comes, so one that is replaced later fails the file, too. A wrong
+/// type outside of the entries is reported only if all of them can be read.
+fn read_as_kubelet(file: &AuthFile) -> Result<Reading<'_>, ReadError> {
+    expect_one_value(file)?;
+    let mut entries = Vec::with_capacity(file.entries.len());
+    for entry in &file.entries {
+        let login = read_entry(entry, Reader::Kubelet)?;
+        if entry.standing == Standing::Counts {
+            entries.push(ReadEntry {
+                key: &entry.key,
+                login,
+                error: None,
+            });
+        }
+    }
+    match misfit_for(&file.misfits, Reader::Kubelet) {
+        Some(misfit) => Err(wrong_type(misfit, None)),
+        None => Ok(Reading::sorted(entries)),
+    }
+}
+
+/// containers/image decodes an `auth` only when it needs it.
+fn read_as_containers_image(file: &AuthFile) -> Result<Reading<'_>, ReadError> {
+    expect_one_value(file)?;
+    refuse_wrong_types(file, Reader::ContainersImage)?;
+    let entries = file.counting().map(|entry| {
+        let (login, error) = match containers_image_login(entry) {
+            Ok(login) => (login, None),
+            Err(error) => (Login::default(), Some(error)),
+        };
+        ReadEntry {
+            key: &entry.key,
+            login,
+            error,
+        }
+    });
+    Ok(Reading::sorted(entries.collect()))
+}
+
+/// Docker reads the first JSON value of a file, which may be missing, and decodes every entry at once.
+fn read_as_docker(file: &AuthFile) -> Result<Reading<'_>, ReadError> {
+    if file.format == FileFormat::Dockercfg {
+        return Err(ReadError {
+            class: Class::UnsupportedFormat,
+            place: None,
+            key: None,
+            what: "Docker does not read .dockercfg any more".into(),
+        });
+    }
+    refuse_wrong_types(file, Reader::Docker)?;
+    let mut counting: Vec<&Entry> = file.counting().collect();
+    counting.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+    let entries = counting.into_iter().map(|entry| {
+        Ok(ReadEntry {
+            key: &entry.key,
+            login: docker_login(entry)?,
+            error: None,
+        })
+    });
+    Ok(Reading {
+        entries: entries.collect::<Result<_, ReadError>>()?,
+    })
+}
+
+/// kubelet and containers/image want one JSON value and nothing else.
+fn expect_one_value(file: &AuthFile) -> Result<(), ReadError> {
+    let (place, what) = match (file.blank, file.trailing) {
+        (Some(place), _) => (place, "the file is empty"),
+        (_, Some(place)) => (place, "something follows the JSON value"),
+        _ => return Ok(()),
+    };
+    Err(ReadError {
+        class: Class::JsonSyntax,
+        place: Some(place),
+        key: None,
+        what: what.into(),
+    })
+}
+
+/// Refuses a wrong type anywhere, the first in the text.
+fn refuse_wrong_types(file: &AuthFile, reader: Reader) -> Result<(), ReadError> {
+    let outside = misfit_for(&file.misfits, reader).map(|misfit| (misfit, None));
+    let inside = file
+        .entries
+        .iter()
+        .find_map(|entry| Some((misfit_for(&entry.misfits, reader)?, Some(entry))));
+    let first = outside
+        .into_iter()
+        .chain(inside)
+        .min_by_key(|(misfit, _)| misfit.place);
+    match first {
+        Some((misfit, entry)) => Err(wrong_type(misfit, entry)),
+        None => Ok(()),
+    }
+}
+
+fn misfit_for(misfits: &[Misfit], reader: Reader) -> Option<&Misfit> {
+    misfits
+        .iter()
+        .find(|misfit| misfit.readers.contains(&reader))
+}
+
+fn wrong_type(misfit: &Misfit, entry: Option<&Entry>) -> ReadError {
+    ReadError {
+        class: Class::JsonType,
+        place: Some(misfit.place),
+        key: entry.map(Entry::shown_key),
+        what: misfit.to_string(),
+    }
+}
+
+/// Takes `auth` before user name and password; padding may be there or not; NULs are kept.
+fn kubelet_login(entry: &Entry) -> Result<Login, ReadError> {
+    let fields = &entry.fields;
+    let mut login = Login {
+        username: bytes_of(&fields.username),
+        password: bytes_of(&fields.password),
+        email: bytes_of(&fields.email),
+        ..Login::default()
+    };
+    if let Some(auth) = given(&fields.auth) {
+        let padding = match auth.expose().trim_end().ends_with('=') {
+            true => Padding::Required,
+            false => Padding::Forbidden,
+        };
+        let pair = pair(entry, auth, padding)?.ok_or_else(|| no_colon(entry))?;
+        login.username = pair.user;
+        login.password = pair.password;
+    }
+    Ok(login)
+}
+
+/// Reads `auth`, and the identity token only beside it. Without a colon there is nothing, and no error.
+fn containers_image_login(entry: &Entry) -> Result<Login, ReadError> {
+    let Some(auth) = given(&entry.fields.auth) else {
+        return Ok(Login::default());
+    };
+    let Some(pair) = pair(entry, auth, Padding::Required)? else {
+        return Ok(Login::default());
+    };
+    Ok(Login {
+        username: pair.user,
+        password: without_nuls(&pair.password),
+        identity_token: bytes_of(&entry.fields.identity_token),
+        ..Login::default()
+    })
+}
+
+/// Takes `auth` before user name and password; it needs a user.
+fn docker_login(entry: &Entry) -> Result<Login, ReadError> {
+    let fields = &entry.fields;
+    let mut login = Login {
+        username: bytes_of(&fields.username),
+        password: bytes_of(&fields.password),
+        identity_token: bytes_of(&fields.identity_token),
+        registry_token: bytes_of(&fields.registry_token),
+        ..Login::default()
+    };
+    if let Some(auth) = given(&fields.auth) {
+        let pair = pair(entry, auth, Padding::Required)?.ok_or_else(|| no_colon(entry))?;
+        if pair.user.is_empty() {
+            let what = "auth has no user name before its colon";
+            return Err(bad_auth(entry, Class::AuthFormat, what));
+        }
+        login.username = pair.user;
+        login.password = without_nuls(&pair.password);
+    }
+    Ok(login)
+}
+
+/// What an `auth` holds.
+struct Pair {
+    user: SecretBytes,
+    password: SecretBytes,
+}
+
+/// User and password of an `auth`, parted at the first colon; `None` without one.
+fn pair(entry: &Entry, auth: &SecretText, padding: Padding) -> Result<Option<Pair>, ReadError> {
+    let decoded = decode(auth.expose().as_bytes(), padding)
+        .map_err(|_| bad_auth(entry, Class::Base64, "auth is not base64"))?;
+    let colon = decoded.iter().position(|byte| *byte == b':');
+    Ok(colon.map(|at| Pair {
+        user: SecretBytes::new(decoded[..at].to_vec()),
+        password: SecretBytes::new(decoded[at + 1..].to_vec()),
+    }))
+}
+
+fn no_colon(entry: &Entry) -> ReadError {
+    let what = "auth has no colon between user name and password";
+    bad_auth(entry, Class::AuthFormat, what)
+}
+
+fn bad_auth(entry: &Entry, class: Class, what: &str) -> ReadError {
+    ReadError {
+        class,
+        place: Some(entry.place),
+        key: Some(entry.shown_key()),
+        what: what.into(),
+    }
+}
+
+/// A field that is there and not empty.
+fn given(field: &Option<SecretText>) -> Option<&SecretText> {
+    field.as_ref().filter(|text| !text.is_empty())
+}
+
+fn bytes_of(field: &Option<SecretText>) -> SecretBytes {
+    field.as_ref().map(SecretBytes::of_text).unwrap_or_default()
+}
+
+fn without_nuls(password: &SecretBytes) -> SecretBytes {
+    let bytes = password.expose();
+    let start = bytes
+        .iter()
+        .position(|byte| *byte != 0)
+        .unwrap_or(bytes.len());
+    let end = bytes
+        .iter()
+        .rposition(|byte| *byte != 0)
+        .map_or(start, |at| at + 1);
+    SecretBytes::new(bytes[start..end].to_vec())
+}

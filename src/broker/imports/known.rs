@@ -1,0 +1,179 @@
+//! What is stored of the registry paths of an import, opened.
+
+use std::collections::{HashMap, HashSet};
+
+use sqlx::PgConnection;
+use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
+
+use crate::broker::credential_change::Before;
+use crate::broker::{Broker, Error, Result, Scope};
+use crate::model::credential::{CredentialSpec, CredentialWrite, SecretChange};
+use crate::model::registry_path::RegistryPath;
+use crate::store::credentials::CredentialRow;
+use crate::store::{credential_versions, credentials, import_misses};
+
+/// How many other secrets may be compared with a stored one in [`MISSES_COUNT_FOR`].
+const MOST_MISSES: i32 = 20;
+/// How long a miss counts.
+const MISSES_COUNT_FOR: Duration = Duration::hours(1);
+
+/// How an account is to a stored one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Likeness {
+    /// It logs in the same way.
+    Same,
+    /// Everything is equal but the secret.
+    OtherSecret,
+    /// It is another account by what everybody may see.
+    Other,
+    /// The secrets were not compared: too many were tried.
+    NotCompared,
+}
+
+/// What is stored of the registry paths of an import.
+pub(super) struct Known {
+    /// The credentials for these paths, and the pairs that authenticate at one of them.
+    pub credentials: Vec<Before>,
+    /// Those for a registry path, in order of name.
+    by_registry: HashMap<String, Vec<usize>>,
+    /// The pairs that authenticate at a registry path.
+    by_auth_server: HashMap<String, Vec<usize>>,
+    /// What each name that an import might give is for.
+    taken: HashMap<String, String>,
+    /// Those whose secrets are not compared any more.
+    guarded: HashSet<Uuid>,
+}
+
+impl Known {
+    /// The credentials for a path, in order of name.
+    pub fn of(&self, path: &RegistryPath) -> &[usize] {
+        self.by_registry
+            .get(path.as_str())
+            .map_or(&[], Vec::as_slice)
+    }
+
+    /// The pairs that authenticate at a path.
+    pub fn pairs_at(&self, path: &RegistryPath) -> &[usize] {
+        self.by_auth_server
+            .get(path.as_str())
+            .map_or(&[], Vec::as_slice)
+    }
+
+    /// The registry path that a name is taken for.
+    pub fn taken_for(&self, name: &str) -> Option<&str> {
+        self.taken.get(name).map(String::as_str)
+    }
+
+    /// Whether the secrets of a credential are not compared any more.
+    pub fn is_guarded(&self, index: usize) -> bool {
+        self.guarded.contains(&self.credentials[index].row.id)
+    }
+
+    /// How an account is to that of a stored credential.
+    pub fn likeness(&self, index: usize, write: &CredentialWrite) -> Likeness {
+        let before = &self.credentials[index];
+        let SecretChange::Set(secret) = &write.secret else {
+            return Likeness::Other;
+        };
+        if before.spec.kind != write.spec.kind || before.spec.username != write.spec.username {
+            return Likeness::Other;
+        }
+        if self.is_guarded(index) {
+            return Likeness::NotCompared;
+        }
+        if before.secrets.registry.text.same_as(secret) {
+            Likeness::Same
+        } else {
+            Likeness::OtherSecret
+        }
+    }
+}
+
+impl Broker {
+    /// Finds and opens what is stored of these paths and names.
+    pub(super) async fn known(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        paths: &[String],
+        names: &[String],
+    ) -> Result<Known> {
+        let tenant = scope.tenant()?.id;
+        let mut rows = credentials::by_registries(conn, tenant, paths).await?;
+        let wanted: HashSet<&str> = paths.iter().map(String::as_str).collect();
+        let found: HashSet<Uuid> = rows.iter().map(|row| row.id).collect();
+        for row in credentials::pairs(conn, tenant).await? {
+            let at = auth_server_of(&row)?;
+            if !found.contains(&row.id) && at.is_some_and(|at| wanted.contains(at.as_str())) {
+                rows.push(row);
+            }
+        }
+        let taken = credentials::registries_of_names(conn, tenant, names).await?;
+        let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+        let since = self.now() - MISSES_COUNT_FOR;
+        let guarded = import_misses::over(conn, &ids, since, MOST_MISSES).await?;
+        let credentials = self.open_all(conn, tenant, rows).await?;
+        Ok(Known {
+            by_registry: index(&credentials, |spec| Some(&spec.registry)),
+            by_auth_server: index(&credentials, |spec| {
+                spec.auth_server.as_ref().map(|auth| &auth.registry)
+            }),
+            credentials,
+            taken: taken.into_iter().collect(),
+            guarded: guarded.into_iter().collect(),
+        })
+    }
+
+    async fn open_all(
+        &self,
+        conn: &mut PgConnection,
+        tenant: Uuid,
+        rows: Vec<CredentialRow>,
+    ) -> Result<Vec<Before>> {
+        let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+        let versions = credential_versions::current_of(conn, &ids).await?;
+        let mut versions: HashMap<Uuid, _> = versions
+            .into_iter()
+            .map(|version| (version.credential_id, version))
+            .collect();
+        let mut opened = Vec::with_capacity(rows.len());
+        for row in rows {
+            let version = versions
+                .remove(&row.id)
+                .ok_or_else(|| Error::Internal("a credential lacks its current version".into()))?;
+            let secrets = self.open_secrets(conn, tenant, &version).await?;
+            opened.push(Before {
+                spec: serde_json::from_str(&version.document)?,
+                row,
+                secrets,
+            });
+        }
+        Ok(opened)
+    }
+
+    /// Remembers that other secrets than the stored ones were tried.
+    pub(super) async fn note_misses(&self, conn: &mut PgConnection, ids: &[Uuid]) -> Result<()> {
+        let now: OffsetDateTime = self.now();
+        import_misses::count(conn, ids, now, now - MISSES_COUNT_FOR).await?;
+        Ok(())
+    }
+}
+
+fn auth_server_of(row: &CredentialRow) -> Result<Option<RegistryPath>> {
+    let spec: CredentialSpec = serde_json::from_str(&row.document)?;
+    Ok(spec.auth_server.map(|auth| auth.registry))
+}
+
+fn index(
+    credentials: &[Before],
+    path_of: impl Fn(&CredentialSpec) -> Option<&RegistryPath>,
+) -> HashMap<String, Vec<usize>> {
+    let mut index: HashMap<String, Vec<usize>> = HashMap::new();
+    for (at, before) in credentials.iter().enumerate() {
+        if let Some(path) = path_of(&before.spec) {
+            index.entry(path.to_string()).or_default().push(at);
+        }
+    }
+    index
+}

@@ -1,0 +1,253 @@
+//! Importing what teams have: all of it in one transaction, or nothing.
+//!
+//! The work is done inside a savepoint. A dry run, and one that failed, goes back to it, so that its
+//! report is that of a real run; its event and the count of comparisons stay.
+
+use std::collections::HashSet;
+
+use sqlx::{Connection, PgConnection};
+use uuid::Uuid;
+
+use self::plan::{Manner, Plan, plan};
+use self::report::{ImportReport, Outcome};
+use super::audit::Deed;
+use super::idempotency::{Answer, Claim, Once};
+use super::view::stored_name;
+use super::{Broker, Error, Result, Scope};
+use crate::intake::entry::{Entry, Found, Gathered, gather};
+use crate::intake::name;
+use crate::intake::request::{ImportRequest, Run};
+use crate::model::mistake::Fault;
+
+mod apply;
+mod known;
+mod plan;
+pub mod report;
+
+/// What became of an import.
+pub enum Imported {
+    /// It was done, or would have been.
+    Done(Answer),
+    /// Nothing was done.
+    Nothing {
+        /// Why.
+        error: Error,
+        /// What each entry came to.
+        report: Box<ImportReport>,
+    },
+}
+
+/// What an attempt came to, before it is decided whether it stays.
+struct Attempt {
+    report: ImportReport,
+    failure: Option<Error>,
+    /// Credentials that were compared with another secret and are as they were.
+    misses: Vec<Uuid>,
+    replaced: HashSet<Uuid>,
+}
+
+impl Broker {
+    /// Imports, or tries to.
+    ///
+    /// # Errors
+    /// What keeps the content from being read at all, and what keeps anything from being done. What
+    /// keeps this content from being imported is [`Imported::Nothing`].
+    pub async fn import(
+        &self,
+        scope: &Scope,
+        request: ImportRequest,
+        once: Option<&Once>,
+    ) -> Result<Imported> {
+        let run = request.run;
+        let gathered = gather(&request.content, request.format)?;
+        let mut tx = self.begin().await?;
+        self.enter_as_writer(&mut tx, scope).await?;
+        let mut inner = Connection::begin(&mut *tx).await?;
+        let claim = self.claim(&mut inner, scope, once).await?;
+        if let Claim::Replay(answer) = claim {
+            return Ok(Imported::Done(answer));
+        }
+        let attempt = self.attempt(&mut inner, scope, request, gathered).await?;
+        let answer = Answer {
+            status: 200,
+            location: None,
+            etag: None,
+            body: serde_json::to_string(&attempt.report)?,
+        };
+        let stays = attempt.failure.is_none() && run == Run::Real;
+        if stays {
+            self.keep_answer(&mut inner, &claim, &answer).await?;
+            inner.commit().await?;
+        } else {
+            inner.rollback().await?;
+        }
+        self.note_attempt(&mut tx, scope, &attempt, stays).await?;
+        tx.commit().await?;
+        Ok(match attempt.failure {
+            None => Imported::Done(answer),
+            Some(error) => Imported::Nothing {
+                error,
+                report: Box::new(attempt.report),
+            },
+        })
+    }
+
+    async fn attempt(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        request: ImportRequest,
+        gathered: Gathered,
+    ) -> Result<Attempt> {
+        let Gathered {
+            format,
+            entries,
+            warnings,
+        } = gathered;
+        let (paths, names) = paths_and_names(&entries, &request.name_prefix);
+        let known = self.known(conn, scope, &paths, &names).await?;
+        let twice = entries
+            .iter()
+            .any(|entry| matches!(entry.found, Found::Twice(_)));
+        let manner = Manner {
+            on_existing: request.on_existing,
+            name_prefix: &request.name_prefix,
+            labels: &request.labels,
+            run: request.run,
+        };
+        let Plan {
+            entries,
+            changes,
+            misses,
+        } = plan(entries, &known, manner)?;
+        let replaced = changes.iter().filter_map(|change| change.before);
+        let mut attempt = Attempt {
+            replaced: replaced.map(|at| known.credentials[at].row.id).collect(),
+            report: ImportReport {
+                format: format.as_str(),
+                entries,
+                pull_secret: None,
+                warnings,
+            },
+            failure: None,
+            misses,
+        };
+        attempt.failure = failure_of(&attempt.report, twice);
+        if attempt.failure.is_none() {
+            let written = self.write_changes(conn, scope, &known, changes).await;
+            attempt.failure = refusal(written)?.err();
+        }
+        if let (None, Some(wanted)) = (&attempt.failure, &request.pull_secret) {
+            let written = self
+                .write_imported_pull_secret(
+                    conn,
+                    scope,
+                    wanted,
+                    request.on_existing,
+                    &attempt.report,
+                )
+                .await;
+            match refusal(written)? {
+                Ok(told) => attempt.report.pull_secret = Some(told),
+                Err(error) => attempt.failure = Some(error),
+            }
+            let failure = failure_of(&attempt.report, twice);
+            attempt.failure = attempt.failure.or(failure);
+        }
+        Ok(attempt)
+    }
+
+    /// One event for each attempt: who compares secrets with stored ones is seen.
+    async fn note_attempt(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        attempt: &Attempt,
+        stays: bool,
+    ) -> Result<()> {
+        let missed: Vec<Uuid> = attempt
+            .misses
+            .iter()
+            .filter(|id| !stays || !attempt.replaced.contains(id))
+            .copied()
+            .collect();
+        self.note_misses(conn, &missed).await?;
+        let detail = serde_json::json!({
+            "done": stays,
+            "format": attempt.report.format,
+            "entries": attempt.report.counts(),
+            "other_secrets_compared": missed.len(),
+        });
+        let deed = Deed {
+            action: "credentials.import",
+            target: "imports",
+            version: None,
+            detail: Some(detail),
+        };
+        self.note(conn, scope, deed).await
+    }
+}
+
+fn paths_and_names(entries: &[Entry], prefix: &str) -> (Vec<String>, Vec<String>) {
+    let mut paths = Vec::with_capacity(entries.len());
+    let mut names = Vec::with_capacity(entries.len() * 2);
+    for entry in entries {
+        if let Found::Account(found) = &entry.found {
+            paths.push(found.path.to_string());
+            let candidates = name::candidates(&found.path, prefix);
+            names.extend(candidates.iter().map(ToString::to_string));
+        }
+    }
+    (paths, names)
+}
+
+/// What the content itself, or what is stored, does not allow is part of the report; all else is an
+/// error of its own.
+fn refusal<T>(written: Result<T>) -> Result<std::result::Result<T, Error>> {
+    match written {
+        Ok(value) => Ok(Ok(value)),
+        Err(
+            error @ (Error::Invalid(_) | Error::RegistryPathConflict { .. } | Error::Conflict(_)),
+        ) => Ok(Err(error)),
+        Err(error) => Err(error),
+    }
+}
+
+/// The problem that a report with failures is, every failure at its place.
+fn failure_of(report: &ImportReport, twice: bool) -> Option<Error> {
+    let worst = report.failure()?;
+    let failed = report
+        .entries
+        .iter()
+        .filter(|entry| entry.outcome.is_failure());
+    let mistakes: Vec<_> = failed
+        .map(|entry| {
+            let code = match entry.outcome {
+                Outcome::Rejected => "rejected",
+                _ if twice => "registry-path-conflict",
+                _ => "conflict",
+            };
+            let detail = format!("{}: {}", entry.registry, entry.reason);
+            Fault::new(code, detail).at(&*entry.pointer)
+        })
+        .collect();
+    let first = mistakes.first().map(|mistake| mistake.detail.clone());
+    let of_pull_secret = report.pull_secret.as_ref().map(|pull_secret| {
+        format!(
+            "the pull secret {}: {}",
+            pull_secret.name, pull_secret.reason
+        )
+    });
+    let detail = format!(
+        "nothing was imported: {}",
+        first.or(of_pull_secret).unwrap_or_default()
+    );
+    Some(match worst {
+        Outcome::Rejected => Error::Invalid(mistakes),
+        _ if twice => Error::RegistryPathConflict {
+            detail,
+            errors: mistakes,
+        },
+        _ => Error::Conflict(detail),
+    })
+}

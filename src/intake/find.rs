@@ -1,0 +1,603 @@
+//! Documents into auth files: which of a document's texts hold entries, and in which shape.
+
+use std::collections::HashSet;
+
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use zeroize::Zeroizing;
+
+use super::document::{self, Content, Documents, Syntax};
+use super::format::Format;
+use crate::model::json::Json;
+use crate::model::mistake::{Fault, Mistake};
+
+/// The pointer to what is imported.
+pub const CONTENT: &str = "/content";
+
+/// Most characters of a name that are shown.
+const MOST_SHOWN: usize = 300;
+/// Most warnings that are told.
+const MOST_WARNINGS: usize = 100;
+
+/// As the API server reads `data`: line ends are passed over, stray last bits too.
+const DATA: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::RequireCanonical),
+);
+
+/// Members of `config.json` that hold no accounts; a file may have them and no `auths`.
+const SETTINGS: [&str; 14] = [
+    "credhelpers",
+    "credsstore",
+    "httpheaders",
+    "detachkeys",
+    "psformat",
+    "imagesformat",
+    "currentcontext",
+    "experimental",
+    "plugins",
+    "proxies",
+    "features",
+    "aliases",
+    "stackorchestrator",
+    "clipluginsextradirs",
+];
+
+/// What entries have around them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// `{"auths": {…}}`.
+    Config,
+    /// Nothing: the legacy `.dockercfg`.
+    Flat,
+}
+
+/// An auth file that was found.
+#[derive(Debug)]
+pub struct AuthFile {
+    /// JSON pointer into the request to where it stands.
+    pub pointer: String,
+    /// What its entries have around them.
+    pub shape: Shape,
+    /// The file itself.
+    pub bytes: Zeroizing<Vec<u8>>,
+}
+
+/// What was found in the content.
+#[derive(Debug)]
+pub struct Intake {
+    /// The form that it has.
+    pub format: Format,
+    /// The auth files, in the order in which they stand.
+    pub files: Vec<AuthFile>,
+    /// What is there and was left alone.
+    pub warnings: Vec<String>,
+}
+
+/// Finds the auth files of what was given.
+///
+/// # Errors
+/// What cannot be read at all, or is another form than was said.
+pub fn find(content: &Content, format: Format) -> Result<Intake, Vec<Mistake>> {
+    let text = match content {
+        Content::Object(document) => {
+            return find_in(std::slice::from_ref(document), None, format);
+        }
+        Content::Text(text) => text,
+    };
+    let shape = match format {
+        Format::DockerConfig | Format::PodmanAuth => Some(Shape::Config),
+        Format::DockerCfg => Some(Shape::Flat),
+        _ => None,
+    };
+    if let Some(shape) = shape {
+        return Ok(whole(text, shape, format));
+    }
+    match document::read(text) {
+        Ok(read) if is_yaml_auth_file(&read) => {
+            // The parser of auth files tells where it is no JSON.
+            Ok(whole(text, Shape::Config, Format::DockerConfig))
+        }
+        Ok(read) => find_in(&read.documents, Some(text), format),
+        // The parser of auth files tells more of what clients make of it.
+        Err(fault) if fault.code == "json-syntax" && format == Format::Auto => {
+            Ok(whole(text, Shape::Config, Format::DockerConfig))
+        }
+        Err(fault) => Err(vec![fault.at(CONTENT)]),
+    }
+}
+
+/// No client reads an auth file that is written in YAML.
+fn is_yaml_auth_file(read: &Documents) -> bool {
+    let auth_file = |document: &Json| {
+        matches!(
+            form_of(document),
+            Some(Format::DockerConfig | Format::DockerCfg)
+        )
+    };
+    read.syntax == Syntax::Yaml && read.documents.iter().any(auth_file)
+}
+
+fn whole(text: &str, shape: Shape, format: Format) -> Intake {
+    Intake {
+        format,
+        files: vec![AuthFile {
+            pointer: CONTENT.into(),
+            shape,
+            bytes: Zeroizing::new(text.as_bytes().to_vec()),
+        }],
+        warnings: Vec::new(),
+    }
+}
+
+fn find_in(documents: &[Json], text: Option<&str>, format: Format) -> Result<Intake, Vec<Mistake>> {
+    let mut finder = Finder::default();
+    let several = documents.len() > 1;
+    for (index, document) in documents.iter().enumerate() {
+        let pointer = match (text, several) {
+            (Some(_), true) => format!("{CONTENT}/{index}"),
+            _ => CONTENT.to_owned(),
+        };
+        // A file that was given as text is parsed as that text, not as what one reader made of it.
+        let original = text.filter(|text| !several && text.trim_start().starts_with('{'));
+        finder.document(document, &pointer, original);
+    }
+    finder.finish(format)
+}
+
+/// Which form a document has.
+pub fn form_of(document: &Json) -> Option<Format> {
+    let Json::Object(members) = document else {
+        return None;
+    };
+    if document.text_of("kind").is_some() && document.member("pullSecret").is_none() {
+        return Some(Format::Secret);
+    }
+    let has = |name: &str| members.iter().any(|(known, _)| known == name);
+    let has_folded = |name: &str| {
+        members
+            .iter()
+            .any(|(known, _)| known.eq_ignore_ascii_case(name))
+    };
+    if has_folded("auths") {
+        return Some(Format::DockerConfig);
+    }
+    if has("pullSecret") {
+        return Some(Format::PullSecret);
+    }
+    if has("imageCredentials") {
+        return Some(Format::HelmValues);
+    }
+    if members
+        .iter()
+        .any(|(name, value)| file_key(name).is_some() && value.as_text().is_some())
+    {
+        return Some(Format::Data);
+    }
+    if members
+        .iter()
+        .any(|(name, value)| is_flat_entry(name, value))
+    {
+        return Some(Format::DockerCfg);
+    }
+    let settings = |(name, _): &(String, Json)| SETTINGS.contains(&&*name.to_ascii_lowercase());
+    if members.iter().all(settings) {
+        return Some(Format::DockerConfig);
+    }
+    None
+}
+
+fn is_flat_entry(name: &str, value: &Json) -> bool {
+    let Json::Object(fields) = value else {
+        return false;
+    };
+    let known = [
+        "auth",
+        "username",
+        "password",
+        "email",
+        "identitytoken",
+        "registrytoken",
+    ];
+    !SETTINGS.contains(&&*name.to_ascii_lowercase())
+        && fields
+            .iter()
+            .any(|(field, _)| known.contains(&&*field.to_ascii_lowercase()))
+}
+
+/// The shape of the auth file under a key of a Secret's data, if that key holds one.
+pub fn file_key(key: &str) -> Option<Shape> {
+    match key {
+        ".dockerconfigjson" | "auth.json" | ".auth.json" | "config.json" => Some(Shape::Config),
+        ".dockercfg" => Some(Shape::Flat),
+        _ => None,
+    }
+}
+
+/// Decodes a value of a Secret's `data`.
+///
+/// # Errors
+/// `not-base64`.
+pub fn decode_data(text: &str) -> Result<Zeroizing<Vec<u8>>, Fault> {
+    let mut clean = Zeroizing::new(String::with_capacity(text.len()));
+    clean.extend(text.chars().filter(|c| !matches!(c, '\r' | '\n')));
+    DATA.decode(clean.as_bytes())
+        .map(Zeroizing::new)
+        .map_err(|_| Fault::new("not-base64", "a value of `data` is no base64"))
+}
+
+/// The name of a field as a JSON pointer has it (RFC 6901, section 3), fit to be shown.
+pub fn escaped(name: &str) -> String {
+    shown(name).replace('~', "~0").replace('/', "~1")
+}
+
+/// A name of the content as reports show it: cut if it is very long, and without a password that
+/// somebody put into a URL.
+pub fn shown(name: &str) -> String {
+    let mut text: String = name.chars().take(MOST_SHOWN).collect();
+    if text.len() < name.len() {
+        text.push('…');
+    }
+    let start = text.find("://").map_or(0, |at| at + 3);
+    let end = text[start..].find('/').map_or(text.len(), |at| start + at);
+    match text[start..end].rfind('@') {
+        Some(at) => format!("{}…{}", &text[..start], &text[start + at..]),
+        None => text,
+    }
+}
+
+#[derive(Default)]
+struct Finder {
+    format: Option<Format>,
+    files: Vec<AuthFile>,
+    warnings: Vec<String>,
+    mistakes: Vec<Mistake>,
+}
+
+impl Finder {
+    fn finish(mut self, asked: Format) -> Result<Intake, Vec<Mistake>> {
+        let found = self.format.unwrap_or_default();
+        if self.mistakes.is_empty() && !asked.takes(found) {
+            let detail = format!(
+                "it is {}, not {}; `auto` takes either",
+                found.as_str(),
+                asked.as_str()
+            );
+            self.mistakes
+                .push(Fault::new("other-format", detail).at(CONTENT));
+        }
+        if self.mistakes.is_empty() && self.files.is_empty() {
+            let fault = Fault::new("no-auth-file", "no auth file is in it");
+            self.mistakes.push(fault.at(CONTENT));
+        }
+        if !self.mistakes.is_empty() {
+            return Err(self.mistakes);
+        }
+        let more = self.warnings.len().saturating_sub(MOST_WARNINGS);
+        if more > 0 {
+            self.warnings.truncate(MOST_WARNINGS);
+            self.warnings
+                .push(format!("more-warnings: {more} more of these"));
+        }
+        Ok(Intake {
+            format: if asked == Format::Auto { found } else { asked },
+            files: self.files,
+            warnings: self.warnings,
+        })
+    }
+
+    fn document(&mut self, document: &Json, pointer: &str, original: Option<&str>) {
+        let Some(form) = form_of(document) else {
+            let detail = "expected an auth file, a Secret manifest, or a document with `pullSecret`, `imageCredentials` or a Secret's data";
+            self.mistakes
+                .push(Fault::new("unknown-format", detail).at(pointer));
+            return;
+        };
+        self.format.get_or_insert(form);
+        match form {
+            Format::DockerCfg => self.file(document, pointer, Shape::Flat, original),
+            Format::Secret => self.object(document, pointer),
+            Format::PullSecret => self.pull_secret(document, pointer),
+            Format::Data => self.data(document, pointer),
+            Format::HelmValues => self.helm_values(document, pointer),
+            Format::Auto | Format::DockerConfig | Format::PodmanAuth => {
+                self.file(document, pointer, Shape::Config, original);
+            }
+        }
+    }
+
+    fn file(&mut self, document: &Json, pointer: &str, shape: Shape, original: Option<&str>) {
+        let bytes = match original {
+            Some(text) => Zeroizing::new(text.as_bytes().to_vec()),
+            None => document.to_bytes(),
+        };
+        self.push(pointer.to_owned(), shape, bytes);
+    }
+
+    fn push(&mut self, pointer: String, shape: Shape, bytes: Zeroizing<Vec<u8>>) {
+        self.files.push(AuthFile {
+            pointer,
+            shape,
+            bytes,
+        });
+    }
+
+    /// A Kubernetes object: a Secret, or a list of objects.
+    fn object(&mut self, object: &Json, pointer: &str) {
+        match object.text_of("kind").unwrap_or_default() {
+            "Secret" => self.secret(object, pointer),
+            "List" | "SecretList" => {
+                let items = match object.member("items") {
+                    Some(Json::List(items)) => items.as_slice(),
+                    _ => &[],
+                };
+                for (index, item) in items.iter().enumerate() {
+                    let pointer = format!("{pointer}/items/{index}");
+                    match item.text_of("kind") {
+                        Some("List" | "SecretList") => self.ignored("a List in a List", &pointer),
+                        // The items of a SecretList need not say what they are.
+                        None if object.text_of("kind") == Some("SecretList") => {
+                            self.secret(item, &pointer);
+                        }
+                        _ => self.object(item, &pointer),
+                    }
+                }
+            }
+            _ => self.ignored("an object that is no Secret", pointer),
+        }
+    }
+
+    fn ignored(&mut self, what: &str, pointer: &str) {
+        self.warnings
+            .push(format!("ignored-object: {what} stands at {pointer}"));
+    }
+
+    /// What `stringData` holds stands over `data`, as for the API server.
+    fn secret(&mut self, secret: &Json, pointer: &str) {
+        let before = self.files.len();
+        let strings = match secret.member("stringData") {
+            Some(Json::Object(members)) => members.as_slice(),
+            _ => &[],
+        };
+        let data = match secret.member("data") {
+            Some(Json::Object(members)) => members.as_slice(),
+            _ => &[],
+        };
+        for (key, value) in strings {
+            let at = format!("{pointer}/stringData/{}", escaped(key));
+            let text = value.as_text().unwrap_or_default();
+            self.value(key, at, Zeroizing::new(text.as_bytes().to_vec()));
+        }
+        let over: HashSet<&str> = strings.iter().map(|(key, _)| key.as_str()).collect();
+        for (key, value) in data {
+            if over.contains(key.as_str()) {
+                continue;
+            }
+            let at = format!("{pointer}/data/{}", escaped(key));
+            match decode_data(value.as_text().unwrap_or_default()) {
+                Ok(bytes) => self.value(key, at, bytes),
+                Err(fault) if file_key(key).is_some() => self.mistakes.push(fault.at(at)),
+                Err(_) => {}
+            }
+        }
+        if self.files.len() == before && self.mistakes.is_empty() {
+            self.ignored("a Secret without an auth file", pointer);
+        }
+    }
+
+    /// A value of a Secret's data: under a key of auth files it is one, under another it may be.
+    fn value(&mut self, key: &str, pointer: String, bytes: Zeroizing<Vec<u8>>) {
+        let shape = match file_key(key) {
+            Some(Shape::Flat) => Some(Shape::Flat),
+            Some(Shape::Config) | None => match Json::parse(&bytes).ok().as_ref().and_then(form_of)
+            {
+                Some(Format::DockerConfig) => Some(Shape::Config),
+                Some(Format::DockerCfg) => Some(Shape::Flat),
+                _ => file_key(key),
+            },
+        };
+        match shape {
+            Some(shape) => self.push(pointer, shape, bytes),
+            None => self
+                .warnings
+                .push(format!("ignored-key: no auth file is at {pointer}")),
+        }
+    }
+
+    fn pull_secret(&mut self, document: &Json, pointer: &str) {
+        let at = format!("{pointer}/pullSecret");
+        match document.member("pullSecret") {
+            Some(Json::Text(text)) => {
+                self.push(at, Shape::Config, Zeroizing::new(text.as_bytes().to_vec()));
+            }
+            Some(inner) if form_of(inner) == Some(Format::DockerConfig) => {
+                self.push(at, Shape::Config, inner.to_bytes());
+            }
+            _ => {
+                let fault = Fault::new(
+                    "wrong-type",
+                    "expected an auth file, as text or as an object",
+                );
+                self.mistakes.push(fault.at(at));
+            }
+        }
+    }
+
+    fn data(&mut self, document: &Json, pointer: &str) {
+        let Json::Object(members) = document else {
+            return;
+        };
+        for (key, value) in members {
+            let text = value.as_text().unwrap_or_default();
+            let at = format!("{pointer}/{}", escaped(key));
+            self.value(key, at, Zeroizing::new(text.as_bytes().to_vec()));
+        }
+    }
+
+    /// The values are entries with their registry beside them.
+    fn helm_values(&mut self, document: &Json, pointer: &str) {
+        let at = format!("{pointer}/imageCredentials");
+        let credentials = match document.member("imageCredentials") {
+            Some(Json::List(items)) => items.clone(),
+            Some(one @ Json::Object(_)) => vec![one.clone()],
+            _ => Vec::new(),
+        };
+        let mut auths = Vec::with_capacity(credentials.len());
+        for (index, credential) in credentials.into_iter().enumerate() {
+            let Json::Object(mut fields) = credential else {
+                continue;
+            };
+            let registry = fields.iter().position(|(name, _)| name == "registry");
+            match registry.map(|at| fields.remove(at).1) {
+                Some(Json::Text(registry)) => {
+                    auths.push((registry.to_string(), Json::Object(fields)));
+                }
+                _ => self.mistakes.push(
+                    Fault::new("required", "expected a registry").at(format!("{at}/{index}")),
+                ),
+            }
+        }
+        let file = Json::Object(vec![("auths".into(), Json::Object(auths))]);
+        self.push(at, Shape::Config, file.to_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(text: &str) -> Intake {
+        let content = Content::Text(Zeroizing::new(text.to_owned()));
+        find(&content, Format::Auto).unwrap_or_else(|mistakes| panic!("{text}: {mistakes:?}"))
+    }
+
+    fn code(text: &str, format: Format) -> (&'static str, String) {
+        let content = Content::Text(Zeroizing::new(text.to_owned()));
+        let mistakes = find(&content, format).expect_err(text);
+        (mistakes[0].code, mistakes[0].pointer.clone())
+    }
+
+    #[test]
+    fn every_form_is_recognised() {
+        for (text, format) in [
+            (r#"{"auths":{}}"#, Format::DockerConfig),
+            (r#"{"AUTHS":{}}"#, Format::DockerConfig),
+            (r#"{"credsStore":"desktop"}"#, Format::DockerConfig),
+            ("{}", Format::DockerConfig),
+            (r#"{"quay.io":{"auth":"dTpw"}}"#, Format::DockerCfg),
+            (r#"{".dockercfg":"{}"}"#, Format::Data),
+            (r#"{"pullSecret":"{\"auths\":{}}"}"#, Format::PullSecret),
+            (
+                "pullSecret: '{\"auths\":{}}'\nbaseDomain: x\n",
+                Format::PullSecret,
+            ),
+            (
+                "imageCredentials:\n  registry: quay.io\n  username: u\n  password: p\n",
+                Format::HelmValues,
+            ),
+            (
+                r#"{"kind":"Secret","data":{".dockerconfigjson":"e30="}}"#,
+                Format::Secret,
+            ),
+            (
+                "kind: Secret\nstringData:\n  .dockercfg: '{}'\n",
+                Format::Secret,
+            ),
+            (
+                "---\n---\nkind: List\nitems:\n- kind: Secret\n  data: {auth.json: e30=}\n",
+                Format::Secret,
+            ),
+        ] {
+            let intake = found(text);
+            assert_eq!((intake.format, intake.files.len()), (format, 1), "{text}");
+        }
+    }
+
+    #[test]
+    fn each_secret_of_several_documents_gives_its_file() {
+        let one = "kind: Secret\ndata:\n  .dockerconfigjson: e30=\n";
+        let intake = found(&format!("{one}---\nkind: RoleBinding\n---\n{one}"));
+        let pointers: Vec<&str> = intake
+            .files
+            .iter()
+            .map(|file| file.pointer.as_str())
+            .collect();
+        assert_eq!(
+            pointers,
+            [
+                "/content/0/data/.dockerconfigjson",
+                "/content/2/data/.dockerconfigjson"
+            ]
+        );
+        assert_eq!(intake.warnings.len(), 1);
+    }
+
+    #[test]
+    fn string_data_stands_over_data() {
+        let intake = found(
+            r#"{"kind":"Secret","data":{".dockercfg":"e30="},"stringData":{".dockercfg":"{\"x\":{}}"}}"#,
+        );
+        assert_eq!(intake.files.len(), 1);
+        assert_eq!(intake.files[0].bytes.as_slice(), br#"{"x":{}}"#);
+    }
+
+    #[test]
+    fn what_holds_no_auth_file_is_refused() {
+        for (text, format, expected) in [
+            ("", Format::Auto, "empty"),
+            ("just words", Format::Auto, "unknown-format"),
+            ("[]", Format::Auto, "unknown-format"),
+            ("a: 1\n", Format::Auto, "unknown-format"),
+            ("a: [", Format::Auto, "yaml-syntax"),
+            ("a: 1\na: 2\n", Format::Auto, "yaml-syntax"),
+            ("kind: ServiceAccount\n", Format::Auto, "no-auth-file"),
+            (r#"{"auths":{}}"#, Format::Secret, "other-format"),
+            (
+                "kind: Secret\ndata: {.dockerconfigjson: '%'}\n",
+                Format::Auto,
+                "not-base64",
+            ),
+        ] {
+            assert_eq!(code(text, format).0, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_not_shown() {
+        for (name, expected) in [
+            ("https://user:hunter2@quay.io/a@b", "https://…@quay.io/a@b"),
+            ("user:hunter2@quay.io", "…@quay.io"),
+            ("quay.io/team", "quay.io/team"),
+        ] {
+            assert_eq!(shown(name), expected);
+        }
+        assert_eq!(shown(&"ä".repeat(500)).chars().count(), 301);
+    }
+
+    #[test]
+    fn what_multiplies_itself_is_refused() {
+        let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..9 {
+            let before = level - 1;
+            bomb.push_str(&format!("a{level}: &a{level} ["));
+            bomb.push_str(&vec![format!("*a{before}"); 10].join(", "));
+            bomb.push_str("]\n");
+        }
+        assert_eq!(code(&bomb, Format::Secret).0, "too-complex");
+        let deep = format!("a: {}", "[".repeat(100_000));
+        for text in [
+            deep.as_str(),
+            &"- ".repeat(100_000),
+            &"{\"a\":".repeat(100_000),
+        ] {
+            let (code, _) = code(text, Format::Secret);
+            assert!(
+                ["too-complex", "yaml-syntax", "json-syntax"].contains(&code),
+                "{code}"
+            );
+        }
+    }
+}
