@@ -21,6 +21,7 @@ mod openapi;
 mod run;
 mod serve;
 mod token;
+mod verify;
 
 /// A credential broker for container registries.
 #[derive(Debug, Parser)]
@@ -53,6 +54,8 @@ enum Command {
     /// Look after the key-encryption key.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Try every account of an auth file, offline from any server of regcred.
+    Verify(verify::VerifyArgs),
     /// Print the OpenAPI document.
     Openapi(openapi::OpenapiArgs),
     /// Turn an auth file or a Secret manifest into another format, offline.
@@ -178,6 +181,10 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Openapi(args) => openapi::run(&args),
         Command::Convert(args) => convert::run(args),
         Command::Lint(args) => return lint::run(&args),
+        Command::Verify(args) => {
+            let config = load(args.texts())?;
+            return verify::run(&args, &config);
+        }
     }?;
     Ok(ExitCode::SUCCESS)
 }

@@ -10,6 +10,7 @@ pub mod discover;
 pub mod egress;
 pub mod egress_error;
 pub mod endpoint;
+pub mod file;
 pub mod host;
 pub mod repository;
 pub mod resolve;

@@ -31,3 +31,4 @@ mod tenants;
 mod tokens;
 mod verification;
 mod verification_schedule;
+mod verify_command;
