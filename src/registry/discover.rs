@@ -7,7 +7,7 @@ use url::Url;
 use utoipa::ToSchema;
 
 use super::challenge::{Challenge, challenges};
-use super::egress::{Ask, Egress, Reply};
+use super::egress::{Egress, Reply};
 use super::egress_error::EgressError;
 use super::endpoint;
 use crate::model::registry_path::RegistryPath;
@@ -49,34 +49,49 @@ pub struct Offer {
 /// # Errors
 /// Why there is no answer; that of TLS if both fail.
 pub async fn ask(egress: &Egress, url: &Url) -> Result<Offer, EgressError> {
-    let (reply, root) = match egress.send(url, &Ask::Get).await {
-        Ok(reply) => (reply, url.clone()),
-        Err(error) => ask_plainly(egress, url, error).await?,
+    let Some(plain) = endpoint::plain_http(url).filter(|_| egress.may_use_plain_http()) else {
+        return Ok(read(url, &egress.get(url).await?));
     };
-    Ok(read(root, &reply))
+    // A server of plain HTTP may wait for the end of what it takes for a request. A port that the
+    // registry names speaks one of both; without one, port 80 is no answer to a slow port 443.
+    if url.port().is_some() {
+        match tokio::time::timeout(egress.tls_patience(), egress.get(url)).await {
+            Ok(answered) => return over_tls_or(egress, answered, url, &plain).await,
+            Err(_) => match egress.get(&plain).await {
+                Ok(reply) if reply.status != StatusCode::BAD_REQUEST => {
+                    return Ok(read(&plain, &reply));
+                }
+                // What speaks TLS calls plain HTTP a bad request, if it says anything.
+                _ => {}
+            },
+        }
+    }
+    let answered = egress.get(url).await;
+    over_tls_or(egress, answered, url, &plain).await
 }
 
-async fn ask_plainly(
+/// The answer over TLS, or that over plain HTTP if there is no TLS.
+async fn over_tls_or(
     egress: &Egress,
+    answered: Result<Reply, EgressError>,
     url: &Url,
-    error: EgressError,
-) -> Result<(Reply, Url), EgressError> {
-    let no_tls = matches!(
-        error,
-        EgressError::NoTls { .. } | EgressError::Connect { .. }
-    );
-    match endpoint::plain_http(url) {
-        Some(plain) if no_tls && egress.may_use_plain_http() => {
-            let reply = egress.send(&plain, &Ask::Get).await;
-            reply.map(|reply| (reply, plain)).map_err(|_| error)
+    plain: &Url,
+) -> Result<Offer, EgressError> {
+    match answered {
+        Ok(reply) => Ok(read(url, &reply)),
+        Err(error @ (EgressError::NoTls { .. } | EgressError::Connect { .. })) => {
+            let reply = egress.get(plain).await.map_err(|_| error)?;
+            Ok(read(plain, &reply))
         }
-        _ => Err(error),
+        Err(error) => Err(error),
     }
 }
 
-/// Reads an answer.
-fn read(root: Url, reply: &Reply) -> Offer {
-    interpret(root, reply.status, &reply.headers)
+/// Reads an answer. A registry that leads its clients from plain HTTP to TLS is asked there from now on.
+fn read(asked: &Url, reply: &Reply) -> Offer {
+    let same_place = asked.host() == reply.url.host() && asked.path() == reply.url.path();
+    let root = if same_place { &reply.url } else { asked };
+    interpret(root.clone(), reply.status, &reply.headers)
 }
 
 /// What an answer with this status and these headers offers.

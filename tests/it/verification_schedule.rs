@@ -16,6 +16,8 @@ use url::Url;
 
 use crate::support::egress::{Names, way_out};
 use crate::support::fake::Fake;
+use crate::support::files::Directory;
+use crate::support::process::{Running, admin_of, eventually, program};
 use crate::support::registries::{Log, Receiver, Registry, basic};
 use crate::support::{Client, Regcred, password};
 
@@ -93,6 +95,12 @@ impl Scheduled {
             .expect("a round");
     }
 
+    /// Everything that is stored now is due.
+    async fn until_all_are_due(&self) {
+        self.broker.enrol_credentials().await.expect("enrolled");
+        self.regcred.pass(DAY);
+    }
+
     async fn state(&self, number: usize) -> String {
         let path = format!("/v1/tenants/team-a/credentials/c-{number}");
         let read = self.owner.get(&path).await.json();
@@ -143,12 +151,7 @@ async fn replicas_share_the_work() {
         };
         scheduled.put(number, host, "s3cret").await;
     }
-    scheduled
-        .broker
-        .enrol_credentials()
-        .await
-        .expect("enrolled");
-    scheduled.regcred.pass(DAY);
+    scheduled.until_all_are_due().await;
     tokio::join!(scheduled.round(), scheduled.round(), scheduled.round());
     // A replica that finds another claiming leaves it to that one.
     scheduled.round().await;
@@ -166,12 +169,7 @@ async fn no_more_than_two_are_tried_at_a_host_at_a_time() {
         scheduled.put(number, "one.test", "s3cret").await;
     }
     scheduled.put(5, "two.test", "s3cret").await;
-    scheduled
-        .broker
-        .enrol_credentials()
-        .await
-        .expect("enrolled");
-    scheduled.regcred.pass(DAY);
+    scheduled.until_all_are_due().await;
     let first = scheduled.broker.claim_due(100).await.expect("claimed");
     assert_eq!(first.len(), 3, "two at one host, one at the other");
     let second = scheduled.broker.claim_due(100).await.expect("claimed");
@@ -192,12 +190,7 @@ async fn no_more_than_two_are_tried_at_a_host_at_a_time() {
 async fn what_a_dead_replica_had_claimed_is_tried_by_another() {
     let scheduled = Scheduled::daily().await;
     scheduled.put(0, "one.test", "s3cret").await;
-    scheduled
-        .broker
-        .enrol_credentials()
-        .await
-        .expect("enrolled");
-    scheduled.regcred.pass(DAY);
+    scheduled.until_all_are_due().await;
     let claimed = scheduled.broker.claim_due(8).await.expect("claimed");
     assert_eq!(claimed.len(), 1);
     drop(claimed);
@@ -254,12 +247,7 @@ async fn rejected_ones_are_tried_less_and_less_until_their_secret_changes() {
 async fn what_does_not_answer_is_tried_again_within_the_hour() {
     let scheduled = Scheduled::daily().await;
     scheduled.put(0, "gone.test", "s3cret").await;
-    scheduled
-        .broker
-        .enrol_credentials()
-        .await
-        .expect("enrolled");
-    scheduled.regcred.pass(DAY);
+    scheduled.until_all_are_due().await;
     scheduled.round().await;
     assert_eq!(scheduled.state(0).await, "unreachable");
     let claim = || async { scheduled.broker.claim_due(8).await.expect("claimed").len() };
@@ -272,12 +260,7 @@ async fn what_does_not_answer_is_tried_again_within_the_hour() {
 async fn a_try_that_was_asked_for_counts() {
     let scheduled = Scheduled::daily().await;
     scheduled.put(0, "one.test", "s3cret").await;
-    scheduled
-        .broker
-        .enrol_credentials()
-        .await
-        .expect("enrolled");
-    scheduled.regcred.pass(DAY);
+    scheduled.until_all_are_due().await;
     let path = "/v1/tenants/team-a/credentials/c-0/verify";
     scheduled.owner.post(path, &json!({})).await.expect(200);
     scheduled.round().await;
@@ -288,12 +271,7 @@ async fn a_try_that_was_asked_for_counts() {
 async fn tries_are_in_the_trail_as_those_of_a_job() {
     let scheduled = Scheduled::daily().await;
     scheduled.put(0, "one.test", "s3cret").await;
-    scheduled
-        .broker
-        .enrol_credentials()
-        .await
-        .expect("enrolled");
-    scheduled.regcred.pass(DAY);
+    scheduled.until_all_are_due().await;
     scheduled.round().await;
     let events = scheduled
         .owner
@@ -351,12 +329,7 @@ async fn a_changed_state_is_told_to_the_webhook_until_it_takes_it() {
     let (receiver, _fake, webhook) = receiver(2).await;
     let scheduled = Scheduled::start(Some(Duration::from_secs(24 * 60 * 60)), Some(webhook)).await;
     scheduled.put(0, "one.test", "wrong").await;
-    scheduled
-        .broker
-        .enrol_credentials()
-        .await
-        .expect("enrolled");
-    scheduled.regcred.pass(DAY);
+    scheduled.until_all_are_due().await;
     for pause in [0, 5, 10, 20, 40, 1000] {
         scheduled.regcred.pass(pause);
         scheduled.round().await;
@@ -417,12 +390,7 @@ async fn metrics_tell_how_many_are_in_which_state() {
     let scheduled = Scheduled::daily().await;
     scheduled.put(0, "one.test", "s3cret").await;
     scheduled.put(1, "one.test", "wrong").await;
-    scheduled
-        .broker
-        .enrol_credentials()
-        .await
-        .expect("enrolled");
-    scheduled.regcred.pass(DAY);
+    scheduled.until_all_are_due().await;
     scheduled.put(2, "one.test", "s3cret").await;
     let metrics = Arc::new(Metrics::default());
     let (_stop, stopped) = watch::channel(false);
@@ -448,6 +416,53 @@ async fn metrics_tell_how_many_are_in_which_state() {
     ] {
         assert!(text.contains(line), "{line} in {text}");
     }
+}
+
+/// The program as it is configured by its environment: the schedule, the way out, the webhook.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_program_verifies_by_itself_and_tells_the_webhook() {
+    let (receiver, hook, _) = receiver(0).await;
+    let registry = Registry {
+        accepts: vec![basic("dev", "s3cret")],
+        challenges: vec!["Basic realm=\"x\"".into()],
+        ..Registry::default()
+    };
+    let registry = Fake::http(registry.router()).await;
+    let directory = Directory::new();
+    let secret = directory.path().join("secret");
+    std::fs::write(&secret, "a secret of the webhook\n").expect("writable");
+    let data = directory.path().join("data");
+    let mut command = program(&["dev", "--listen", "127.0.0.1:0", "--data-dir"]);
+    command
+        .arg(&data)
+        .env("REGCRED_ALLOW_NETWORKS", "127.0.0.0/8")
+        .env("REGCRED_VERIFY_INTERVAL", "1s")
+        .env(
+            "REGCRED_WEBHOOK_URL",
+            format!("http://{}/hook", hook.address),
+        )
+        .env("REGCRED_WEBHOOK_SECRET_FILE", &secret);
+    let mut program = Running::start(&mut command);
+    let address = program.address();
+    program.line("Ctrl-C stops it");
+    let admin = admin_of(&address, &data);
+    admin
+        .put("/v1/tenants/team-a", &json!({}))
+        .await
+        .expect(201);
+    let body = password(&registry.address.to_string(), "dev", "wrong");
+    let path = "/v1/tenants/team-a/credentials/c-0";
+    admin.put(path, &body).await.expect(201);
+    eventually("the webhook hears of it", || {
+        !receiver.came.lock().expect("no panic").is_empty()
+    });
+    let (_, told) = receiver.came.lock().expect("no panic")[0].clone();
+    assert!(told.contains("\"to\":\"rejected\""), "{told}");
+    let read = admin.get(path).await.json();
+    assert_eq!(read["verification"]["state"], "rejected");
+    program.signal("INT");
+    assert!(program.end().success());
+    assert!(!program.output().contains("wrong"));
 }
 
 #[tokio::test]
