@@ -17,5 +17,8 @@ CREATE TABLE verification_schedule (
 
 CREATE INDEX verification_schedule_due ON verification_schedule (due_at);
 
+-- The longest due of each host.
+CREATE INDEX verification_schedule_host ON verification_schedule (host, due_at);
+
 -- How many are tried at a host just now.
 CREATE INDEX verification_schedule_claimed ON verification_schedule (host) WHERE claimed_until IS NOT NULL;

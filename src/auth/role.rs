@@ -69,7 +69,7 @@ pub enum Action {
 impl Action {
     /// Whether any valid caller may, whatever its roles.
     pub fn is_for_anybody(self) -> bool {
-        matches!(self, Self::WhoAmI | Self::ListTenants)
+        matches!(self, Self::WhoAmI | Self::ListTenants | Self::Lint)
     }
 }
 

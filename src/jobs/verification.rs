@@ -17,6 +17,9 @@ use crate::http::server::stopped;
 
 /// How often the schedule is looked at, unless the interval is shorter.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// Once in so many looks, what is not on the schedule yet is put there: it is due much later, and finding
+/// it means looking at every credential.
+const ENROL_ONCE_IN: u32 = 10;
 /// Most tries under way in one replica.
 const MOST_AT_ONCE: usize = 8;
 
@@ -24,15 +27,30 @@ const MOST_AT_ONCE: usize = 8;
 pub async fn run(broker: Broker, metrics: Arc<Metrics>, mut stop: watch::Receiver<bool>) {
     let mut tick = tokio::time::interval(broker.verification_interval().min(LOOK_EVERY));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut looks = 0u32;
     loop {
         tokio::select! {
             _ = tick.tick() => {}
             () = stopped(&mut stop) => return,
         }
-        if let Err(error) = round(&broker, &metrics, &stop).await {
+        let enrolled = match looks % ENROL_ONCE_IN {
+            0 => enrol(&broker).await,
+            _ => Ok(()),
+        };
+        looks = looks.wrapping_add(1);
+        if let Err(error) = enrolled.and(round(&broker, &metrics, &stop).await) {
             tracing::warn!(%error, "the verification schedule could not be followed; tried again later");
         }
     }
+}
+
+/// Puts everything on the schedule that is not yet.
+///
+/// # Errors
+/// Those of the database.
+pub async fn enrol(broker: &Broker) -> Result<()> {
+    while broker.enrol_credentials().await? > 0 {}
+    Ok(())
 }
 
 /// Everything that is due now.
@@ -44,7 +62,6 @@ pub async fn round(
     metrics: &Arc<Metrics>,
     stop: &watch::Receiver<bool>,
 ) -> Result<()> {
-    while broker.enrol_credentials().await? > 0 {}
     while broker.warn_of_ends().await? > 0 {}
     try_all(broker, metrics, stop).await?;
     while !*stop.borrow() && broker.send_announcements().await? > 0 {}

@@ -8,6 +8,9 @@ use uuid::Uuid;
 /// all of them. It ends with its transaction.
 const CLAIM_LOCK: i64 = 0x7265_6763_7265_6401;
 
+/// How many of the longest due are looked at for their hosts: a claim costs the same however many wait.
+const LOOKED_AT: i64 = 10_000;
+
 /// A credential that is due, and whose it is.
 #[derive(Debug, Clone, FromRow)]
 #[allow(missing_docs, reason = "the columns' comments stand in the migrations")]
@@ -77,19 +80,22 @@ pub async fn claim(
     most_a_host: i64,
 ) -> Result<Vec<DueRow>> {
     sqlx::query_as(
-        "WITH busy AS (
-             SELECT host, count(*) AS tries FROM verification_schedule
-              WHERE claimed_until > $1 GROUP BY host),
-         ranked AS (
-             SELECT s.credential_id, s.due_at,
-                    row_number() OVER (PARTITION BY s.host ORDER BY s.due_at, s.credential_id)
-                        + coalesce(b.tries, 0) AS place
-               FROM verification_schedule s LEFT JOIN busy b USING (host)
-              WHERE s.due_at <= $1 AND (s.claimed_until IS NULL OR s.claimed_until <= $1)),
+        "WITH hosts AS (
+             SELECT DISTINCT host FROM (
+                 SELECT host FROM verification_schedule
+                  WHERE due_at <= $1 ORDER BY due_at LIMIT $5) AS longest_due),
+         due AS (
+             SELECT d.credential_id, d.due_at FROM hosts h CROSS JOIN LATERAL (
+                 SELECT s.credential_id, s.due_at FROM verification_schedule s
+                  WHERE s.host = h.host AND s.due_at <= $1
+                    AND (s.claimed_until IS NULL OR s.claimed_until <= $1)
+                  ORDER BY s.due_at
+                  LIMIT greatest(0, $4 - (SELECT count(*) FROM verification_schedule b
+                                           WHERE b.host = h.host AND b.claimed_until > $1))) AS d),
          chosen AS (
              SELECT s.credential_id FROM verification_schedule s
               WHERE s.credential_id IN (
-                    SELECT credential_id FROM ranked WHERE place <= $4 ORDER BY due_at LIMIT $3)
+                    SELECT credential_id FROM due ORDER BY due_at LIMIT $3)
                 FOR UPDATE SKIP LOCKED),
          claimed AS (
              UPDATE verification_schedule s SET claimed_until = $2
@@ -103,6 +109,7 @@ pub async fn claim(
     .bind(until)
     .bind(most)
     .bind(most_a_host)
+    .bind(LOOKED_AT)
     .fetch_all(conn)
     .await
 }

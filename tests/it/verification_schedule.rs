@@ -9,7 +9,7 @@ use regcred::broker::schedule::Schedule;
 use regcred::broker::webhook::Webhook;
 use regcred::http::metrics::Metrics;
 use regcred::http::{App, router};
-use regcred::jobs::verification::round;
+use regcred::jobs::verification::{enrol, round};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use url::Url;
@@ -90,6 +90,7 @@ impl Scheduled {
     /// What a replica does from time to time.
     async fn round(&self) {
         let (_stop, stopped) = watch::channel(false);
+        enrol(&self.broker).await.expect("enrolled");
         round(&self.broker, &Arc::default(), &stopped)
             .await
             .expect("a round");
@@ -97,7 +98,7 @@ impl Scheduled {
 
     /// Everything that is stored now is due.
     async fn until_all_are_due(&self) {
-        self.broker.enrol_credentials().await.expect("enrolled");
+        enrol(&self.broker).await.expect("enrolled");
         self.regcred.pass(DAY);
     }
 
