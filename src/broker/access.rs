@@ -76,8 +76,8 @@ impl Broker {
     }
 
     async fn authenticate_token(&self, token: &Token, source: Option<IpAddr>) -> Result<Caller> {
-        let mut conn = self.pool.acquire().await?;
-        let row = tokens::by_hash(&mut conn, &token.hash().0).await?;
+        let mut tx = self.begin().await?;
+        let row = tokens::by_hash(&mut tx, &token.hash().0).await?;
         let row = row.ok_or(Error::Unauthenticated)?;
         let now = self.now();
         let ended = row.revoked_at.is_some() || row.expires_at.is_some_and(|end| end <= now);
@@ -89,8 +89,9 @@ impl Broker {
             .last_used_at
             .is_none_or(|last| now - last >= USE_IS_NOTED_EVERY)
         {
-            tokens::touch(&mut conn, row.id, now).await?;
+            tokens::touch(&mut tx, row.id, now).await?;
         }
+        tx.commit().await?;
         Ok(caller)
     }
 
@@ -117,7 +118,7 @@ impl Broker {
             return own.map(Some).ok_or(Error::NotFound);
         }
         let row = match Name::parse(name) {
-            Ok(name) => tenants::by_name(&mut *self.pool.acquire().await?, name.as_str()).await?,
+            Ok(name) => tenants::by_name(&mut *self.begin().await?, name.as_str()).await?,
             Err(_) => None,
         };
         match row {

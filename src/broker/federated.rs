@@ -61,7 +61,7 @@ impl Broker {
     /// made its signature.
     async fn accepting(&self, token: &Compact<'_>, claims: &Registered) -> Result<Vec<Accepting>> {
         let rows = {
-            let mut conn = self.pool.acquire().await?;
+            let mut conn = self.begin().await?;
             identity_providers::of_issuer(&mut conn, &claims.issuer).await?
         };
         // No connection is held while an issuer is asked: it may be slow, others shall not wait.
@@ -102,7 +102,7 @@ impl Broker {
         if tenant.is_some_and(|name| Name::parse(name).is_err()) {
             return Ok(Vec::new());
         }
-        let mut conn = self.pool.acquire().await?;
+        let mut conn = self.begin().await?;
         let rows =
             role_bindings::for_subject(&mut conn, providers, subject, tenant, self.now()).await?;
         let mut grants = Vec::new();

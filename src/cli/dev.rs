@@ -141,8 +141,8 @@ async fn ensure_root_token(pool: &PgPool, file: &Path) -> anyhow::Result<()> {
                     file.display()
                 )
             })?;
-            let mut conn = pool.acquire().await?;
-            if crate::store::tokens::by_hash(&mut conn, &token.hash().0)
+            let mut tx = pool.begin().await?;
+            if crate::store::tokens::by_hash(&mut tx, &token.hash().0)
                 .await?
                 .is_some()
             {

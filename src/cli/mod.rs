@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Texts};
 
+mod connection;
 mod convert;
 mod dev;
 mod input;
@@ -20,6 +21,7 @@ mod migrate;
 mod openapi;
 mod run;
 mod serve;
+mod sync;
 mod token;
 mod verify;
 
@@ -62,6 +64,8 @@ enum Command {
     Convert(convert::ConvertArgs),
     /// Judge an auth file or manifests: what clients will refuse, ignore or never find.
     Lint(lint::LintArgs),
+    /// Bring pull secrets into a cluster, link them, and keep them right.
+    Sync(sync::SyncArgs),
 }
 
 /// Flags of the commands that serve. Each stands over its variable.
@@ -185,6 +189,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
             let config = load(args.texts())?;
             return verify::run(&args, &config);
         }
+        Command::Sync(args) => return sync::run(args),
     }?;
     Ok(ExitCode::SUCCESS)
 }

@@ -17,7 +17,19 @@ const LOCK_FILE: &str = "lock";
 #[derive(Clone, Debug)]
 pub struct DataDir {
     path: PathBuf,
-    _lock: Arc<File>,
+    _lock: Arc<Lock>,
+}
+
+/// A locked file. It is unlocked by name: a child that another thread is just starting holds a copy of the descriptor
+/// until it becomes another program, and closing ours alone would leave the lock to it that long.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // What fails here ends with the process.
+        let _unlocked = self.0.unlock();
+    }
 }
 
 impl DataDir {
@@ -43,7 +55,7 @@ impl DataDir {
         write_pid(&mut lock).map_err(Error::io("write", &file))?;
         Ok(Self {
             path,
-            _lock: Arc::new(lock),
+            _lock: Arc::new(Lock(lock)),
         })
     }
 
@@ -137,6 +149,24 @@ mod tests {
         let second = DataDir::claim(&path);
 
         assert!(second.is_ok(), "{second:?}");
+        std::fs::remove_dir_all(path).expect("clean up");
+    }
+
+    #[test]
+    fn a_claim_ends_at_once_even_while_another_thread_starts_programs() {
+        let first = DataDir::temporary().expect("claim");
+        let path = first.path().to_owned();
+        let copy = first
+            ._lock
+            .0
+            .try_clone()
+            .expect("a copy, as a child being started has one");
+        drop(first);
+
+        let second = DataDir::claim(&path);
+
+        assert!(second.is_ok(), "{second:?}");
+        drop(copy);
         std::fs::remove_dir_all(path).expect("clean up");
     }
 

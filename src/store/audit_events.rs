@@ -26,7 +26,7 @@ pub struct AuditRow {
 
 /// Adds an event.
 pub async fn insert(conn: &mut PgConnection, row: &AuditRow) -> Result<()> {
-    sqlx::query(
+    super::query(
         "INSERT INTO audit_events (id, at, tenant_id, tenant, actor, source, action, target, target_version,
                                    outcome, detail, request_id)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
@@ -54,7 +54,7 @@ pub async fn page(
     tenant: Option<Uuid>,
     slice: &Slice<Uuid>,
 ) -> Result<Vec<AuditRow>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT * FROM audit_events
           WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid)
                 = coalesce($1, '00000000-0000-0000-0000-000000000000'::uuid)

@@ -25,7 +25,7 @@ pub async fn get(
     credential: Uuid,
     version: i64,
 ) -> Result<Option<VersionRow>> {
-    sqlx::query_as("SELECT * FROM credential_versions WHERE credential_id = $1 AND version = $2")
+    super::query_as("SELECT * FROM credential_versions WHERE credential_id = $1 AND version = $2")
         .bind(credential)
         .bind(version)
         .fetch_optional(conn)
@@ -34,7 +34,7 @@ pub async fn get(
 
 /// The current versions of these credentials, in no order.
 pub async fn current_of(conn: &mut PgConnection, credentials: &[Uuid]) -> Result<Vec<VersionRow>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT v.* FROM credential_versions v
            JOIN credentials c ON c.id = v.credential_id AND c.version = v.version
           WHERE c.id = ANY($1)",
@@ -46,7 +46,7 @@ pub async fn current_of(conn: &mut PgConnection, credentials: &[Uuid]) -> Result
 
 /// All kept versions of one credential, newest first.
 pub async fn all_of(conn: &mut PgConnection, credential: Uuid) -> Result<Vec<VersionRow>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT * FROM credential_versions WHERE credential_id = $1 ORDER BY version DESC",
     )
     .bind(credential)
@@ -56,7 +56,7 @@ pub async fn all_of(conn: &mut PgConnection, credential: Uuid) -> Result<Vec<Ver
 
 /// Adds a version.
 pub async fn insert(conn: &mut PgConnection, row: &VersionRow) -> Result<()> {
-    sqlx::query(
+    super::query(
         "INSERT INTO credential_versions (credential_id, version, document, secret, secret_revision,
                                           auth_secret, auth_secret_revision, created_by, created_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
@@ -77,7 +77,7 @@ pub async fn insert(conn: &mut PgConnection, row: &VersionRow) -> Result<()> {
 
 /// Adds many versions at once.
 pub async fn insert_all(conn: &mut PgConnection, rows: &[VersionRow]) -> Result<()> {
-    sqlx::query(
+    super::query(
         "INSERT INTO credential_versions (credential_id, version, document, secret, secret_revision,
                                           auth_secret, auth_secret_revision, created_by, created_at)
          SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::bytea[], $5::bigint[], $6::bytea[],
@@ -103,7 +103,7 @@ fn column<T>(rows: &[VersionRow], of: impl Fn(&VersionRow) -> T) -> Vec<T> {
 
 /// Removes, of each of these credentials, all versions but the last `kept`.
 pub async fn prune_all(conn: &mut PgConnection, credentials: &[Uuid], kept: i64) -> Result<()> {
-    sqlx::query(
+    super::query(
         "DELETE FROM credential_versions v USING credentials c
           WHERE c.id = ANY($1) AND v.credential_id = c.id AND v.version <= c.version - $2",
     )
@@ -116,7 +116,7 @@ pub async fn prune_all(conn: &mut PgConnection, credentials: &[Uuid], kept: i64)
 
 /// Removes all versions of a credential before `oldest`.
 pub async fn prune(conn: &mut PgConnection, credential: Uuid, oldest: i64) -> Result<()> {
-    sqlx::query("DELETE FROM credential_versions WHERE credential_id = $1 AND version < $2")
+    super::query("DELETE FROM credential_versions WHERE credential_id = $1 AND version < $2")
         .bind(credential)
         .bind(oldest)
         .execute(conn)

@@ -49,7 +49,7 @@ pub async fn by_name(
     tenant: Uuid,
     name: &str,
 ) -> Result<Option<CredentialRow>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT c.*, v.document, v.auth_secret IS NOT NULL AS has_auth_secret
            FROM credentials c JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
           WHERE c.tenant_id = $1 AND c.name = $2",
@@ -66,7 +66,7 @@ pub async fn by_names(
     tenant: Uuid,
     names: &[String],
 ) -> Result<Vec<CredentialRow>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT c.*, v.document, v.auth_secret IS NOT NULL AS has_auth_secret
            FROM credentials c JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
           WHERE c.tenant_id = $1 AND c.name = ANY($2) ORDER BY c.name",
@@ -83,7 +83,7 @@ pub async fn by_labels(
     tenant: Uuid,
     labels: &serde_json::Value,
 ) -> Result<Vec<CredentialRow>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT c.*, v.document, v.auth_secret IS NOT NULL AS has_auth_secret
            FROM credentials c JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
           WHERE c.tenant_id = $1 AND c.labels @> $2 ORDER BY c.name",
@@ -100,7 +100,7 @@ pub async fn by_registries(
     tenant: Uuid,
     registries: &[String],
 ) -> Result<Vec<CredentialRow>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT c.*, v.document, v.auth_secret IS NOT NULL AS has_auth_secret
            FROM credentials c JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
           WHERE c.tenant_id = $1 AND c.registry = ANY($2) ORDER BY c.name",
@@ -114,7 +114,7 @@ pub async fn by_registries(
 /// Finds those with an auth server, in order of name.
 pub async fn pairs(conn: &mut PgConnection, tenant: Uuid) -> Result<Vec<CredentialRow>> {
     // Documents are text and written by serde: an auth server is an object there, or null.
-    sqlx::query_as(
+    super::query_as(
         r#"SELECT c.*, v.document, v.auth_secret IS NOT NULL AS has_auth_secret
              FROM credentials c JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
             WHERE c.tenant_id = $1 AND strpos(v.document, '"auth_server":{') > 0 ORDER BY c.name"#,
@@ -130,11 +130,13 @@ pub async fn registries_of_names(
     tenant: Uuid,
     names: &[String],
 ) -> Result<Vec<(String, String)>> {
-    sqlx::query_as("SELECT name, registry FROM credentials WHERE tenant_id = $1 AND name = ANY($2)")
-        .bind(tenant)
-        .bind(names)
-        .fetch_all(conn)
-        .await
+    super::query_as(
+        "SELECT name, registry FROM credentials WHERE tenant_id = $1 AND name = ANY($2)",
+    )
+    .bind(tenant)
+    .bind(names)
+    .fetch_all(conn)
+    .await
 }
 
 /// A page in order of name.
@@ -144,7 +146,7 @@ pub async fn page(
     filter: &Filter,
     slice: &Slice<String>,
 ) -> Result<Vec<CredentialRow>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT c.*, v.document, v.auth_secret IS NOT NULL AS has_auth_secret
            FROM credentials c JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
           WHERE c.tenant_id = $1
@@ -168,7 +170,7 @@ pub async fn page(
 
 /// Adds one.
 pub async fn insert(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> {
-    sqlx::query(
+    super::query(
         "INSERT INTO credentials (id, tenant_id, name, version, registry, labels, expires_at,
                                   secret_changed_at, verification_state, verification, created_at, updated_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
@@ -192,7 +194,7 @@ pub async fn insert(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> 
 
 /// Replaces what may change of one.
 pub async fn update(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> {
-    sqlx::query(
+    super::query(
         "UPDATE credentials
             SET version = $2, registry = $3, labels = $4, expires_at = $5, secret_changed_at = $6,
                 verification_state = $7, verification = $8, updated_at = $9
@@ -219,7 +221,7 @@ pub async fn set_verification(
     state: &str,
     verification: &str,
 ) -> Result<()> {
-    sqlx::query("UPDATE credentials SET verification_state = $2, verification = $3 WHERE id = $1")
+    super::query("UPDATE credentials SET verification_state = $2, verification = $3 WHERE id = $1")
         .bind(id)
         .bind(state)
         .bind(verification)
@@ -230,14 +232,14 @@ pub async fn set_verification(
 
 /// How many credentials are in each verification state.
 pub async fn count_by_state(conn: &mut PgConnection) -> Result<Vec<(String, i64)>> {
-    sqlx::query_as("SELECT verification_state, count(*) FROM credentials GROUP BY 1")
+    super::query_as("SELECT verification_state, count(*) FROM credentials GROUP BY 1")
         .fetch_all(conn)
         .await
 }
 
 /// Adds many at once.
 pub async fn insert_all(conn: &mut PgConnection, rows: &[CredentialRow]) -> Result<()> {
-    sqlx::query(
+    super::query(
         "INSERT INTO credentials (id, tenant_id, name, version, registry, labels, expires_at,
                                   secret_changed_at, verification_state, verification, created_at, updated_at)
          SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::jsonb[],
@@ -263,7 +265,7 @@ pub async fn insert_all(conn: &mut PgConnection, rows: &[CredentialRow]) -> Resu
 
 /// Replaces what may change of many at once.
 pub async fn update_all(conn: &mut PgConnection, rows: &[CredentialRow]) -> Result<()> {
-    sqlx::query(
+    super::query(
         "UPDATE credentials AS c
             SET version = n.version, registry = n.registry, labels = n.labels, expires_at = n.expires_at,
                 secret_changed_at = n.secret_changed_at, verification_state = n.verification_state,
@@ -294,7 +296,7 @@ fn column<T>(rows: &[CredentialRow], of: impl Fn(&CredentialRow) -> T) -> Vec<T>
 
 /// Removes one and its versions.
 pub async fn delete(conn: &mut PgConnection, id: Uuid) -> Result<()> {
-    sqlx::query("DELETE FROM credentials WHERE id = $1")
+    super::query("DELETE FROM credentials WHERE id = $1")
         .bind(id)
         .execute(conn)
         .await?;

@@ -18,7 +18,7 @@ pub struct DataKeyRow {
 
 /// Finds a key by id.
 pub async fn by_id(conn: &mut PgConnection, id: Uuid) -> Result<Option<DataKeyRow>> {
-    sqlx::query_as("SELECT * FROM data_keys WHERE id = $1")
+    super::query_as("SELECT * FROM data_keys WHERE id = $1")
         .bind(id)
         .fetch_optional(conn)
         .await
@@ -26,7 +26,7 @@ pub async fn by_id(conn: &mut PgConnection, id: Uuid) -> Result<Option<DataKeyRo
 
 /// The newest key of a tenant, or of the platform.
 pub async fn newest(conn: &mut PgConnection, tenant: Option<Uuid>) -> Result<Option<DataKeyRow>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT * FROM data_keys
           WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid)
                 = coalesce($1, '00000000-0000-0000-0000-000000000000'::uuid)
@@ -39,14 +39,14 @@ pub async fn newest(conn: &mut PgConnection, tenant: Option<Uuid>) -> Result<Opt
 
 /// One key of any tenant, the platform's first: enough to tell whether the key-encryption key fits.
 pub async fn sample(conn: &mut PgConnection) -> Result<Option<DataKeyRow>> {
-    sqlx::query_as("SELECT * FROM data_keys ORDER BY tenant_id NULLS FIRST, version DESC LIMIT 1")
+    super::query_as("SELECT * FROM data_keys ORDER BY tenant_id NULLS FIRST, version DESC LIMIT 1")
         .fetch_optional(conn)
         .await
 }
 
 /// Adds a key; false if the tenant has that version already.
 pub async fn insert(conn: &mut PgConnection, row: &DataKeyRow) -> Result<bool> {
-    let done = sqlx::query(
+    let done = super::query(
         "INSERT INTO data_keys (id, tenant_id, version, kek_id, wrapped, created_at)
          VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
     )

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use sqlx::migrate::{Migrate, Migrator};
+use sqlx::migrate::{Migration, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, PgPool};
+
+use super::migrations::{self, Applied};
 
 /// The migrations, compiled in.
 pub static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -22,7 +24,7 @@ pub enum DatabaseError {
     Url,
     /// No connection.
     #[error("cannot connect to the database: {0}; check DATABASE_URL and that PostgreSQL runs")]
-    Connect(#[source] sqlx::Error),
+    Connect(#[from] sqlx::Error),
     /// Behind this program.
     #[error("the database is {0} migration(s) behind this program; run `regcred migrate`")]
     Behind(usize),
@@ -36,19 +38,29 @@ pub enum DatabaseError {
         "migration {0} in the database differs from this program's; this is not the regcred that migrated it"
     )]
     Differs(i64),
-    /// A migration failed.
-    #[error("migration failed: {0}")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// A migration failed; nothing was changed.
+    #[error("migration {0} failed and nothing was changed: {1}")]
+    Migrate(i64, #[source] sqlx::Error),
 }
 
 /// Opens a pool; the first connection is made when it is first needed.
+///
+/// It works behind a proxy that pools transactions: no start parameter that such a proxy does not know, and no named
+/// statements, which would stay with a server's connection that serves others next. For the same reason everything is
+/// done in transactions. `?statement-cache-capacity=100` in the URL of a direct connection has statements kept.
 ///
 /// # Errors
 /// `Url` if the URL does not parse.
 pub fn pool(url: &str, most: u32) -> Result<PgPool, DatabaseError> {
     let options: PgConnectOptions = url.parse().map_err(|_| DatabaseError::Url)?;
+    let options = if url.contains("statement-cache-capacity=") {
+        options
+    } else {
+        options.statement_cache_capacity(0)
+    };
     let options = options
         .application_name("regcred")
+        .extra_float_digits(None)
         .log_statements(tracing::log::LevelFilter::Off)
         .log_slow_statements(tracing::log::LevelFilter::Off, Duration::ZERO);
     Ok(PgPoolOptions::new()
@@ -57,14 +69,21 @@ pub fn pool(url: &str, most: u32) -> Result<PgPool, DatabaseError> {
         .connect_lazy_with(options))
 }
 
-/// Applies what is missing.
+/// Applies what is missing, all of it or nothing.
 ///
 /// # Errors
 /// `Connect`, `Ahead`, `Differs` or `Migrate`.
 pub async fn migrate(pool: &PgPool) -> Result<usize, DatabaseError> {
-    let before = state(pool).await?;
-    MIGRATIONS.run(pool).await?;
-    Ok(before)
+    let mut tx = pool.begin().await.map_err(DatabaseError::Connect)?;
+    migrations::lock(&mut tx).await?;
+    let missing = missing(&migrations::applied(&mut tx).await?)?;
+    for migration in &missing {
+        migrations::apply(&mut tx, migration)
+            .await
+            .map_err(|cause| DatabaseError::Migrate(migration.version, cause))?;
+    }
+    tx.commit().await.map_err(DatabaseError::Connect)?;
+    Ok(missing.len())
 }
 
 /// Checks that the database is exactly at this program's version.
@@ -72,34 +91,27 @@ pub async fn migrate(pool: &PgPool) -> Result<usize, DatabaseError> {
 /// # Errors
 /// `Connect`, `Behind`, `Ahead` or `Differs`.
 pub async fn check(pool: &PgPool) -> Result<(), DatabaseError> {
-    match state(pool).await? {
+    let mut tx = pool.begin().await.map_err(DatabaseError::Connect)?;
+    match missing(&migrations::applied(&mut tx).await?)?.len() {
         0 => Ok(()),
         missing => Err(DatabaseError::Behind(missing)),
     }
 }
 
-/// How many migrations are missing.
-async fn state(pool: &PgPool) -> Result<usize, DatabaseError> {
-    let mut conn = pool.acquire().await.map_err(DatabaseError::Connect)?;
-    let exists: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
-        .fetch_one(&mut *conn)
-        .await
-        .map_err(DatabaseError::Connect)?;
-    if !exists {
-        return Ok(MIGRATIONS.iter().count());
-    }
-    let applied = conn.list_applied_migrations(&MIGRATIONS.table_name).await?;
-    for migration in &applied {
+/// The migrations that were not applied yet.
+fn missing(applied: &[Applied]) -> Result<Vec<&'static Migration>, DatabaseError> {
+    for done in applied {
         match MIGRATIONS
             .iter()
-            .find(|known| known.version == migration.version)
+            .find(|known| known.version == done.version)
         {
-            None => return Err(DatabaseError::Ahead(migration.version)),
-            Some(known) if known.checksum != migration.checksum => {
-                return Err(DatabaseError::Differs(migration.version));
+            None => return Err(DatabaseError::Ahead(done.version)),
+            Some(known) if *known.checksum != *done.checksum => {
+                return Err(DatabaseError::Differs(done.version));
             }
             Some(_) => {}
         }
     }
-    Ok(MIGRATIONS.iter().count() - applied.len())
+    let is_missing = |known: &&Migration| applied.iter().all(|done| done.version != known.version);
+    Ok(MIGRATIONS.iter().filter(is_missing).collect())
 }

@@ -20,7 +20,7 @@ pub struct AnswerRow {
 
 /// Claims a key for a caller. False if it is taken; a concurrent claim is waited for.
 pub async fn claim(conn: &mut PgConnection, row: &AnswerRow) -> Result<bool> {
-    let done = sqlx::query(
+    let done = super::query(
         "INSERT INTO idempotent_answers (id, caller_id, key, request_digest, tenant_id, status, answer, created_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (caller_id, key) DO NOTHING",
     )
@@ -39,7 +39,7 @@ pub async fn claim(conn: &mut PgConnection, row: &AnswerRow) -> Result<bool> {
 
 /// The answer that a caller's key has.
 pub async fn get(conn: &mut PgConnection, caller: Uuid, key: &str) -> Result<Option<AnswerRow>> {
-    sqlx::query_as("SELECT * FROM idempotent_answers WHERE caller_id = $1 AND key = $2")
+    super::query_as("SELECT * FROM idempotent_answers WHERE caller_id = $1 AND key = $2")
         .bind(caller)
         .bind(key)
         .fetch_optional(conn)
@@ -48,7 +48,7 @@ pub async fn get(conn: &mut PgConnection, caller: Uuid, key: &str) -> Result<Opt
 
 /// Stores the answer of a claimed key.
 pub async fn fill(conn: &mut PgConnection, id: Uuid, status: i16, answer: &[u8]) -> Result<()> {
-    sqlx::query("UPDATE idempotent_answers SET status = $2, answer = $3 WHERE id = $1")
+    super::query("UPDATE idempotent_answers SET status = $2, answer = $3 WHERE id = $1")
         .bind(id)
         .bind(status)
         .bind(answer)
@@ -64,7 +64,7 @@ pub async fn forget(
     key: &str,
     before: OffsetDateTime,
 ) -> Result<()> {
-    sqlx::query(
+    super::query(
         "DELETE FROM idempotent_answers WHERE caller_id = $1 AND key = $2 AND created_at < $3",
     )
     .bind(caller)
@@ -77,7 +77,7 @@ pub async fn forget(
 
 /// Removes up to `most` answers older than `before`, passing over those that others hold.
 pub async fn prune(conn: &mut PgConnection, before: OffsetDateTime, most: i64) -> Result<u64> {
-    let done = sqlx::query(
+    let done = super::query(
         "DELETE FROM idempotent_answers WHERE id IN (
              SELECT id FROM idempotent_answers WHERE created_at < $1 ORDER BY created_at
               LIMIT $2 FOR UPDATE SKIP LOCKED)",

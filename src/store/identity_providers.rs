@@ -21,7 +21,7 @@ pub struct ProviderRow {
 
 /// Finds one by name.
 pub async fn by_name(conn: &mut PgConnection, name: &str) -> Result<Option<ProviderRow>> {
-    sqlx::query_as("SELECT * FROM identity_providers WHERE name = $1")
+    super::query_as("SELECT * FROM identity_providers WHERE name = $1")
         .bind(name)
         .fetch_optional(conn)
         .await
@@ -29,7 +29,7 @@ pub async fn by_name(conn: &mut PgConnection, name: &str) -> Result<Option<Provi
 
 /// Finds one by name and holds it against writers and new role bindings until the transaction ends.
 pub async fn lock_by_name(conn: &mut PgConnection, name: &str) -> Result<Option<ProviderRow>> {
-    sqlx::query_as("SELECT * FROM identity_providers WHERE name = $1 FOR UPDATE")
+    super::query_as("SELECT * FROM identity_providers WHERE name = $1 FOR UPDATE")
         .bind(name)
         .fetch_optional(conn)
         .await
@@ -37,7 +37,7 @@ pub async fn lock_by_name(conn: &mut PgConnection, name: &str) -> Result<Option<
 
 /// Finds one by name and keeps it from being written or deleted until the transaction ends.
 pub async fn share_by_name(conn: &mut PgConnection, name: &str) -> Result<Option<ProviderRow>> {
-    sqlx::query_as("SELECT * FROM identity_providers WHERE name = $1 FOR SHARE")
+    super::query_as("SELECT * FROM identity_providers WHERE name = $1 FOR SHARE")
         .bind(name)
         .fetch_optional(conn)
         .await
@@ -45,7 +45,7 @@ pub async fn share_by_name(conn: &mut PgConnection, name: &str) -> Result<Option
 
 /// Those of an issuer, in order of name.
 pub async fn of_issuer(conn: &mut PgConnection, issuer: &str) -> Result<Vec<ProviderRow>> {
-    sqlx::query_as("SELECT * FROM identity_providers WHERE issuer = $1 ORDER BY name")
+    super::query_as("SELECT * FROM identity_providers WHERE issuer = $1 ORDER BY name")
         .bind(issuer)
         .fetch_all(conn)
         .await
@@ -53,7 +53,7 @@ pub async fn of_issuer(conn: &mut PgConnection, issuer: &str) -> Result<Vec<Prov
 
 /// A page in order of name.
 pub async fn page(conn: &mut PgConnection, slice: &Slice<String>) -> Result<Vec<ProviderRow>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT * FROM identity_providers WHERE $1::text IS NULL OR name > $1 ORDER BY name LIMIT $2",
     )
     .bind(slice.after.as_deref())
@@ -64,7 +64,7 @@ pub async fn page(conn: &mut PgConnection, slice: &Slice<String>) -> Result<Vec<
 
 /// Adds one; false if the name is taken.
 pub async fn insert(conn: &mut PgConnection, row: &ProviderRow) -> Result<bool> {
-    let done = sqlx::query(
+    let done = super::query(
         "INSERT INTO identity_providers (id, name, issuer, document, version, created_at, updated_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (name) DO NOTHING",
     )
@@ -82,7 +82,7 @@ pub async fn insert(conn: &mut PgConnection, row: &ProviderRow) -> Result<bool> 
 
 /// Replaces what may change of one.
 pub async fn update(conn: &mut PgConnection, row: &ProviderRow) -> Result<()> {
-    sqlx::query(
+    super::query(
         "UPDATE identity_providers SET issuer = $2, document = $3, version = $4, updated_at = $5 WHERE id = $1",
     )
     .bind(row.id)
@@ -97,7 +97,7 @@ pub async fn update(conn: &mut PgConnection, row: &ProviderRow) -> Result<()> {
 
 /// Removes one.
 pub async fn delete(conn: &mut PgConnection, id: Uuid) -> Result<()> {
-    sqlx::query("DELETE FROM identity_providers WHERE id = $1")
+    super::query("DELETE FROM identity_providers WHERE id = $1")
         .bind(id)
         .execute(conn)
         .await?;

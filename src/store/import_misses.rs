@@ -11,7 +11,7 @@ pub async fn over(
     since: OffsetDateTime,
     most: i32,
 ) -> Result<Vec<Uuid>> {
-    sqlx::query_scalar(
+    super::query_scalar(
         "SELECT credential_id FROM import_misses WHERE credential_id = ANY($1) AND since > $2 AND misses >= $3",
     )
     .bind(credentials)
@@ -28,7 +28,7 @@ pub async fn count(
     now: OffsetDateTime,
     since: OffsetDateTime,
 ) -> Result<()> {
-    sqlx::query(
+    super::query(
         "INSERT INTO import_misses AS known (credential_id, since, misses)
          SELECT DISTINCT credential_id, $2::timestamptz, 1 FROM unnest($1::uuid[]) AS t (credential_id)
          ON CONFLICT (credential_id) DO UPDATE

@@ -8,12 +8,16 @@ pub mod database;
 pub mod idempotent_answers;
 pub mod identity_providers;
 pub mod import_misses;
+pub mod migrations;
 pub mod pull_secrets;
 pub mod role_bindings;
+mod statement;
 pub mod tenants;
 pub mod tokens;
 pub mod verification_schedule;
 pub mod webhook_deliveries;
+
+pub use statement::{query, query_as, query_scalar};
 
 /// A page of a list: rows after a key, at most so many.
 #[derive(Debug, Clone)]

@@ -27,7 +27,7 @@ pub async fn by_name(
     tenant: Uuid,
     name: &str,
 ) -> Result<Option<PullSecretRow>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT p.*, ARRAY(SELECT c.name FROM pull_secret_credentials l JOIN credentials c ON c.id = l.credential_id
                             WHERE l.pull_secret_id = p.id ORDER BY l.position) AS credentials
            FROM pull_secrets p WHERE p.tenant_id = $1 AND p.name = $2",
@@ -45,7 +45,7 @@ pub async fn page(
     only: Option<&[String]>,
     slice: &Slice<String>,
 ) -> Result<Vec<PullSecretRow>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT p.*, ARRAY(SELECT c.name FROM pull_secret_credentials l JOIN credentials c ON c.id = l.credential_id
                             WHERE l.pull_secret_id = p.id ORDER BY l.position) AS credentials
            FROM pull_secrets p
@@ -62,7 +62,7 @@ pub async fn page(
 
 /// Those that list a credential, in order of name.
 pub async fn listing(conn: &mut PgConnection, credential: Uuid) -> Result<Vec<PullSecretRow>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT p.*, ARRAY(SELECT c.name FROM pull_secret_credentials l JOIN credentials c ON c.id = l.credential_id
                             WHERE l.pull_secret_id = p.id ORDER BY l.position) AS credentials
            FROM pull_secrets p JOIN pull_secret_credentials mine ON mine.pull_secret_id = p.id
@@ -78,7 +78,7 @@ pub async fn listing_any(
     conn: &mut PgConnection,
     credentials: &[Uuid],
 ) -> Result<Vec<PullSecretRow>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT p.*, ARRAY(SELECT c.name FROM pull_secret_credentials l JOIN credentials c ON c.id = l.credential_id
                             WHERE l.pull_secret_id = p.id ORDER BY l.position) AS credentials
            FROM pull_secrets p
@@ -92,7 +92,7 @@ pub async fn listing_any(
 
 /// Adds one, without its credentials.
 pub async fn insert(conn: &mut PgConnection, row: &PullSecretRow) -> Result<()> {
-    sqlx::query(
+    super::query(
         "INSERT INTO pull_secrets (id, tenant_id, name, version, document, created_at, updated_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
@@ -110,7 +110,7 @@ pub async fn insert(conn: &mut PgConnection, row: &PullSecretRow) -> Result<()> 
 
 /// Replaces what may change of one, but not its credentials.
 pub async fn update(conn: &mut PgConnection, row: &PullSecretRow) -> Result<()> {
-    sqlx::query(
+    super::query(
         "UPDATE pull_secrets SET version = $2, document = $3, updated_at = $4 WHERE id = $1",
     )
     .bind(row.id)
@@ -128,11 +128,11 @@ pub async fn set_credentials(
     pull_secret: Uuid,
     credentials: &[Uuid],
 ) -> Result<()> {
-    sqlx::query("DELETE FROM pull_secret_credentials WHERE pull_secret_id = $1")
+    super::query("DELETE FROM pull_secret_credentials WHERE pull_secret_id = $1")
         .bind(pull_secret)
         .execute(&mut *conn)
         .await?;
-    sqlx::query(
+    super::query(
         "INSERT INTO pull_secret_credentials (pull_secret_id, position, credential_id)
          SELECT $1, position, credential_id FROM unnest($2::uuid[]) WITH ORDINALITY AS t (credential_id, position)",
     )
@@ -145,7 +145,7 @@ pub async fn set_credentials(
 
 /// Takes a credential out of every pull secret that lists it, each of which becomes a new version.
 pub async fn detach(conn: &mut PgConnection, credential: Uuid, now: OffsetDateTime) -> Result<()> {
-    sqlx::query(
+    super::query(
         "WITH gone AS (DELETE FROM pull_secret_credentials WHERE credential_id = $1 RETURNING pull_secret_id)
          UPDATE pull_secrets SET version = version + 1, updated_at = $2 WHERE id IN (SELECT pull_secret_id FROM gone)",
     )
@@ -158,7 +158,7 @@ pub async fn detach(conn: &mut PgConnection, credential: Uuid, now: OffsetDateTi
 
 /// Removes one.
 pub async fn delete(conn: &mut PgConnection, id: Uuid) -> Result<()> {
-    sqlx::query("DELETE FROM pull_secrets WHERE id = $1")
+    super::query("DELETE FROM pull_secrets WHERE id = $1")
         .bind(id)
         .execute(conn)
         .await?;

@@ -33,7 +33,7 @@ pub async fn by_name(
     tenant: Uuid,
     name: &str,
 ) -> Result<Option<BindingRow>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT b.*, p.issuer FROM role_bindings b JOIN identity_providers p ON p.id = b.identity_provider_id
           WHERE b.tenant_id = $1 AND b.name = $2",
     )
@@ -49,7 +49,7 @@ pub async fn page(
     tenant: Uuid,
     slice: &Slice<String>,
 ) -> Result<Vec<BindingRow>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT b.*, p.issuer FROM role_bindings b JOIN identity_providers p ON p.id = b.identity_provider_id
           WHERE b.tenant_id = $1 AND ($2::text IS NULL OR b.name > $2)
           ORDER BY b.name LIMIT $3",
@@ -70,7 +70,7 @@ pub async fn for_subject(
     tenant: Option<&str>,
     now: OffsetDateTime,
 ) -> Result<Vec<BindingRow>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT b.*, t.name AS tenant FROM role_bindings b JOIN tenants t ON t.id = b.tenant_id
           WHERE b.identity_provider_id = ANY($1) AND (b.subject IS NULL OR b.subject = $2)
             AND ($3::text IS NULL OR t.name = $3) AND (b.expires_at IS NULL OR b.expires_at > $4)
@@ -90,7 +90,7 @@ pub async fn tenants_of_provider(
     provider: Uuid,
     most: i64,
 ) -> Result<Vec<String>> {
-    sqlx::query_scalar(
+    super::query_scalar(
         "SELECT t.name FROM tenants t
           WHERE EXISTS (SELECT 1 FROM role_bindings b WHERE b.tenant_id = t.id AND b.identity_provider_id = $1)
           ORDER BY t.name LIMIT $2",
@@ -109,7 +109,7 @@ pub async fn any_live(
     except: Option<Uuid>,
     now: OffsetDateTime,
 ) -> Result<bool> {
-    sqlx::query_scalar(
+    super::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM role_bindings WHERE tenant_id = $1 AND role = $2 AND id IS DISTINCT FROM $3
                           AND (expires_at IS NULL OR expires_at > $4))",
     )
@@ -123,7 +123,7 @@ pub async fn any_live(
 
 /// Adds one; the caller holds the tenant against other writers.
 pub async fn insert(conn: &mut PgConnection, row: &BindingRow) -> Result<()> {
-    sqlx::query(
+    super::query(
         "INSERT INTO role_bindings (id, tenant_id, name, identity_provider_id, role, expires_at, subject, document,
                                     version, created_at, updated_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
@@ -146,7 +146,7 @@ pub async fn insert(conn: &mut PgConnection, row: &BindingRow) -> Result<()> {
 
 /// Replaces what may change of one.
 pub async fn update(conn: &mut PgConnection, row: &BindingRow) -> Result<()> {
-    sqlx::query(
+    super::query(
         "UPDATE role_bindings SET identity_provider_id = $2, role = $3, expires_at = $4, subject = $5, document = $6,
                                   version = $7, updated_at = $8 WHERE id = $1",
     )
@@ -165,7 +165,7 @@ pub async fn update(conn: &mut PgConnection, row: &BindingRow) -> Result<()> {
 
 /// Removes one.
 pub async fn delete(conn: &mut PgConnection, id: Uuid) -> Result<()> {
-    sqlx::query("DELETE FROM role_bindings WHERE id = $1")
+    super::query("DELETE FROM role_bindings WHERE id = $1")
         .bind(id)
         .execute(conn)
         .await?;

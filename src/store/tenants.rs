@@ -20,7 +20,7 @@ pub struct TenantRow {
 
 /// Finds a tenant by name.
 pub async fn by_name(conn: &mut PgConnection, name: &str) -> Result<Option<TenantRow>> {
-    sqlx::query_as("SELECT * FROM tenants WHERE name = $1")
+    super::query_as("SELECT * FROM tenants WHERE name = $1")
         .bind(name)
         .fetch_optional(conn)
         .await
@@ -28,7 +28,7 @@ pub async fn by_name(conn: &mut PgConnection, name: &str) -> Result<Option<Tenan
 
 /// Finds a tenant by name and holds it against other writers until the transaction ends.
 pub async fn lock_by_name(conn: &mut PgConnection, name: &str) -> Result<Option<TenantRow>> {
-    sqlx::query_as("SELECT * FROM tenants WHERE name = $1 FOR UPDATE")
+    super::query_as("SELECT * FROM tenants WHERE name = $1 FOR UPDATE")
         .bind(name)
         .fetch_optional(conn)
         .await
@@ -38,7 +38,7 @@ pub async fn lock_by_name(conn: &mut PgConnection, name: &str) -> Result<Option<
 /// selector's credentials) hold. Readers are not kept waiting. False if the tenant is gone.
 pub async fn lock_writers(conn: &mut PgConnection, id: Uuid) -> Result<bool> {
     let found: Option<Uuid> =
-        sqlx::query_scalar("SELECT id FROM tenants WHERE id = $1 FOR NO KEY UPDATE")
+        super::query_scalar("SELECT id FROM tenants WHERE id = $1 FOR NO KEY UPDATE")
             .bind(id)
             .fetch_optional(conn)
             .await?;
@@ -51,7 +51,7 @@ pub async fn page(
     only: Option<&[Uuid]>,
     slice: &Slice<String>,
 ) -> Result<Vec<TenantRow>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT * FROM tenants
           WHERE ($1::text IS NULL OR name > $1) AND ($2::uuid[] IS NULL OR id = ANY($2))
           ORDER BY name LIMIT $3",
@@ -65,7 +65,7 @@ pub async fn page(
 
 /// Adds a tenant; false if the name is taken.
 pub async fn insert(conn: &mut PgConnection, row: &TenantRow) -> Result<bool> {
-    let done = sqlx::query(
+    let done = super::query(
         "INSERT INTO tenants (id, name, document, version, created_at, updated_at)
          VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (name) DO NOTHING",
     )
@@ -82,7 +82,7 @@ pub async fn insert(conn: &mut PgConnection, row: &TenantRow) -> Result<bool> {
 
 /// Replaces what may change of a tenant.
 pub async fn update(conn: &mut PgConnection, row: &TenantRow) -> Result<()> {
-    sqlx::query("UPDATE tenants SET document = $2, version = $3, updated_at = $4 WHERE id = $1")
+    super::query("UPDATE tenants SET document = $2, version = $3, updated_at = $4 WHERE id = $1")
         .bind(row.id)
         .bind(&row.document)
         .bind(row.version)
@@ -103,7 +103,7 @@ pub async fn delete(conn: &mut PgConnection, id: Uuid) -> Result<()> {
         "DELETE FROM credentials WHERE tenant_id = $1",
         "DELETE FROM tenants WHERE id = $1",
     ] {
-        sqlx::query(statement).bind(id).execute(&mut *conn).await?;
+        super::query(statement).bind(id).execute(&mut *conn).await?;
     }
     Ok(())
 }

@@ -27,7 +27,7 @@ pub struct TokenRow {
 
 /// Finds a token by its hash, revoked and expired ones too.
 pub async fn by_hash(conn: &mut PgConnection, hash: &[u8]) -> Result<Option<TokenRow>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT t.*, n.name AS tenant FROM tokens t LEFT JOIN tenants n ON n.id = t.tenant_id WHERE t.hash = $1",
     )
     .bind(hash)
@@ -41,7 +41,7 @@ pub async fn by_id(
     tenant: Option<Uuid>,
     id: Uuid,
 ) -> Result<Option<TokenRow>> {
-    sqlx::query_as("SELECT * FROM tokens WHERE id = $1 AND tenant_id IS NOT DISTINCT FROM $2")
+    super::query_as("SELECT * FROM tokens WHERE id = $1 AND tenant_id IS NOT DISTINCT FROM $2")
         .bind(id)
         .bind(tenant)
         .fetch_optional(conn)
@@ -54,7 +54,7 @@ pub async fn by_name(
     tenant: Option<Uuid>,
     name: &str,
 ) -> Result<Option<TokenRow>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT * FROM tokens WHERE name = $1 AND tenant_id IS NOT DISTINCT FROM $2
           ORDER BY revoked_at DESC NULLS FIRST LIMIT 1",
     )
@@ -70,7 +70,7 @@ pub async fn page(
     tenant: Option<Uuid>,
     slice: &Slice<Uuid>,
 ) -> Result<Vec<TokenRow>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT * FROM tokens
           WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid)
                 = coalesce($1, '00000000-0000-0000-0000-000000000000'::uuid)
@@ -86,7 +86,7 @@ pub async fn page(
 
 /// Adds a token; false if a live one has the name.
 pub async fn insert(conn: &mut PgConnection, row: &TokenRow, hash: &[u8]) -> Result<bool> {
-    let done = sqlx::query(
+    let done = super::query(
         "INSERT INTO tokens (id, tenant_id, name, role, hash, pull_secrets, networks, expires_at, created_by, created_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING",
     )
@@ -113,7 +113,7 @@ pub async fn any_live(
     except: Option<Uuid>,
     now: OffsetDateTime,
 ) -> Result<bool> {
-    sqlx::query_scalar(
+    super::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM tokens WHERE tenant_id = $1 AND role = $2 AND id IS DISTINCT FROM $3
                           AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $4))",
     )
@@ -127,7 +127,7 @@ pub async fn any_live(
 
 /// Ends a token at once.
 pub async fn revoke(conn: &mut PgConnection, id: Uuid, now: OffsetDateTime) -> Result<()> {
-    sqlx::query("UPDATE tokens SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL")
+    super::query("UPDATE tokens SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL")
         .bind(id)
         .bind(now)
         .execute(conn)
@@ -137,7 +137,7 @@ pub async fn revoke(conn: &mut PgConnection, id: Uuid, now: OffsetDateTime) -> R
 
 /// Notes a use.
 pub async fn touch(conn: &mut PgConnection, id: Uuid, now: OffsetDateTime) -> Result<()> {
-    sqlx::query("UPDATE tokens SET last_used_at = $2 WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)")
+    super::query("UPDATE tokens SET last_used_at = $2 WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)")
         .bind(id)
         .bind(now)
         .execute(conn)
@@ -151,7 +151,7 @@ pub async fn any_live_platform(
     role: &str,
     now: OffsetDateTime,
 ) -> Result<bool> {
-    sqlx::query_scalar(
+    super::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM tokens WHERE tenant_id IS NULL AND role = $1 AND revoked_at IS NULL
                           AND (expires_at IS NULL OR expires_at > $2))",
     )

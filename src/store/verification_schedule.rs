@@ -41,7 +41,7 @@ pub async fn enrol(
     interval_seconds: f64,
     most: i64,
 ) -> Result<u64> {
-    let done = sqlx::query(
+    let done = super::query(
         "INSERT INTO verification_schedule (credential_id, secret_changed_at, host, due_at)
          SELECT c.id, c.secret_changed_at, split_part(c.registry, '/', 1),
                 $1 + make_interval(secs => $2 * (hashtextextended(c.id::text, 0) & 65535) / 65536.0)
@@ -64,7 +64,7 @@ pub async fn enrol(
 
 /// Whether this transaction may claim: no other is doing so.
 pub async fn may_claim(conn: &mut PgConnection) -> Result<bool> {
-    sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)")
+    super::query_scalar("SELECT pg_try_advisory_xact_lock($1)")
         .bind(CLAIM_LOCK)
         .fetch_one(conn)
         .await
@@ -79,7 +79,7 @@ pub async fn claim(
     most: i64,
     most_a_host: i64,
 ) -> Result<Vec<DueRow>> {
-    sqlx::query_as(
+    super::query_as(
         "WITH hosts AS (
              SELECT DISTINCT host FROM (
                  SELECT host FROM verification_schedule
@@ -123,7 +123,7 @@ pub async fn tried(
     seconds: f64,
     rejected: bool,
 ) -> Result<()> {
-    sqlx::query(
+    super::query(
         "UPDATE verification_schedule
             SET claimed_until = NULL,
                 rejections = CASE WHEN $4 THEN rejections + 1 ELSE 0 END,
@@ -145,7 +145,7 @@ pub async fn ending(
     before: OffsetDateTime,
     most: i64,
 ) -> Result<Vec<EndingRow>> {
-    sqlx::query_as(
+    super::query_as(
         "SELECT c.id AS credential_id, c.name AS credential, c.version, c.expires_at,
                 t.id AS tenant_id, t.name AS tenant
            FROM credentials c JOIN verification_schedule s ON s.credential_id = c.id
@@ -166,7 +166,7 @@ pub async fn warned(
     credential: Uuid,
     expires_at: OffsetDateTime,
 ) -> Result<()> {
-    sqlx::query("UPDATE verification_schedule SET warned_of = $2 WHERE credential_id = $1")
+    super::query("UPDATE verification_schedule SET warned_of = $2 WHERE credential_id = $1")
         .bind(credential)
         .bind(expires_at)
         .execute(conn)

@@ -21,7 +21,7 @@ pub async fn insert(
     body: &str,
     now: OffsetDateTime,
 ) -> Result<()> {
-    sqlx::query(
+    super::query(
         "INSERT INTO webhook_deliveries (id, body, next_at, created_at) VALUES ($1, $2, $3, $3)",
     )
     .bind(id)
@@ -39,7 +39,7 @@ pub async fn claim(
     until: OffsetDateTime,
     most: i64,
 ) -> Result<Vec<DeliveryRow>> {
-    sqlx::query_as(
+    super::query_as(
         "UPDATE webhook_deliveries SET next_at = $2, attempts = attempts + 1
           WHERE id IN (SELECT id FROM webhook_deliveries WHERE next_at <= $1
                         ORDER BY next_at LIMIT $3 FOR UPDATE SKIP LOCKED)
@@ -54,7 +54,7 @@ pub async fn claim(
 
 /// Puts one off.
 pub async fn put_off(conn: &mut PgConnection, id: Uuid, next_at: OffsetDateTime) -> Result<()> {
-    sqlx::query("UPDATE webhook_deliveries SET next_at = $2 WHERE id = $1")
+    super::query("UPDATE webhook_deliveries SET next_at = $2 WHERE id = $1")
         .bind(id)
         .bind(next_at)
         .execute(conn)
@@ -64,7 +64,7 @@ pub async fn put_off(conn: &mut PgConnection, id: Uuid, next_at: OffsetDateTime)
 
 /// Removes one that was taken, or that nobody takes.
 pub async fn delete(conn: &mut PgConnection, id: Uuid) -> Result<()> {
-    sqlx::query("DELETE FROM webhook_deliveries WHERE id = $1")
+    super::query("DELETE FROM webhook_deliveries WHERE id = $1")
         .bind(id)
         .execute(conn)
         .await?;

@@ -1,5 +1,10 @@
 //! Black-box tests: real HTTP, real PostgreSQL.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests look behind the API on direct connections"
+)]
+
 mod support;
 
 mod at_rest;
@@ -22,11 +27,13 @@ mod manifests;
 mod openapi;
 mod permissions;
 mod platform_docs;
+mod pooler;
 mod pull_secrets;
 mod real_registries;
 mod replicas;
 mod role_bindings;
 mod scripts;
+mod sync;
 mod tenants;
 mod tokens;
 mod verification;

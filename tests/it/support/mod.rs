@@ -26,6 +26,7 @@ use sqlx::PgPool;
 use tokio::sync::{OnceCell, watch};
 
 pub mod client;
+pub mod cluster;
 pub mod docker_registry;
 pub mod egress;
 pub mod fake;
@@ -33,6 +34,7 @@ pub mod files;
 pub mod issuer;
 pub mod kubectl;
 pub mod peers;
+pub mod pooler;
 pub mod postgres;
 pub mod process;
 pub mod registries;
@@ -57,7 +59,7 @@ pub struct Regcred {
 static TEMPLATE: OnceCell<()> = OnceCell::const_new();
 
 /// A database like a freshly migrated one; migrating once and copying is faster than migrating each.
-async fn fresh_database() -> String {
+pub async fn fresh_database() -> String {
     let server = postgres::shared();
     TEMPLATE
         .get_or_init(|| async {

@@ -1,5 +1,6 @@
 //! One PostgreSQL for all tests of a run. It ends with the process, however that ends.
 
+use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -19,6 +20,16 @@ impl Shared {
     /// URL of a database.
     pub fn url(&self, database: &str) -> String {
         self.0.database_url(database)
+    }
+
+    /// The directory with its socket.
+    pub fn socket_directory(&self) -> &Path {
+        self.0.socket_directory()
+    }
+
+    /// The directory with its data, which its user owns.
+    pub fn cluster(&self) -> &Path {
+        self.0.cluster()
     }
 
     async fn run(&self, sql: String) {
