@@ -8,9 +8,9 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use ipnet::IpNet;
-use time::Duration;
 use url::Url;
 
 use crate::auth::limits::Rates;
@@ -18,7 +18,7 @@ use crate::model::secret::SecretText;
 use crate::registry::egress::Ports;
 
 /// Every setting: its key in the file, its variable, what it is.
-const SETTINGS: [(&str, &str); 26] = [
+const SETTINGS: [(&str, &str); 29] = [
     ("database_url", "DATABASE_URL"),
     ("listen", "REGCRED_LISTEN"),
     ("metrics_listen", "REGCRED_METRICS_LISTEN"),
@@ -45,6 +45,9 @@ const SETTINGS: [(&str, &str); 26] = [
     ("transit_ca_file", "REGCRED_TRANSIT_CA_FILE"),
     ("transit_timeout", "REGCRED_TRANSIT_TIMEOUT"),
     ("core_dumps", "REGCRED_CORE_DUMPS"),
+    ("verify_interval", "REGCRED_VERIFY_INTERVAL"),
+    ("webhook_url", "REGCRED_WEBHOOK_URL"),
+    ("webhook_secret_file", "REGCRED_WEBHOOK_SECRET_FILE"),
 ];
 
 /// Variables of the client-side commands. A shell that has them set may start a server too.
@@ -159,13 +162,35 @@ pub struct Config {
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// How long audit events are kept; for ever without.
-    pub audit_retention: Option<Duration>,
+    pub audit_retention: Option<time::Duration>,
     /// What the URLs of links and of stores begin with.
     pub public_url: Option<Url>,
     /// Where the key-encryption key is.
     pub keys: KeyConfig,
     /// Whether a process that dies may leave its memory in a file.
     pub core_dumps: CoreDumps,
+    /// How often credentials are tried by themselves; none means as the command sees fit.
+    pub verify_interval: Option<Interval>,
+    /// Who is told of what changes by itself.
+    pub webhook: Option<WebhookSettings>,
+}
+
+/// How often something is done by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interval {
+    /// Never.
+    Off,
+    /// Once in this time.
+    Every(Duration),
+}
+
+/// Where word goes, and the file with the secret that signs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookSettings {
+    /// An https URL, or an http one in an allow-listed network.
+    pub url: Url,
+    /// File whose text, without white space around it, is the secret.
+    pub secret_file: PathBuf,
 }
 
 /// A database URL: it may hold a password, so it does not print.
@@ -235,6 +260,8 @@ impl Config {
             public_url: public_url(texts)?,
             keys: KeyConfig::from_texts(texts)?,
             core_dumps: core_dumps(texts)?,
+            verify_interval: interval(texts)?,
+            webhook: webhook(texts, path("webhook_secret_file"))?,
         })
     }
 
@@ -359,7 +386,7 @@ fn ports(texts: &Texts) -> Result<Ports, ConfigError> {
 }
 
 /// A number of days or hours.
-fn retention(texts: &Texts) -> Result<Option<Duration>, ConfigError> {
+fn retention(texts: &Texts) -> Result<Option<time::Duration>, ConfigError> {
     let Some(text) = texts.get("audit_retention") else {
         return Ok(None);
     };
@@ -371,8 +398,59 @@ fn retention(texts: &Texts) -> Result<Option<Duration>, ConfigError> {
     // An event must be there for the request after it to see; a century is more than anybody asks for.
     hours
         .filter(|hours| (1..=100 * 366 * 24).contains(hours))
-        .map(|hours| Some(Duration::hours(hours)))
+        .map(|hours| Some(time::Duration::hours(hours)))
         .ok_or_else(|| wrong("audit_retention", "expected a time such as 365d or 12h"))
+}
+
+fn interval(texts: &Texts) -> Result<Option<Interval>, ConfigError> {
+    let expected = || {
+        wrong(
+            "verify_interval",
+            "expected off, or a time such as 24h, 90m or 3600s",
+        )
+    };
+    let Some(text) = texts.get("verify_interval") else {
+        return Ok(None);
+    };
+    if matches!(text.as_str(), "off" | "0") {
+        return Ok(Some(Interval::Off));
+    }
+    let (number, unit) = text.split_at(text.len() - text.ends_with(['d', 'h', 'm', 's']) as usize);
+    let seconds = match unit {
+        "d" => 24 * 60 * 60,
+        "h" => 60 * 60,
+        "m" => 60,
+        _ => 1,
+    };
+    // A year is longer than anybody means, and far from where times run over.
+    let number = number
+        .parse::<u64>()
+        .ok()
+        .filter(|number| (1..=365 * 24 * 60 * 60).contains(number));
+    let time = number.and_then(|number| number.checked_mul(seconds));
+    let time = time
+        .filter(|time| *time <= 366 * 24 * 60 * 60)
+        .ok_or_else(expected)?;
+    Ok(Some(Interval::Every(Duration::from_secs(time))))
+}
+
+fn webhook(
+    texts: &Texts,
+    secret_file: Option<PathBuf>,
+) -> Result<Option<WebhookSettings>, ConfigError> {
+    let url = parse::<Url>(texts, "webhook_url", "expected an https URL")?;
+    match (url, secret_file) {
+        (Some(url), _) if !matches!(url.scheme(), "https" | "http") => {
+            Err(wrong("webhook_url", "expected an https URL"))
+        }
+        (Some(url), Some(secret_file)) => Ok(Some(WebhookSettings { url, secret_file })),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(wrong(
+            "webhook_secret_file",
+            "a webhook needs a secret to sign with",
+        )),
+        (None, Some(_)) => Err(wrong("webhook_url", "a webhook's secret needs its URL")),
+    }
 }
 
 fn read_environment(
@@ -513,6 +591,10 @@ mod tests {
             ("REGCRED_PUBLIC_URL", "hunter2"),
             ("REGCRED_PUBLIC_URL", "https://u:hunter2@example.com"),
             ("REGCRED_PUBLIC_URL", "ftp://hunter2"),
+            ("REGCRED_VERIFY_INTERVAL", "hunter2"),
+            ("REGCRED_WEBHOOK_URL", "hunter2"),
+            ("REGCRED_WEBHOOK_URL", "https://hunter2.example/"),
+            ("REGCRED_WEBHOOK_SECRET_FILE", "hunter2"),
         ] {
             let error = load(&[], &[(variable, value)], None)
                 .expect_err(variable)
@@ -543,7 +625,7 @@ mod tests {
         let retention = |text| load(&[], &[("REGCRED_AUDIT_RETENTION", text)], None);
         for (text, hours) in [("365d", 365 * 24), ("1d", 24), ("12h", 12)] {
             let config = retention(text).expect("valid");
-            assert_eq!(config.audit_retention, Some(Duration::hours(hours)));
+            assert_eq!(config.audit_retention, Some(time::Duration::hours(hours)));
         }
         for text in [
             "0d",
@@ -571,6 +653,37 @@ mod tests {
             .map(ToString::to_string)
             .collect();
         assert_eq!(shown, ["10.0.0.0/8", "2001:db8::1/128"]);
+    }
+
+    #[test]
+    fn intervals_have_units_and_can_be_off() {
+        let interval = |text: &str| {
+            load(&[], &[("REGCRED_VERIFY_INTERVAL", text)], None)
+                .map(|config| config.verify_interval)
+        };
+        let every = |seconds| Ok(Some(Interval::Every(Duration::from_secs(seconds))));
+        assert_eq!(interval("24h"), every(86_400));
+        assert_eq!(interval("90m"), every(5_400));
+        assert_eq!(interval("7d"), every(604_800));
+        assert_eq!(interval("30"), every(30));
+        assert_eq!(interval("30s"), every(30));
+        for off in ["0", "off"] {
+            assert_eq!(interval(off), Ok(Some(Interval::Off)), "{off}");
+        }
+        assert_eq!(interval(""), Ok(None));
+        for bad in [
+            "h",
+            "-1h",
+            "1.5h",
+            "1 h",
+            "1y",
+            "400d",
+            "99999999999999999999s",
+            "0h",
+            "ä",
+        ] {
+            assert!(interval(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -38,6 +38,7 @@ pub fn action_of(method: &Method, template: &str) -> Option<Action> {
                 | "/credentials/{credential}/previous",
             ),
         ) => A::WriteCredentials,
+        (_, Some("/credentials/{credential}/verify" | "/discover")) => A::WriteCredentials,
         (_, Some("/credentials/{credential}/manifest" | "/manifest")) => A::RenderAnything,
         (_, Some("/pull-secrets" | "/pull-secrets/{pull_secret}")) if read => A::ReadPullSecrets,
         (_, Some("/pull-secrets/{pull_secret}")) => A::WritePullSecrets,

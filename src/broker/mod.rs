@@ -28,6 +28,7 @@ pub mod consumers;
 pub mod credential_change;
 pub mod credential_state;
 pub mod credentials;
+pub mod discovery;
 pub mod draft;
 pub mod error;
 pub mod explain;
@@ -45,13 +46,19 @@ pub mod resolve;
 pub mod rewrap;
 pub mod role_bindings;
 pub mod rollback;
+pub mod schedule;
 pub mod share_links;
 pub mod stored_options;
 pub mod tenants;
 pub mod tokens;
 mod uncomparable;
+pub mod verification;
 pub mod view;
 pub mod waiting;
+pub mod webhook;
+
+use schedule::Schedule;
+use webhook::Webhook;
 
 pub use error::{Error, Result};
 
@@ -76,6 +83,8 @@ pub struct Broker {
     trail: Arc<Trail>,
     audit_retention: Option<time::Duration>,
     proxies: Arc<TrustedProxies>,
+    schedule: Schedule,
+    webhook: Option<Webhook>,
 }
 
 /// A request that was let in: who calls, in which tenant, under which id.
@@ -125,6 +134,8 @@ impl Broker {
             changes: Arc::default(),
             recent: Arc::default(),
             public_url: None,
+            schedule: Schedule::default(),
+            webhook: None,
         }
     }
 
@@ -133,6 +144,20 @@ impl Broker {
     pub fn with_egress(mut self, egress: Egress) -> Self {
         self.issuers = IssuerKeys::new(Arc::new(egress.clone()));
         self.egress = egress;
+        self
+    }
+
+    /// Tries credentials by itself on this schedule; the default tries none.
+    #[must_use]
+    pub fn with_schedule(mut self, schedule: Schedule) -> Self {
+        self.schedule = schedule;
+        self
+    }
+
+    /// Sends word of what changed by itself; the default tells nobody.
+    #[must_use]
+    pub fn with_webhook(mut self, webhook: Option<Webhook>) -> Self {
+        self.webhook = webhook;
         self
     }
 

@@ -16,7 +16,7 @@ use super::{ServingFlags, logging, run, runtime, say};
 use crate::auth::role::Role;
 use crate::auth::token::Token;
 use crate::broker::tokens::{Ends, TokenWrite, bootstrap_token};
-use crate::config::{Config, ConfigError, Texts};
+use crate::config::{Config, ConfigError, Interval, Texts};
 use crate::dev::{DataDir, Server, Settings, State, Supervisor};
 use crate::http::App;
 use crate::keys::keyring::Keyring;
@@ -27,6 +27,8 @@ use crate::store::database;
 
 /// Most connections to the database.
 const MOST_CONNECTIONS: u32 = 10;
+/// What is tried out here holds made-up accounts: nothing is sent anywhere unless asked for.
+const VERIFY_EVERY: Interval = Interval::Off;
 /// How often the server is looked after.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -117,7 +119,12 @@ async fn start(
         .unwrap_or_else(|| directory.join("key"));
     LocalKeys::load_or_create(&key)?;
     database::migrate(pool).await?;
-    let app = run::app(config, pool.clone(), Keyring::new(Provider::local(&key)?))?;
+    let app = run::app(
+        config,
+        pool.clone(),
+        Keyring::new(Provider::local(&key)?),
+        VERIFY_EVERY,
+    )?;
     app.broker.check_ready().await?;
     let fronts = run::listen(config, &app).await?;
     ensure_root_token(pool, &token_file(directory)).await?;

@@ -28,6 +28,7 @@ mod run;
 mod serve;
 mod sync;
 mod token;
+mod verify;
 
 /// A credential broker for container registries.
 #[derive(Debug, Parser)]
@@ -63,6 +64,8 @@ enum Command {
     /// Look into the audit trail.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Try every account of an auth file, offline from any server of regcred.
+    Verify(verify::VerifyArgs),
     /// Print the OpenAPI document.
     Openapi(openapi::OpenapiArgs),
     /// Turn an auth file or a Secret manifest into another format, offline.
@@ -218,6 +221,10 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::CredentialProvider(args) => credential_provider::run(&args),
         Command::Convert(args) => convert::run(args),
         Command::Lint(args) => return lint::run(&args),
+        Command::Verify(args) => {
+            let config = load(args.texts())?;
+            return verify::run(&args, &config);
+        }
     }?;
     Ok(ExitCode::SUCCESS)
 }

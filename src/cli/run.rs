@@ -17,12 +17,15 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use zeroize::Zeroizing;
 
 use crate::audit::backlog::Which;
 use crate::auth::limits::Limits;
 use crate::auth::proxies::TrustedProxies;
 use crate::broker::Broker;
-use crate::config::{Config, KeyPlace, TlsFiles};
+use crate::broker::schedule::Schedule;
+use crate::broker::webhook::Webhook;
+use crate::config::{Config, Interval, KeyPlace, TlsFiles, WebhookSettings};
 use crate::http::router::{self, MetricsPlace};
 use crate::http::server::Front;
 use crate::http::{App, metrics::Metrics};
@@ -36,10 +39,18 @@ use crate::registry::egress::{Egress, Settings, read_ca_bundle};
 const JOBS_END_WITHIN: Duration = Duration::from_secs(5);
 
 /// The application over a database and its keys.
-pub(super) fn app(config: &Config, pool: PgPool, keyring: Keyring) -> anyhow::Result<App> {
+/// Credentials are verified as configured, else as `interval` says.
+pub(super) fn app(
+    config: &Config,
+    pool: PgPool,
+    keyring: Keyring,
+    interval: Interval,
+) -> anyhow::Result<App> {
     let broker = broker(pool, keyring)
         .with_egress(egress(config)?)
         .with_limits(Limits::new(config.rates))
+        .with_schedule(schedule(config.verify_interval.unwrap_or(interval)))
+        .with_webhook(config.webhook.as_ref().map(webhook).transpose()?)
         .with_public_url(config.public_url.clone())
         .with_trusted_proxies(TrustedProxies::new(config.trusted_proxies.clone()))
         .with_audit_retention(config.audit_retention);
@@ -47,6 +58,29 @@ pub(super) fn app(config: &Config, pool: PgPool, keyring: Keyring) -> anyhow::Re
         broker,
         metrics: Arc::new(Metrics::default()),
     })
+}
+
+fn schedule(interval: Interval) -> Schedule {
+    Schedule {
+        interval: match interval {
+            Interval::Off => None,
+            Interval::Every(time) => Some(time),
+        },
+        ..Schedule::default()
+    }
+}
+
+fn webhook(settings: &WebhookSettings) -> anyhow::Result<Webhook> {
+    let file = settings.secret_file.display();
+    let text = std::fs::read_to_string(&settings.secret_file)
+        .map(Zeroizing::new)
+        .with_context(|| format!("cannot read REGCRED_WEBHOOK_SECRET_FILE {file}"))?;
+    let secret = text.trim();
+    anyhow::ensure!(
+        !secret.is_empty(),
+        "REGCRED_WEBHOOK_SECRET_FILE {file} is empty; `openssl rand -hex 32` makes a secret"
+    );
+    Ok(Webhook::new(settings.url.clone(), secret.as_bytes()))
 }
 
 /// The way out to registries and issuers.
@@ -140,7 +174,7 @@ pub(super) async fn serve(
     for front in fronts {
         serving.spawn(front.serve(stopped.clone()));
     }
-    let jobs = tokio::spawn(jobs::run(app.broker.clone(), stopped));
+    let jobs = tokio::spawn(jobs::run(app.broker.clone(), app.metrics.clone(), stopped));
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
         _ = terminate.recv() => {}

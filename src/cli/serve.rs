@@ -1,15 +1,18 @@
 //! `regcred serve`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 
 use super::{ServingFlags, harden, logging, run, runtime};
-use crate::config::{Config, Texts};
+use crate::config::{Config, Interval, Texts};
 use crate::store::database;
 
 /// Most connections to the database that one replica holds.
 const MOST_CONNECTIONS: u32 = 20;
+/// How often credentials are verified, unless configured.
+const VERIFY_EVERY: Interval = Interval::Every(Duration::from_secs(24 * 60 * 60));
 
 /// Flags of `serve`.
 #[derive(Debug, Args)]
@@ -37,7 +40,7 @@ pub(super) fn run(config: Config) -> anyhow::Result<()> {
     runtime()?.block_on(async {
         let pool = database::pool(url.expose(), MOST_CONNECTIONS)?;
         database::check(&pool).await?;
-        let app = run::app(&config, pool, keyring)?;
+        let app = run::app(&config, pool, keyring, VERIFY_EVERY)?;
         app.broker.keyring().check_provider().await?;
         app.broker.check_ready().await?;
         harden::lock_memory();

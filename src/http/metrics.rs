@@ -32,9 +32,16 @@ struct RouteLabels {
     route: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabels {
+    state: String,
+}
+
 /// The counters of one process.
 pub struct Metrics {
     registry: Registry,
+    tries: Family<StateLabels, Counter>,
+    credentials: Family<StateLabels, Gauge>,
     requests: Family<RequestLabels, Counter>,
     seconds: Family<RouteLabels, Histogram>,
     waiting: Gauge,
@@ -82,8 +89,26 @@ impl Default for Metrics {
             "Requests that met a stored secret that does not open: changed, moved or rolled back",
             unopened.clone(),
         );
+        let tries = Family::<StateLabels, Counter>::default();
+        registry.register(
+            "verifications",
+            "Credentials tried, by result",
+            tries.clone(),
+        );
+        let credentials = Family::<StateLabels, Gauge>::default();
+        registry.register(
+            "credentials",
+            "Stored credentials, by the state of their last verification",
+            credentials.clone(),
+        );
+        for state in crate::broker::verification::states() {
+            tries.get_or_create(&state_labels(state)).inc_by(0);
+            credentials.get_or_create(&state_labels(state)).set(0);
+        }
         Self {
             registry,
+            tries,
+            credentials,
             requests,
             seconds,
             waiting,
@@ -137,6 +162,18 @@ impl Metrics {
         self.unopened.inc();
     }
 
+    /// Counts a tried credential by its result.
+    pub fn count_try(&self, state: &str) {
+        self.tries.get_or_create(&state_labels(state)).inc();
+    }
+
+    /// Sets how many credentials are in a verification state, over all tenants.
+    pub fn set_credentials(&self, state: &str, count: i64) {
+        self.credentials
+            .get_or_create(&state_labels(state))
+            .set(count);
+    }
+
     /// All counters, with those of other parts.
     fn text(&self, others: &[&Registry]) -> String {
         let mut text = String::new();
@@ -146,6 +183,12 @@ impl Metrics {
         }
         let _ = encode_eof(&mut text);
         text
+    }
+}
+
+fn state_labels(state: &str) -> StateLabels {
+    StateLabels {
+        state: state.into(),
     }
 }
 

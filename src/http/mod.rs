@@ -36,6 +36,7 @@ pub mod server;
 pub mod share_links;
 pub mod tenants;
 pub mod tokens;
+pub mod verification;
 pub mod waiting;
 pub mod whoami;
 

@@ -464,6 +464,8 @@ fn conflicts_of(path: &str, method: &Method) -> Option<&'static str> {
         || (write && (path.ends_with("{credential}") || path.ends_with("{pull_secret}")))
     {
         Some("`registry-path-conflict`")
+    } else if path.ends_with("/verify") {
+        Some("`conflict`: the credential was changed while it was tried")
     } else if path.ends_with("{tenant}") && write {
         Some("`conflict`: another request has just created it")
     } else {

@@ -11,7 +11,7 @@ use super::gate::gate;
 use super::{
     App, audit_events, consumers, credential_provider, credentials, docs, explain, health,
     identity_providers, imports, links, lint, manifests, metrics, openapi, pull_secrets,
-    role_bindings, sealed_manifests, share_links, tenants, tokens, whoami,
+    role_bindings, sealed_manifests, share_links, tenants, tokens, verification, whoami,
 };
 
 /// Where `/metrics` is shown.
@@ -44,6 +44,8 @@ fn api() -> OpenApiRouter<App> {
         .routes(routes!(credentials::versions))
         .routes(routes!(credentials::rollback))
         .routes(routes!(credentials::end_previous))
+        .routes(routes!(verification::discover))
+        .routes(routes!(verification::verify))
         .routes(routes!(pull_secrets::list))
         .routes(routes!(
             pull_secrets::read,

@@ -2,17 +2,20 @@
 //! other replicas.
 
 use std::fmt::Display;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::broker::{Broker, Result};
+use crate::http::metrics::Metrics;
 use crate::http::server::stopped;
 
 mod audit;
 pub mod changes;
 mod issuer_keys;
 mod keys;
+pub mod verification;
 
 /// How often old answers, links and consumers are removed.
 const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
@@ -20,12 +23,13 @@ const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
 const RETIRE_EVERY: Duration = Duration::from_secs(30);
 
 /// Runs all jobs until `stop` becomes true.
-pub async fn run(broker: Broker, stop: watch::Receiver<bool>) {
+pub async fn run(broker: Broker, metrics: Arc<Metrics>, stop: watch::Receiver<bool>) {
     tokio::join!(
         audit::run(broker.clone(), stop.clone()),
         changes::run(broker.clone(), stop.clone()),
         issuer_keys::run(&broker, stop.clone()),
         keys::run(broker.clone(), stop.clone()),
+        verification::run(broker.clone(), metrics, stop.clone()),
         tidy_up(broker.clone(), stop),
     );
 }

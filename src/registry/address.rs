@@ -21,7 +21,7 @@ impl fmt::Display for Reason {
 
 /// Networks of IPv4 that are not public: first address, prefix length, what they are.
 const REFUSED_V4: [(Ipv4Addr, u32, &str); 17] = [
-    (Ipv4Addr::new(0, 0, 0, 0), 8, "of this network (0.0.0.0/8)"),
+    (Ipv4Addr::new(0, 0, 0, 0), 8, "unspecified"),
     (Ipv4Addr::new(10, 0, 0, 0), 8, "private"),
     (Ipv4Addr::new(100, 64, 0, 0), 10, "of carrier-grade NAT"),
     (Ipv4Addr::new(127, 0, 0, 0), 8, "loopback"),
@@ -166,8 +166,8 @@ mod tests {
     #[test]
     fn the_edges_of_every_refused_network_are_refused() {
         for (text, reason) in [
-            ("0.0.0.0", "of this network (0.0.0.0/8)"),
-            ("0.255.255.255", "of this network (0.0.0.0/8)"),
+            ("0.0.0.0", "unspecified"),
+            ("0.255.255.255", "unspecified"),
             ("10.0.0.0", "private"),
             ("10.255.255.255", "private"),
             ("100.64.0.0", "of carrier-grade NAT"),

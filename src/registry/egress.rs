@@ -23,6 +23,9 @@ use super::host;
 use super::resolve::{Checked, Reach, Resolver, SystemResolver};
 use crate::model::secret::SecretText;
 
+/// Most bytes of all header lines together; servers take no more than that either.
+const MOST_HEADER_BYTES: usize = 32 * 1024;
+
 /// What bounds every request.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -34,6 +37,8 @@ pub struct Limits {
     pub headers: usize,
     /// Most redirects.
     pub redirects: usize,
+    /// How long a port in question may take to speak TLS before plain HTTP is tried there, where it may be.
+    pub tls: Duration,
 }
 
 impl Default for Limits {
@@ -43,6 +48,7 @@ impl Default for Limits {
             body: 256 * 1024,
             headers: 32,
             redirects: 5,
+            tls: Duration::from_secs(1),
         }
     }
 }
@@ -142,7 +148,7 @@ impl Reply {
     /// Reads the body as JSON.
     ///
     /// # Errors
-    /// What serde_json says, without content.
+    /// What serde_json says, which may quote the document: not for eyes where that may hold a secret.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_slice(&self.body)
     }
@@ -219,6 +225,11 @@ impl Egress {
         self.0.guard.lists_any()
     }
 
+    /// How long to wait for TLS where plain HTTP may be tried instead.
+    pub fn tls_patience(&self) -> Duration {
+        self.0.settings.limits.tls
+    }
+
     async fn follow(&self, mut url: Url, ask: &Ask<'_>) -> Result<Reply, EgressError> {
         let most = self.0.settings.limits.redirects;
         for _ in 0..=most {
@@ -245,7 +256,11 @@ impl Egress {
         let mut response = build(client, url, ask)?.send().await.map_err(failed)?;
         let status = response.status();
         let headers = std::mem::take(response.headers_mut());
-        if headers.len() > limits.headers {
+        let header_bytes: usize = headers
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len())
+            .sum();
+        if headers.len() > limits.headers || header_bytes > MOST_HEADER_BYTES {
             return Err(EgressError::TooManyHeaders {
                 host: host_of(url),
                 most: limits.headers,

@@ -19,9 +19,10 @@ pub enum EgressError {
         /// Why.
         why: String,
     },
-    /// The address that the name resolves to is not one to connect to.
+    /// The address that the name resolves to is not one to connect to. The text leaves the address out:
+    /// who may name a host here need not learn where names lead in a private network.
     #[error(
-        "{host} resolves to {address}, which is {reason}; REGCRED_ALLOW_NETWORKS can list its network"
+        "{host} resolves to an address that is {reason}; REGCRED_ALLOW_NETWORKS can list its network"
     )]
     AddressRefused {
         /// The host.

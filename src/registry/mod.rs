@@ -5,7 +5,15 @@
 //! values.
 
 pub mod address;
+pub mod challenge;
+pub mod discover;
 pub mod egress;
 pub mod egress_error;
+pub mod endpoint;
+pub mod file;
 pub mod host;
+pub mod repository;
 pub mod resolve;
+mod token;
+pub mod verdict;
+pub mod verify;

@@ -223,6 +223,29 @@ pub async fn update(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> 
     Ok(())
 }
 
+/// Keeps what a try gave. No version of the credential: nothing of it was written.
+pub async fn set_verification(
+    conn: &mut PgConnection,
+    id: Uuid,
+    state: &str,
+    verification: &str,
+) -> Result<()> {
+    super::query("UPDATE credentials SET verification_state = $2, verification = $3 WHERE id = $1")
+        .bind(id)
+        .bind(state)
+        .bind(verification)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// How many credentials are in each verification state.
+pub async fn count_by_state(conn: &mut PgConnection) -> Result<Vec<(String, i64)>> {
+    super::query_as("SELECT verification_state, count(*) FROM credentials GROUP BY 1")
+        .fetch_all(conn)
+        .await
+}
+
 /// Adds many at once.
 pub async fn insert_all(conn: &mut PgConnection, rows: &[CredentialRow]) -> Result<()> {
     super::query(

@@ -19,6 +19,8 @@ mod statement;
 pub mod tenant_changes;
 pub mod tenants;
 pub mod tokens;
+pub mod verification_schedule;
+pub mod webhook_deliveries;
 
 pub use statement::{query, query_as, query_scalar};
 

@@ -79,6 +79,7 @@ fn expected(role: &str, method: &Method, template: &str) -> May {
         _ if tail.ends_with("/links") && !read => role == "puller",
         _ if tail.ends_with("/links/{link}") => role == "puller",
         _ if tail.ends_with("/service-account-link") || tail == "/image-puller" => true,
+        _ if tail == "/discover" => role == "editor",
         _ if tail == "/imports" => role == "editor",
         _ if tail.starts_with("/credentials") => role == "editor" || (role == "viewer" && read),
         _ if tail.starts_with("/pull-secrets") => role == "editor" || read,
@@ -90,7 +91,7 @@ fn expected(role: &str, method: &Method, template: &str) -> May {
 /// Whether a puller that is limited to pull secrets may use a route that names none in its path.
 fn is_open_to_the_limited(template: &str) -> bool {
     match template.trim_start_matches("/v1/tenants/{tenant}") {
-        "/v1/whoami" | "/v1/tenants" | "" | "/pull-secrets" | "/image-puller" => true,
+        "/v1/whoami" | "/v1/tenants" | "/v1/lint" | "" | "/pull-secrets" | "/image-puller" => true,
         "/manifest" | "/credentials/{credential}/manifest" => false,
         tail => panic!("no decision about a limited puller and {tail}"),
     }

@@ -60,9 +60,10 @@ impl Broker {
         once: Option<&Once>,
     ) -> Result<Imported> {
         let result = self.import_and_note(scope, request, once).await;
-        if let Err(Error::DoesNotOpen(why)) = &result {
+        if let Err(Error::DoesNotOpen(why)) = result {
             let deed = deed(serde_json::json!({"why": why}));
             self.note_failure(scope, deed).await?;
+            return Err(Error::FailedClosed(why));
         }
         result
     }

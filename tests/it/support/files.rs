@@ -13,6 +13,14 @@ impl Directory {
         Self(path)
     }
 
+    /// One with a short path, for programs that put sockets below it.
+    pub fn short() -> Self {
+        let id = uuid::Uuid::new_v4().simple().to_string();
+        let path = std::env::temp_dir().join(format!("rg-{}", &id[..8]));
+        std::fs::create_dir(&path).expect("the temporary directory is writable");
+        Self(path)
+    }
+
     pub fn path(&self) -> &Path {
         &self.0
     }

@@ -27,6 +27,7 @@ use tokio::sync::{OnceCell, watch};
 
 pub mod client;
 pub mod cluster;
+pub mod docker_registry;
 pub mod egress;
 pub mod fake;
 pub mod fed;
@@ -39,6 +40,7 @@ pub mod peers;
 pub mod pooler;
 pub mod postgres;
 pub mod process;
+pub mod registries;
 pub mod registry;
 pub mod sealing;
 pub mod trail;
