@@ -8,12 +8,11 @@ use super::audit::Deed;
 use super::credential_change::{Before, check_secret_names, next_state, same_logins};
 use super::credential_state::Secrets;
 use super::precondition::Precondition;
-use super::resolve::rolled_back;
+use super::resolve::{credential_spec, current_version};
 use super::view::{CredentialVersionView, CredentialView, PreviousView, Written};
 use super::{Broker, Error, Result, Scope, previous};
 use crate::model::credential::{CredentialSpec, CredentialWrite, Unnamed};
 use crate::model::name::Name;
-use crate::store::credential_versions::VersionRow;
 use crate::store::credentials::{CredentialRow, Filter};
 use crate::store::{Slice, credential_versions, credentials, pull_secrets, tenants};
 
@@ -96,11 +95,7 @@ impl Broker {
         let row = credentials::by_name(&mut tx, scope.tenant()?.id, name)
             .await?
             .ok_or(Error::NotFound)?;
-        Ok((
-            row.version,
-            serde_json::from_str(&row.document)?,
-            row.has_auth_secret,
-        ))
+        Ok((row.version, credential_spec(&row)?, row.has_auth_secret))
     }
 
     /// Creates or replaces a credential.
@@ -178,26 +173,13 @@ impl Broker {
         let Some(row) = credentials::by_name(conn, tenant, name.as_str()).await? else {
             return Ok(None);
         };
-        let version = self.current_version(conn, row.id).await?;
+        let version = current_version(conn, row.id).await?;
         let secrets = self.open_secrets(conn, tenant, &version).await?;
         Ok(Some(Before {
-            spec: serde_json::from_str(&row.document)?,
+            spec: credential_spec(&row)?,
             row,
             secrets,
         }))
-    }
-
-    /// The current version of a credential, which is its newest.
-    pub(super) async fn current_version(
-        &self,
-        conn: &mut PgConnection,
-        credential: Uuid,
-    ) -> Result<VersionRow> {
-        let current = credential_versions::current_of(conn, &[credential]).await?;
-        current
-            .into_iter()
-            .next()
-            .ok_or_else(|| rolled_back(credential))
     }
 
     async fn write_credential(
@@ -281,9 +263,7 @@ impl Broker {
         let now = self.now();
         let same_secrets = old.is_some_and(|(_, before)| before.same_as(secrets));
         let old = old.map(|(row, _)| row);
-        let old_spec: Option<CredentialSpec> = old
-            .map(|row| serde_json::from_str(&row.document))
-            .transpose()?;
+        let old_spec: Option<CredentialSpec> = old.map(credential_spec).transpose()?;
         // What was verified is an account at an address; with either changed nothing is known.
         let verified =
             old.filter(|_| same_secrets && old_spec.is_some_and(|old| same_logins(&old, spec)));

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::manifests::Source;
 use super::previous::previous_of;
 use super::pull_secrets::spec_of;
+use super::resolve::credential_spec;
 use super::{Broker, Error, Result, Scope};
 use crate::model::credential::CredentialSpec;
 use crate::model::name::{Name, ObjectName};
@@ -39,7 +40,7 @@ impl Draft {
         let specs: Vec<CredentialSpec> = self
             .rows
             .iter()
-            .map(|row| serde_json::from_str(&row.document))
+            .map(credential_spec)
             .collect::<Result<_, _>>()?;
         let mut specs_left = specs.iter();
         self.rows.retain(|_| {
@@ -114,7 +115,7 @@ impl Broker {
         let row = credentials::by_name(conn, scope.tenant()?.id, name.as_str())
             .await?
             .ok_or(Error::NotFound)?;
-        let spec: CredentialSpec = serde_json::from_str(&row.document)?;
+        let spec = credential_spec(&row)?;
         Ok(Draft {
             pull_secret: None,
             version: Some(row.version),

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 
 use super::manifests::{Options, Source};
+use super::resolve::credential_spec;
 use super::view::stored_name;
 use super::{Broker, Error, Result, Scope};
 use crate::auth_file::explain::realm::Realm;
 use crate::auth_file::explain::report::Report;
 use crate::auth_file::explain::{Client, Explanation, Parsed, Question};
 use crate::auth_file::parse::{AuthFile, FileFormat};
-use crate::model::credential::CredentialSpec;
 use crate::model::mistake::Fault;
 use crate::model::name::Name;
 use crate::model::pull_secret::{Layout, SecretType};
@@ -148,7 +148,7 @@ impl Broker {
 fn auth_servers_of(rows: &[CredentialRow]) -> Result<HashMap<Name, RegistryPath>> {
     let mut auth_servers = HashMap::new();
     for row in rows {
-        let spec: CredentialSpec = serde_json::from_str(&row.document)?;
+        let spec = credential_spec(row)?;
         if let Some(auth_server) = spec.auth_server {
             auth_servers.insert(stored_name(&row.name)?, auth_server.registry);
         }

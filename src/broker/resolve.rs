@@ -8,6 +8,7 @@ use super::credential_state::{KnownSecret, Secrets};
 use super::previous::previous_of;
 use super::pull_secrets::spec_of;
 use super::{Broker, Error, Result, Scope};
+use crate::model::credential::CredentialSpec;
 use crate::model::mistake::Fault;
 use crate::model::name::{Name, ObjectName};
 use crate::model::pull_secret::{OnConflict, PullSecretSpec, Target};
@@ -214,10 +215,30 @@ impl Broker {
 }
 
 /// A credential whose version is gone, or whose current one is not the newest.
-pub(super) fn rolled_back(credential: Uuid) -> Error {
+fn rolled_back(credential: Uuid) -> Error {
     Error::DoesNotOpen(format!(
         "credential {credential}: its current version is gone, or older than another: it was rolled back in the database"
     ))
+}
+
+/// The current version of a credential, which is its newest.
+pub(super) async fn current_version(
+    conn: &mut PgConnection,
+    credential: Uuid,
+) -> Result<VersionRow> {
+    let current = credential_versions::current_of(conn, &[credential]).await?;
+    current
+        .into_iter()
+        .next()
+        .ok_or_else(|| rolled_back(credential))
+}
+
+/// What was written of a credential. A current version that is gone leaves no document.
+pub(super) fn credential_spec(row: &CredentialRow) -> Result<CredentialSpec> {
+    if row.document.is_empty() {
+        return Err(rolled_back(row.id));
+    }
+    Ok(serde_json::from_str(&row.document)?)
 }
 
 /// Which versions to read: each current one, and the former ones that are usable.

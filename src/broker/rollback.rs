@@ -3,6 +3,7 @@
 use time::Duration;
 
 use super::idempotency::{Answer, Claim, Once};
+use super::resolve::current_version;
 use super::view::CredentialView;
 use super::{Broker, Error, Result, Scope};
 use crate::model::credential::{CredentialSpec, read_overlap};
@@ -69,7 +70,7 @@ impl Broker {
         } else {
             let spec: CredentialSpec = serde_json::from_str(&wanted.document)?;
             let secrets = self.open_secrets(&mut tx, tenant, &wanted).await?;
-            let current = self.current_version(&mut tx, row.id).await?;
+            let current = current_version(&mut tx, row.id).await?;
             let old = self.open_secrets(&mut tx, tenant, &current).await?;
             let (old, overlap) = (Some((row, old)), rollback.overlap);
             self.store_version(&mut tx, scope, name, old, &spec, &secrets, overlap)

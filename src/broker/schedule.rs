@@ -126,7 +126,7 @@ impl Broker {
         let name = stored_name(&row.credential)?;
         let opened = match self.open_to_try(&scope, &name).await {
             Ok(opened) => opened,
-            Err(error @ Error::DoesNotOpen(_)) => {
+            Err(error @ (Error::DoesNotOpen(_) | Error::FailedClosed(_))) => {
                 self.put_off(row.credential_id).await?;
                 return Err(error);
             }

@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 use super::audit::Deed;
 use super::credential_change::same_logins;
 use super::credential_state::Secrets;
+use super::resolve::{credential_spec, current_version};
 use super::view::{CredentialView, Verification};
 use super::{Broker, Error, Result, Scope};
 use crate::model::account::Account;
@@ -16,7 +17,7 @@ use crate::model::name::Name;
 use crate::registry::repository::Repository;
 use crate::registry::verdict::{State, Verdict};
 use crate::registry::verify::{self, AuthServer, Subject};
-use crate::store::credential_versions::{self, VersionRow};
+use crate::store::credential_versions::VersionRow;
 use crate::store::credentials::{self, CredentialRow};
 use crate::store::verification_schedule;
 
@@ -82,10 +83,10 @@ impl Broker {
         let row = credentials::by_name(conn, tenant, name.as_str())
             .await?
             .ok_or(Error::NotFound)?;
-        let version = current_version(conn, &row).await?;
+        let version = current_version(conn, row.id).await?;
         let secrets = self.open_secrets(conn, tenant, &version).await?;
         Ok(Opened {
-            spec: serde_json::from_str(&row.document)?,
+            spec: credential_spec(&row)?,
             row,
             version,
             secrets,
@@ -217,12 +218,6 @@ impl Opened {
     }
 }
 
-async fn current_version(conn: &mut PgConnection, row: &CredentialRow) -> Result<VersionRow> {
-    credential_versions::get(conn, row.id, row.version)
-        .await?
-        .ok_or_else(|| Error::Internal("a credential lacks its current version".into()))
-}
-
 /// The credential's row now, if what was tried is still what it holds. A description may have changed
 /// meanwhile; an account may not.
 async fn still_the_same(
@@ -239,8 +234,8 @@ async fn still_the_same(
     if row.version == opened.row.version {
         return Ok(row);
     }
-    let version = current_version(conn, &row).await?;
-    let spec: CredentialSpec = serde_json::from_str(&row.document)?;
+    let version = current_version(conn, row.id).await?;
+    let spec = credential_spec(&row)?;
     let same_secrets = version.secret_revision == opened.version.secret_revision
         && version.auth_secret_revision == opened.version.auth_secret_revision;
     if same_secrets && same_logins(&spec, &opened.spec) {

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::error::{Result, stored};
 use super::previous::previous_of;
+use super::resolve::credential_spec;
 use crate::model::credential::{AuthServerSpec, CredentialSpec, Kind};
 use crate::model::labels::Labels;
 use crate::model::pull_secret::{Layout, OnConflict, PullSecretSpec, Target};
@@ -214,6 +215,7 @@ impl CredentialFields {
 impl CredentialView {
     pub(super) fn from_row(row: CredentialRow, now: OffsetDateTime) -> Result<Self> {
         let previous = previous_of(&row, now).map(PreviousView::from);
+        let fields = CredentialFields::new(credential_spec(&row)?, row.has_auth_secret);
         let verification = match &row.verification {
             Some(text) => serde_json::from_str(text)?,
             None => Verification::unverified(),
@@ -222,10 +224,7 @@ impl CredentialView {
             name: row.name,
             id: row.id,
             version: row.version,
-            fields: CredentialFields::new(
-                serde_json::from_str(&row.document)?,
-                row.has_auth_secret,
-            ),
+            fields,
             created_at: row.created_at,
             updated_at: row.updated_at,
             secret_changed_at: row.secret_changed_at,

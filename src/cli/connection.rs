@@ -3,12 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use clap::Args;
-use reqwest::{Certificate, Client, Url};
 
+use crate::client::api::{Api, Server};
+use crate::client::token_file::TokenFile;
 use crate::model::name::Name;
 use crate::sync::source::Source;
+
+/// How long one answer may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Flags of client commands.
 #[derive(Debug, Args)]
@@ -22,7 +26,7 @@ pub(super) struct ConnectionArgs {
     /// File with the token; it is read anew for each request.
     #[arg(long, value_name = "FILE", env = "REGCRED_TOKEN_FILE")]
     token_file: PathBuf,
-    /// PEM file with extra trusted CAs.
+    /// PEM file of a CA to trust beside those of the system.
     #[arg(long, value_name = "FILE", env = "REGCRED_CA_BUNDLE")]
     ca_file: Option<PathBuf>,
 }
@@ -34,22 +38,12 @@ impl ConnectionArgs {
     }
 
     pub(super) fn source(&self) -> anyhow::Result<Source> {
-        let mut builder = Client::builder()
-            .connect_timeout(Duration::from_secs(10))
-            .redirect(reqwest::redirect::Policy::none());
-        if let Some(file) = &self.ca_file {
-            let pem =
-                std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-            for certificate in Certificate::from_pem_bundle(&pem)? {
-                builder = builder.add_root_certificate(certificate);
-            }
-        }
-        let base = format!(
-            "{}/v1/tenants/{}/pull-secrets/",
-            self.url.trim_end_matches('/'),
-            self.tenant()?
-        );
-        let base = Url::parse(&base).map_err(|error| anyhow!("--url {}: {error}", self.url))?;
-        Ok(Source::new(builder.build()?, base, self.token_file.clone()))
+        let api = Api::new(&Server {
+            url: self.url.clone(),
+            ca_file: self.ca_file.clone(),
+            timeout: TIMEOUT,
+        })?;
+        let token = TokenFile(self.token_file.clone());
+        Ok(Source::new(api, self.tenant()?, token))
     }
 }

@@ -1,5 +1,6 @@
 //! What the server answered.
 
+use reqwest::StatusCode;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
@@ -16,6 +17,20 @@ pub struct Answer {
     pub body: Zeroizing<Vec<u8>>,
     /// The entity tag, quoted, if there is one.
     pub etag: Option<String>,
+    /// Whether it is what the caller has already.
+    pub news: News,
+}
+
+/// Whether an answer to a conditional call holds anything new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News {
+    /// It does.
+    Changed,
+    /// 304: it does not, and has no body.
+    Unchanged {
+        /// Whether the server held the answer, as it was asked to.
+        waited: bool,
+    },
 }
 
 /// What of a problem is shown.
@@ -44,20 +59,31 @@ impl Answer {
         mut response: reqwest::Response,
     ) -> Result<Self, ClientError> {
         let status = response.status();
-        if status.is_redirection() && status != reqwest::StatusCode::NOT_MODIFIED {
+        if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
             return Err(ClientError::Redirect { server });
         }
         let etag = response.headers().get(reqwest::header::ETAG);
         let etag = etag.and_then(|tag| tag.to_str().ok().map(str::to_owned));
+        let applied = response.headers().get("preference-applied");
+        let waited = applied.is_some_and(|value| value.as_bytes().starts_with(b"wait"));
         let body = whole(&server, &mut response).await?;
-        if !status.is_success() {
+        let news = match status {
+            StatusCode::NOT_MODIFIED => News::Unchanged { waited },
+            _ => News::Changed,
+        };
+        if news == News::Changed && !status.is_success() {
             return Err(ClientError::Refused {
                 server,
                 status: status.as_u16(),
                 detail: problem(&body),
             });
         }
-        Ok(Self { server, body, etag })
+        Ok(Self {
+            server,
+            body,
+            etag,
+            news,
+        })
     }
 
     /// The body as what it is expected to be.

@@ -29,9 +29,11 @@ pub struct Server {
 }
 
 /// A server that can be called.
+#[derive(Clone)]
 pub struct Api {
     http: reqwest::Client,
     base: Url,
+    timeout: Duration,
 }
 
 /// One call: what to do with what.
@@ -46,6 +48,8 @@ pub struct Call<'a> {
     pub body: Option<(&'static str, Zeroizing<Vec<u8>>)>,
     /// A precondition: `if-match` or `if-none-match` and its value.
     pub condition: Option<(HeaderName, String)>,
+    /// How long the server may hold the answer until there is something new (RFC 7240, section 4.3).
+    pub wait: Option<Duration>,
 }
 
 impl<'a> Call<'a> {
@@ -57,6 +61,7 @@ impl<'a> Call<'a> {
             query,
             body: None,
             condition: None,
+            wait: None,
         }
     }
 
@@ -72,6 +77,7 @@ impl<'a> Call<'a> {
             query: &[],
             body: Some((media_type, body)),
             condition: None,
+            wait: None,
         }
     }
 
@@ -79,6 +85,13 @@ impl<'a> Call<'a> {
     #[must_use]
     pub fn only(mut self, header: HeaderName, value: impl Into<String>) -> Self {
         self.condition = Some((header, value.into()));
+        self
+    }
+
+    /// The same, held by the server until there is something new, in whole seconds.
+    #[must_use]
+    pub fn waiting(mut self, wait: Duration) -> Self {
+        self.wait = Some(wait);
         self
     }
 }
@@ -102,7 +115,11 @@ impl Api {
             server: base.origin().ascii_serialization(),
             why: cause(&error),
         })?;
-        Ok(Self { http, base })
+        Ok(Self {
+            http,
+            base,
+            timeout: server.timeout,
+        })
     }
 
     /// Makes a call as the bearer of a token.
@@ -116,6 +133,11 @@ impl Api {
             .header(AUTHORIZATION, authorization(bearer)?);
         if let Some((header, value)) = call.condition {
             request = request.header(header, value);
+        }
+        if let Some(wait) = call.wait {
+            request = request
+                .header("prefer", format!("wait={}", wait.as_secs()))
+                .timeout(self.timeout + wait);
         }
         if let Some((media_type, body)) = call.body {
             request = request.header(CONTENT_TYPE, media_type).body(body.to_vec());

@@ -54,7 +54,7 @@ pub fn parse(text: &str) -> Vec<Challenge> {
             (Value::Given(_) | Value::Broken, _) => {}
             (Value::None, _) => found.push(Challenge {
                 scheme: name.to_ascii_lowercase(),
-                token68: reader.token68(),
+                token68: reader.token68(name),
                 params: Vec::new(),
             }),
         }
@@ -145,7 +145,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The token68 after a scheme, if one stands there and not the first parameter.
-    fn token68(&mut self) -> Option<String> {
+    fn token68(&mut self, scheme: &str) -> Option<String> {
         let before = self.rest;
         self.skip_spaces();
         let taken = self.take_while(|c| is_token68(c) || c == '=');
@@ -155,8 +155,12 @@ impl<'a> Reader<'a> {
             let body = text.trim_end_matches('=');
             !body.is_empty() && !body.contains('=')
         });
-        // `realm=` before a space or comma reads as either; no scheme of registries has a token.
-        if taken.is_some() && before.starts_with([' ', '\t']) && ends && padded {
+        // `realm=` reads as either; the schemes of registries have parameters, and no token.
+        let parameter = ["basic", "bearer"]
+            .iter()
+            .any(|known| scheme.eq_ignore_ascii_case(known))
+            && taken.is_some_and(|text| text.ends_with('=') && !text.ends_with("=="));
+        if before.starts_with([' ', '\t']) && ends && padded && !parameter {
             return taken.map(str::to_owned);
         }
         self.rest = before;

@@ -49,12 +49,13 @@ impl Table {
 }
 
 /// Columns of bytes that are not sealed: hashes and wrapped keys.
-pub const NOT_SEALED: [(&str, &str); 7] = [
+pub const NOT_SEALED: [(&str, &str); 8] = [
     ("audit_events", "mac"),
     ("audit_lanes", "base_mac"),
     ("audit_lanes", "head"),
     ("audit_lanes", "mac"),
     ("data_keys", "wrapped"),
+    ("links", "hash"),
     ("tokens", "hash"),
     ("_sqlx_migrations", "checksum"),
 ];

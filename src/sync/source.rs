@@ -1,27 +1,24 @@
 //! regcred, as a sync asks it.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, ETAG, HeaderMap, IF_NONE_MATCH};
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::header::IF_NONE_MATCH;
 use serde_json::Value;
-use zeroize::Zeroizing;
 
 use super::{Error, Result};
-use crate::model::name::ObjectName;
+use crate::client::answer::{Answer, News};
+use crate::client::api::{Api, Call};
+use crate::client::error::ClientError;
+use crate::client::token_file::TokenFile;
+use crate::model::name::{Name, ObjectName};
 use crate::model::pull_secret::ServiceAccounts;
-
-/// How much longer than the server says it waits an answer may take.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// regcred, one tenant of it, and the token for it.
 #[derive(Clone)]
 pub struct Source {
-    http: Client,
-    /// `…/v1/tenants/T/pull-secrets/`.
-    base: Url,
-    token_file: PathBuf,
+    api: Api,
+    tenant: Name,
+    token: TokenFile,
 }
 
 /// Where a pull secret goes, as it is stored.
@@ -41,26 +38,10 @@ pub struct Rendered {
     pub document: Value,
 }
 
-/// Whether a rendering is still the one that is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum News {
-    /// It is not.
-    Changed,
-    /// It is.
-    Unchanged {
-        /// Whether the server held the question, as it was asked to.
-        waited: bool,
-    },
-}
-
 impl Source {
-    /// Asks with this client, below this URL, with the token that stands in the file at that time.
-    pub fn new(http: Client, base: Url, token_file: PathBuf) -> Self {
-        Self {
-            http,
-            base,
-            token_file,
-        }
+    /// Asks this server about a tenant, with the token that stands in the file at that time.
+    pub fn new(api: Api, tenant: Name, token: TokenFile) -> Self {
+        Self { api, tenant, token }
     }
 
     /// Where a pull secret goes.
@@ -68,10 +49,15 @@ impl Source {
     /// # Errors
     /// [`Error::Source`] with what regcred says.
     pub async fn target(&self, pull_secret: &str) -> Result<Target> {
-        let answer = self
-            .get(pull_secret, &[], HeaderMap::new(), PATIENCE)
-            .await?;
-        let stored: Value = json(pull_secret, answer).await?;
+        let path = [
+            "v1",
+            "tenants",
+            self.tenant.as_str(),
+            "pull-secrets",
+            pull_secret,
+        ];
+        let answer = self.call(pull_secret, Call::get(&path, &[])).await?;
+        let stored: Value = answer.json().map_err(|error| told(pull_secret, &error))?;
         let target = &stored["target"];
         Ok(Target {
             namespace: target["namespace"].as_str().map(str::to_owned),
@@ -84,27 +70,15 @@ impl Source {
     /// # Errors
     /// [`Error::Source`] with what regcred says.
     pub async fn manifest(&self, pull_secret: &str, namespace: &str) -> Result<Rendered> {
-        let mut headers = HeaderMap::new();
-        headers.insert(
-            ACCEPT,
-            reqwest::header::HeaderValue::from_static("application/json"),
-        );
-        let answer = self
-            .get(
-                &format!("{pull_secret}/manifest"),
-                &query(namespace),
-                headers,
-                PATIENCE,
-            )
-            .await?;
-        let state = header(&answer, ETAG.as_str());
+        let (path, query) = (self.path(pull_secret), query(namespace));
+        let answer = self.call(pull_secret, Call::get(&path, &query)).await?;
         Ok(Rendered {
-            state,
-            document: json(pull_secret, answer).await?,
+            state: answer.etag.clone().unwrap_or_default(),
+            document: answer.json().map_err(|error| told(pull_secret, &error))?,
         })
     }
 
-    /// Asks whether a rendering changed, and has the server hold the answer for some seconds until it does.
+    /// Asks whether a rendering changed, and has the server hold the answer for some time until it does.
     ///
     /// # Errors
     /// [`Error::Source`] with what regcred says.
@@ -113,62 +87,38 @@ impl Source {
         pull_secret: &str,
         namespace: &str,
         state: &str,
-        wait: u32,
+        wait: Duration,
     ) -> Result<News> {
-        let unusable = |_| Error::Source(format!("{pull_secret}: an entity tag of odd bytes"));
-        let mut headers = HeaderMap::new();
-        headers.insert(IF_NONE_MATCH, state.parse().map_err(unusable)?);
-        headers.insert("prefer", format!("wait={wait}").parse().map_err(unusable)?);
-        let patience = PATIENCE + Duration::from_secs(u64::from(wait));
-        let answer = self
-            .get(
-                &format!("{pull_secret}/manifest"),
-                &query(namespace),
-                headers,
-                patience,
-            )
-            .await?;
-        if answer.status() == StatusCode::NOT_MODIFIED {
-            let waited = header(&answer, "preference-applied").contains("wait");
-            return Ok(News::Unchanged { waited });
-        }
-        Ok(News::Changed)
+        let (path, query) = (self.path(pull_secret), query(namespace));
+        let call = Call::get(&path, &query)
+            .only(IF_NONE_MATCH, state)
+            .waiting(wait);
+        Ok(self.call(pull_secret, call).await?.news)
     }
 
-    async fn get(
-        &self,
-        path: &str,
-        query: &[(&str, &str)],
-        headers: HeaderMap,
-        patience: Duration,
-    ) -> Result<Response> {
-        let failed = |why: String| Error::Source(format!("{path}: {why}"));
-        let url = self
-            .base
-            .join(path)
-            .map_err(|error| failed(error.to_string()))?;
-        let token = std::fs::read_to_string(&self.token_file)
-            .map(Zeroizing::new)
-            .map_err(|error| failed(format!("{}: {error}", self.token_file.display())))?;
-        let mut url = url;
-        url.query_pairs_mut().extend_pairs(query);
-        let answer = self
-            .http
-            .get(url)
-            .headers(headers)
-            .bearer_auth(token.trim())
-            .timeout(patience)
-            .send()
-            .await
-            .map_err(|error| failed(error.without_url().to_string()))?;
-        let status = answer.status();
-        if status.is_success() || status == StatusCode::NOT_MODIFIED {
-            return Ok(answer);
-        }
-        let problem: Value = answer.json().await.unwrap_or_default();
-        let detail = problem["detail"].as_str().unwrap_or("no more is said");
-        Err(failed(format!("{}: {detail}", status.as_u16())))
+    fn path<'a>(&'a self, pull_secret: &'a str) -> [&'a str; 6] {
+        let tenant = self.tenant.as_str();
+        [
+            "v1",
+            "tenants",
+            tenant,
+            "pull-secrets",
+            pull_secret,
+            "manifest",
+        ]
     }
+
+    async fn call(&self, pull_secret: &str, call: Call<'_>) -> Result<Answer> {
+        let answer = match self.token.read() {
+            Ok(token) => self.api.call(call, &token).await,
+            Err(error) => Err(error),
+        };
+        answer.map_err(|error| told(pull_secret, &error))
+    }
+}
+
+fn told(pull_secret: &str, error: &ClientError) -> Error {
+    Error::Source(format!("pull secret {pull_secret}: {error}"))
 }
 
 fn query(namespace: &str) -> [(&'static str, &str); 3] {
@@ -177,21 +127,6 @@ fn query(namespace: &str) -> [(&'static str, &str); 3] {
         ("output", "json"),
         ("namespace", namespace),
     ]
-}
-
-fn header(answer: &Response, name: &str) -> String {
-    let value = answer
-        .headers()
-        .get(name)
-        .and_then(|value| value.to_str().ok());
-    value.unwrap_or_default().to_owned()
-}
-
-async fn json(pull_secret: &str, answer: Response) -> Result<Value> {
-    answer.json().await.map_err(|error| Error::Manifest {
-        pull_secret: pull_secret.to_owned(),
-        why: error.without_url().to_string(),
-    })
 }
 
 fn service_accounts(list: &Value) -> ServiceAccounts {

@@ -7,10 +7,11 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::pass::{Report, States, Sync};
-use super::source::{News, Source};
+use super::source::Source;
+use crate::client::answer::News;
 
-/// How long one question about news is held by the server, in seconds.
-const WAIT: u32 = 30;
+/// How long one question about news is held by the server.
+const WAIT: Duration = Duration::from_secs(30);
 /// How long to rest where news cannot be asked for, or come at once without being any.
 const REST: Duration = Duration::from_secs(5);
 

@@ -38,6 +38,10 @@ fn every_command_has_help() {
         vec!["openapi"],
         vec!["credential-provider"],
         vec!["explain"],
+        vec!["convert"],
+        vec!["lint"],
+        vec!["verify"],
+        vec!["sync"],
     ] {
         let arguments: Vec<&str> = command.iter().copied().chain(["--help"]).collect();
         let (code, output, errors) = run(&mut program(&arguments));

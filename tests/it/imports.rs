@@ -674,12 +674,28 @@ async fn an_editor_may_import_and_a_viewer_may_not() {
         .get("/v1/tenants/team-a/audit-events")
         .await
         .expect(200);
-    let actions: Vec<Value> = events.items("action").into_iter().take(3).collect();
+    let is_of_writes = |action: &Value| action != "access.deny";
+    let actions: Vec<Value> = events
+        .items("action")
+        .into_iter()
+        .filter(is_of_writes)
+        .take(3)
+        .collect();
     assert_eq!(
         actions,
         ["credentials.import", "credential.write", "credential.write"]
     );
-    assert_eq!(events.json()["items"][0]["detail"]["entries"]["created"], 2);
+    let items = events.json()["items"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    let import = items
+        .iter()
+        .find(|event| event["action"] == "credentials.import");
+    assert_eq!(
+        import.expect("the import")["detail"]["entries"]["created"],
+        2
+    );
 }
 
 /// An editor sees no stored secret, and finds none out by trying either.

@@ -287,13 +287,16 @@ async fn what_a_lost_version_protected_does_not_keep_the_rest_from_being_sealed_
     installation.ok(&["keys", "rotate"]);
     fill(&admin, "team-b", 2).await;
     drop(running);
-    let key = installation.directory.path().join("key");
-    let text = std::fs::read_to_string(&key).expect("there");
-    let lost: Vec<&str> = text
-        .lines()
-        .filter(|line| !line.starts_with("1 "))
-        .collect();
-    std::fs::write(&key, lost.join("\n") + "\n").expect("writable");
+    // As if a version had wrapped only that tenant's key, and were lost. Without the platform's key, which
+    // seals the audit trail, nothing goes on at all.
+    let pool = regcred::store::database::pool(&installation.url, 1).expect("a valid URL");
+    sqlx::query(
+        "UPDATE data_keys SET kek_id = 'local:9:0123456789abcdef' FROM tenants t
+          WHERE t.id = tenant_id AND t.name = 'team-a'",
+    )
+    .execute(&pool)
+    .await
+    .expect("valid SQL");
     installation.ok(&["keys", "rotate"]);
     let (code, output, errors) = run(&mut installation.command(&["keys", "rewrap"]));
     assert_eq!(code, 1, "{errors}");

@@ -7,6 +7,7 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use crate::broker::credential_change::Before;
+use crate::broker::resolve::credential_spec;
 use crate::broker::{Broker, Error, Result, Scope};
 use crate::model::credential::{CredentialSpec, CredentialWrite, SecretChange};
 use crate::model::registry_path::RegistryPath;
@@ -161,7 +162,7 @@ impl Broker {
 }
 
 fn auth_server_of(row: &CredentialRow) -> Result<Option<RegistryPath>> {
-    let spec: CredentialSpec = serde_json::from_str(&row.document)?;
+    let spec = credential_spec(row)?;
     Ok(spec.auth_server.map(|auth| auth.registry))
 }
 
