@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use regcred::auth_file::explain::realm::Realm;
 use regcred::auth_file::explain::{CLIENTS, Question};
 use regcred::auth_file::go_url::GoUrl;
-use regcred::auth_file::image::{Grammar, ImageName};
+use regcred::model::image_name::{Grammar, ImageName};
 use regcred::auth_file::parse::{AuthFile, FileFormat};
 
 fuzz_target!(|text: &str| {

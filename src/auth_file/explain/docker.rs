@@ -3,9 +3,9 @@
 use super::words::{self, Shown};
 use super::{Choice, Client, Explanation, Question};
 use crate::auth_file::go_url::GoUrl;
-use crate::auth_file::image::{Grammar, ImageName};
 use crate::auth_file::parse::AuthFile;
 use crate::auth_file::reading::{Reader, Reading, read};
+use crate::model::image_name::{Grammar, ImageName};
 
 /// The one key of Docker Hub.
 const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
