@@ -17,6 +17,16 @@ const MOST_BYTES: u64 = 16 * 1024 * 1024;
 /// # Errors
 /// A file that cannot be read, or is too large to be an auth file.
 pub(super) fn read(path: &Path) -> anyhow::Result<Content> {
+    let bytes = read_bytes(path)?;
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    Ok(Content::Text(Zeroizing::new(text)))
+}
+
+/// Reads such a file byte for byte.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn read_bytes(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     let shown = path.display();
     let mut bytes = Zeroizing::new(Vec::new());
     let read = if path == Path::new("-") {
@@ -30,6 +40,5 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Content> {
     if bytes.len() as u64 > MOST_BYTES {
         bail!("{shown} has more than {MOST_BYTES} bytes; no client reads such a file");
     }
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    Ok(Content::Text(Zeroizing::new(text)))
+    Ok(bytes)
 }
