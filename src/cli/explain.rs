@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 
-use super::input::read_bytes;
-use super::say;
+use super::{input, say};
 use crate::auth_file::explain::realm::Realm;
 use crate::auth_file::explain::report::Report;
 use crate::auth_file::explain::{CLIENTS, Client, Question, client_named};
@@ -65,7 +64,7 @@ fn parse_realm(text: &str) -> Result<Realm, String> {
 }
 
 pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
-    let text = read_bytes(&args.auth_file)?;
+    let text = input::read_bytes(&args.auth_file)?;
     let question = Question {
         file: &AuthFile::parse(&text, args.format.of(&text)),
         image: &args.image,

@@ -15,17 +15,16 @@ const MOST_BYTES: u64 = 16 * 1024 * 1024;
 /// Reads a file that may hold secrets. What is no UTF-8 is U+FFFD, as clients read it.
 ///
 /// # Errors
-/// A file that cannot be read, or is too large to be an auth file.
+/// As [`read_bytes`].
 pub(super) fn read(path: &Path) -> anyhow::Result<Content> {
-    let bytes = read_bytes(path)?;
-    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let text = String::from_utf8_lossy(&read_bytes(path)?).into_owned();
     Ok(Content::Text(Zeroizing::new(text)))
 }
 
-/// Reads such a file byte for byte.
+/// Reads a file as it is.
 ///
 /// # Errors
-/// As [`read`].
+/// A file that cannot be read, or is too large to be an auth file.
 pub(super) fn read_bytes(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     let shown = path.display();
     let mut bytes = Zeroizing::new(Vec::new());
