@@ -3,6 +3,7 @@
 use time::Duration;
 
 use super::idempotency::{Answer, Claim, Once};
+use super::precondition::Precondition;
 use super::resolve::current_version;
 use super::view::CredentialView;
 use super::{Broker, Error, Result, Scope};
@@ -47,6 +48,7 @@ impl Broker {
         scope: &Scope,
         name: &Name,
         rollback: Rollback,
+        precondition: &Precondition,
         once: Option<&Once>,
     ) -> Result<Answer> {
         let mut tx = self.begin().await?;
@@ -59,6 +61,7 @@ impl Broker {
         let row = credentials::by_name(&mut tx, tenant, name.as_str())
             .await?
             .ok_or(Error::NotFound)?;
+        precondition.check(Some(row.version))?;
         let gone = || {
             Error::invalid(Fault::new("unknown-version", "this version is not kept").at("/version"))
         };

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -86,10 +87,10 @@ enum Command {
 struct ServingFlags {
     /// Address of the API [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDRESS")]
-    listen: Option<String>,
+    listen: Option<SocketAddr>,
     /// Address of /metrics; without it there are none.
     #[arg(long, value_name = "ADDRESS")]
-    metrics_listen: Option<String>,
+    metrics_listen: Option<SocketAddr>,
     /// PEM file with the certificate chain.
     #[arg(long, value_name = "FILE")]
     tls_cert: Option<String>,
@@ -99,8 +100,8 @@ struct ServingFlags {
     /// Filter of log lines, such as info or regcred=debug [default: info].
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
-    /// How log lines are written, json or text [default: text].
-    #[arg(long, value_name = "FORMAT")]
+    /// json or text.
+    #[arg(long, value_name = "FORMAT", value_parser = ["json", "text"])]
     log_format: Option<String>,
     /// Networks that outgoing requests may reach beside public addresses, such as 10.0.0.0/8,fd00::/8.
     #[arg(long, value_name = "CIDRS")]
@@ -122,8 +123,11 @@ struct ServingFlags {
 impl ServingFlags {
     fn texts(self) -> Texts {
         [
-            ("listen", self.listen),
-            ("metrics_listen", self.metrics_listen),
+            ("listen", self.listen.map(|address| address.to_string())),
+            (
+                "metrics_listen",
+                self.metrics_listen.map(|address| address.to_string()),
+            ),
             ("tls_cert", self.tls_cert),
             ("tls_key", self.tls_key),
             ("log", self.log),

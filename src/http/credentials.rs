@@ -13,6 +13,7 @@ use super::conditional;
 use super::gate::{Entered, known_name, named};
 use super::idempotency::once;
 use super::page::{page, slice};
+use super::patching::merged;
 use super::problem::{Answer, Problem};
 use super::query::Query;
 use super::tenants::{answer_written, merged_onto, versioned};
@@ -204,19 +205,19 @@ pub async fn patch(
     MergePatch(patch): MergePatch,
 ) -> Answer<Response> {
     let name = known_name(&name)?;
-    let condition = conditional::precondition(&headers)?;
-    let (version, spec, has_auth_secret) = app
-        .broker
-        .credential_document(&scope, name.as_str())
-        .await?;
-    let stored = as_written(&spec, has_auth_secret).map_err(crate::broker::Error::from)?;
-    let write = CredentialWrite::read(stored.merged_with(patch), Unnamed::Drops)
-        .map_err(Problem::invalid)?;
-    let written = app
-        .broker
-        .put_credential(&scope, &name, write, &merged_onto(condition, version)?)
-        .await?;
-    Ok(answer_written(written, |view| view.version))
+    let (broker, scope, name, patch) = (&app.broker, &scope, &name, &patch);
+    merged(&headers, |condition| async move {
+        let (version, spec, has_auth_secret) =
+            broker.credential_document(scope, name.as_str()).await?;
+        let stored = as_written(&spec, has_auth_secret).map_err(crate::broker::Error::from)?;
+        let write = CredentialWrite::read(stored.merged_with(patch.clone()), Unnamed::Drops)
+            .map_err(Problem::invalid)?;
+        let written = broker
+            .put_credential(scope, name, write, &merged_onto(condition, version)?)
+            .await?;
+        Ok(answer_written(written, |view| view.version))
+    })
+    .await
 }
 
 /// The stored credential as a document, its secrets marked as kept.
@@ -310,7 +311,7 @@ pub async fn versions(
 ///
 /// Makes a kept version current again, as a new version.
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/credentials/{credential}/rollback", tag = "credentials",
-    params(super::openapi::CredentialParam, super::openapi::IdempotencyHeader),
+    params(super::openapi::CredentialParam, super::openapi::WriteConditions, super::openapi::IdempotencyHeader),
     request_body = RollbackBody,
     responses((status = 200, description = "The new version", body = CredentialView)))]
 pub async fn rollback(
@@ -324,10 +325,11 @@ pub async fn rollback(
 ) -> Answer<Response> {
     let name = known_name(&name)?;
     let once = once(&headers, &method, &uri, &body.bytes)?;
+    let condition = conditional::precondition(&headers)?;
     let rollback = Rollback::read(body.json).map_err(Problem::invalid)?;
     let answer = app
         .broker
-        .roll_back(&scope, &name, rollback, once.as_ref())
+        .roll_back(&scope, &name, rollback, &condition, once.as_ref())
         .await?;
     Ok(answer_once(&answer))
 }

@@ -25,6 +25,7 @@ pub mod metrics;
 pub mod openapi;
 pub mod origin;
 pub mod page;
+pub(crate) mod patching;
 pub mod problem;
 pub mod pull_secrets;
 pub mod query;

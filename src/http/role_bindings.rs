@@ -14,6 +14,7 @@ use super::body::{JsonBody, MergePatch};
 use super::conditional;
 use super::gate::{Entered, known_name, named};
 use super::page::{page, slice};
+use super::patching::merged;
 use super::problem::{Answer, Problem};
 use super::query::Query;
 use super::tenants::{answer_written, merged_onto, versioned};
@@ -125,15 +126,18 @@ pub async fn patch(
     MergePatch(patch): MergePatch,
 ) -> Answer<Response> {
     let name = known_name(&name)?;
-    let condition = conditional::precondition(&headers)?;
-    let (version, document) = app.broker.binding_document(&scope, name.as_str()).await?;
-    let stored = Document::parse(document.as_bytes()).map_err(crate::broker::Error::from)?;
-    let spec = BindingSpec::read(stored.merged_with(patch)).map_err(Problem::invalid)?;
-    let written = app
-        .broker
-        .put_binding(&scope, &name, &spec, &merged_onto(condition, version)?)
-        .await?;
-    Ok(answer_written(written, |view| view.version))
+    let (broker, scope, name, patch) = (&app.broker, &scope, &name, &patch);
+    merged(&headers, |condition| async move {
+        let (version, document) = broker.binding_document(scope, name.as_str()).await?;
+        let stored = Document::parse(document.as_bytes()).map_err(crate::broker::Error::from)?;
+        let spec =
+            BindingSpec::read(stored.merged_with(patch.clone())).map_err(Problem::invalid)?;
+        let written = broker
+            .put_binding(scope, name, &spec, &merged_onto(condition, version)?)
+            .await?;
+        Ok(answer_written(written, |view| view.version))
+    })
+    .await
 }
 
 /// Deletes a role binding

@@ -12,6 +12,7 @@ use super::body::{MergePatch, OptionalJsonBody};
 use super::conditional::{self, etag};
 use super::gate::{Entered, named};
 use super::page::{page, slice};
+use super::patching::merged;
 use super::problem::Answer;
 use super::query::Query;
 use crate::broker::precondition::{Precondition, VersionSet};
@@ -95,16 +96,18 @@ pub async fn patch(
     MergePatch(patch): MergePatch,
 ) -> Answer<Response> {
     let name = super::gate::known_name(&name)?;
-    let condition = conditional::precondition(&headers)?;
-    let (version, document) = app.broker.tenant_document(&scope).await?;
-    let stored = Document::parse(document.as_bytes()).map_err(crate::broker::Error::from)?;
-    let spec =
-        TenantSpec::read(stored.merged_with(patch)).map_err(super::problem::Problem::invalid)?;
-    let written = app
-        .broker
-        .put_tenant(&scope, &name, &spec, &merged_onto(condition, version)?)
-        .await?;
-    Ok(answer_written(written, |view| view.version))
+    let (broker, scope, name, patch) = (&app.broker, &scope, &name, &patch);
+    merged(&headers, |condition| async move {
+        let (version, document) = broker.tenant_document(scope).await?;
+        let stored = Document::parse(document.as_bytes()).map_err(crate::broker::Error::from)?;
+        let spec = TenantSpec::read(stored.merged_with(patch.clone()))
+            .map_err(super::problem::Problem::invalid)?;
+        let written = broker
+            .put_tenant(scope, name, &spec, &merged_onto(condition, version)?)
+            .await?;
+        Ok(answer_written(written, |view| view.version))
+    })
+    .await
 }
 
 /// Deletes a tenant

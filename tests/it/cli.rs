@@ -67,6 +67,9 @@ fn a_wrong_use_is_told_in_one_line() {
         vec!["token", "create"],
         vec!["token", "create", "--role", "owner"],
         vec!["token", "create", "--role", "admin", "--expires-in", "soon"],
+        vec!["serve", "--listen", "nowhere"],
+        vec!["dev", "--metrics-listen", "nowhere"],
+        vec!["serve", "--log-format", "xml"],
     ] {
         let (code, output, errors) = run(&mut program(&arguments));
         assert_eq!((code, output.as_str()), (2, ""), "{arguments:?}");

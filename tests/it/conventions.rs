@@ -497,3 +497,52 @@ async fn without_its_database_the_answer_is_unavailable_and_then_not() {
     server.unblock(database).await;
     regcred.admin.get("/v1/whoami").await.expect(200);
 }
+
+/// What one write changes and another does not is no matter between the two.
+#[tokio::test]
+async fn patches_that_meet_all_hold() {
+    let regcred = Regcred::start().await;
+    let owner = regcred.tenant("team-a").await;
+    let credential = password("quay.io", "robot", "s3cret");
+    owner.put(CREDENTIAL, &credential).await.expect(201);
+    let pull_secret = "/v1/tenants/team-a/pull-secrets/pull";
+    let listing = json!({"credentials": ["connect"]});
+    owner.put(pull_secret, &listing).await.expect(201);
+    let labels = |number: usize| json!({format!("l{number}"): "x"});
+    let mut writes = tokio::task::JoinSet::new();
+    for number in 0..8 {
+        let owner = owner.clone();
+        writes.spawn(async move {
+            let patch = json!({"labels": labels(number)});
+            owner.patch(CREDENTIAL, &patch).await.expect(200);
+            let patch = json!({"target": {"labels": labels(number)}});
+            owner.patch(pull_secret, &patch).await.expect(200);
+        });
+    }
+    writes.join_all().await;
+    let members = |value: &serde_json::Value| value.as_object().map(serde_json::Map::len);
+    let credential = owner.get(CREDENTIAL).await.expect(200).json();
+    assert_eq!(members(&credential["labels"]), Some(8));
+    let pull_secret = owner.get(pull_secret).await.expect(200).json();
+    assert_eq!(members(&pull_secret["target"]["labels"]), Some(8));
+}
+
+#[tokio::test]
+async fn of_patches_of_one_version_that_meet_one_holds() {
+    let regcred = Regcred::start().await;
+    let owner = regcred.tenant("team-a").await;
+    let credential = password("quay.io", "robot", "s3cret");
+    owner.put(CREDENTIAL, &credential).await.expect(201);
+    let mut writes = tokio::task::JoinSet::new();
+    for number in 0..6 {
+        let owner = owner.clone();
+        writes.spawn(async move {
+            let patch = json!({"description": format!("from {number}")});
+            let condition = ("if-match", "\"1\"");
+            owner.patch_with(CREDENTIAL, &patch, condition).await
+        });
+    }
+    let replies = writes.join_all().await;
+    let held = |reply: &&crate::support::client::Reply| reply.status == 200;
+    assert_eq!(replies.iter().filter(held).count(), 1);
+}

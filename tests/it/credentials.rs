@@ -298,6 +298,26 @@ async fn a_repeated_rollback_with_one_key_makes_one_version() {
 }
 
 #[tokio::test]
+async fn a_rollback_of_another_version_than_the_named_one_is_refused() {
+    let regcred = Regcred::start().await;
+    let owner = regcred.tenant("team-a").await;
+    for (secret, status) in [("s1", 201), ("s2", 200)] {
+        let body = password("quay.io", "u", secret);
+        owner.put(PATH, &body).await.expect(status);
+    }
+    let rollback = format!("{PATH}/rollback");
+    let back = json!({"version": 1});
+    owner
+        .post_with(&rollback, &back, ("if-match", "\"1\""))
+        .await
+        .expect_problem(412, "precondition-failed");
+    let reply = owner
+        .post_with(&rollback, &back, ("if-match", "\"2\""))
+        .await;
+    assert_eq!(reply.expect(200).json()["version"], 3);
+}
+
+#[tokio::test]
 async fn lists_are_filtered() {
     let regcred = Regcred::start().await;
     let owner = regcred.tenant("team-a").await;

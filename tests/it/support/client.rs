@@ -74,6 +74,13 @@ impl Client {
         send(request.header("content-type", "application/merge-patch+json")).await
     }
 
+    pub async fn patch_with(&self, path: &str, body: &Value, header: (&str, &str)) -> Reply {
+        let request = self.request(Method::PATCH, path).body(body.to_string());
+        let media_type = "application/merge-patch+json";
+        let request = request.header("content-type", media_type);
+        send(request.header(header.0, header.1)).await
+    }
+
     pub async fn post(&self, path: &str, body: &Value) -> Reply {
         send(self.request(Method::POST, path).json(body)).await
     }
