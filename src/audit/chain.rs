@@ -312,6 +312,7 @@ mod tests {
             base_mac: vec![2; 32],
             key_id: Some(Uuid::nil()),
             head: None,
+            settled: true,
         };
         assert!(!key(1).has_written(&lane));
         lane.head = Some(key(1).head(&lane).to_vec());

@@ -210,9 +210,17 @@ impl Trail {
     }
 
     /// A lane that ends before where this process has seen it end was put back, by whoever holds the
-    /// database, or by a fail-over to a server that lacked the last commits.
+    /// database, or by a fail-over to a server that lacked the last commits. Events that the caller's own
+    /// transaction has added so far were not seen yet: it may undo them.
     fn look_back(&self, lane: &LaneRow, now: OffsetDateTime) {
-        let before = self.lock().insert(lane.lane, Seen::At(lane.seq));
+        let before = {
+            let mut seen = self.lock();
+            let before = seen.get(&lane.lane).copied();
+            if lane.settled {
+                seen.insert(lane.lane, Seen::At(lane.seq));
+            }
+            before
+        };
         if let Some(Seen::At(before)) = before
             && lane.seq < before
         {

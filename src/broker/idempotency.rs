@@ -13,6 +13,7 @@ use super::{Broker, Error, Result, Scope};
 use crate::keys::envelope::{Field, RecordContext};
 use crate::model::mistake::Fault;
 use crate::store::idempotent_answers::{self, AnswerRow};
+use crate::store::tenants;
 
 /// How long an answer is kept.
 const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
@@ -58,13 +59,23 @@ pub(super) enum Claim {
 }
 
 impl Broker {
-    /// Claims the key for this request, waiting for one that is under way with the same key.
+    /// Claims the key for this request, waiting for one that is under way with the same key. Key or not, the
+    /// tenant stays until the transaction ends.
+    ///
+    /// # Errors
+    /// `NotFound` if the tenant has been deleted since the request was let in; `Invalid` for the key of
+    /// another request.
     pub(super) async fn claim(
         &self,
         conn: &mut PgConnection,
         scope: &Scope,
         once: Option<&Once>,
     ) -> Result<Claim> {
+        if let Some(tenant) = &scope.tenant
+            && !tenants::hold(conn, tenant.id).await?
+        {
+            return Err(Error::NotFound);
+        }
         let Some(once) = once else {
             return Ok(Claim::None);
         };

@@ -52,11 +52,12 @@ impl Broker {
         once: Option<&Once>,
     ) -> Result<Answer> {
         let mut tx = self.begin().await?;
+        // Before the key, as an import does: in another order, two with one key could wait for each other.
+        self.enter_as_writer(&mut tx, scope).await?;
         let claim = self.claim(&mut tx, scope, once).await?;
         if let Claim::Replay(answer) = claim {
             return Ok(answer);
         }
-        self.enter_as_writer(&mut tx, scope).await?;
         let tenant = scope.tenant()?.id;
         let row = credentials::by_name(&mut tx, tenant, name.as_str())
             .await?

@@ -87,9 +87,11 @@ async fn over_tls_or(
     }
 }
 
-/// Reads an answer. A registry that leads its clients from plain HTTP to TLS is asked there from now on.
+/// Reads an answer. A registry that leads its clients from plain HTTP to TLS is asked there from now on;
+/// another port of its host is another server, and gets no account.
 fn read(asked: &Url, reply: &Reply) -> Offer {
-    let same_place = asked.host() == reply.url.host() && asked.path() == reply.url.path();
+    let same_server = asked.host() == reply.url.host() && asked.port() == reply.url.port();
+    let same_place = same_server && asked.path() == reply.url.path();
     let root = if same_place { &reply.url } else { asked };
     interpret(root.clone(), reply.status, &reply.headers)
 }

@@ -14,12 +14,17 @@ pub struct LaneRow {
     pub base_mac: Vec<u8>,
     pub key_id: Option<Uuid>,
     pub head: Option<Vec<u8>>,
+    /// Whether it was certainly written by a transaction before this one. What this one wrote itself may
+    /// still be undone, and is newer than its own number; told only of lanes that are held.
+    #[sqlx(default)]
+    pub settled: bool,
 }
 
 /// Holds the first lane that nobody else holds, until the transaction ends.
 pub async fn hold_free(conn: &mut PgConnection, except: &[i16]) -> Result<Option<LaneRow>> {
     super::query_as(
-        "SELECT * FROM audit_lanes WHERE head IS NOT NULL AND lane <> ALL ($1)
+        "SELECT *, age(xmin) > 0 AS settled FROM audit_lanes
+          WHERE head IS NOT NULL AND lane <> ALL ($1)
           ORDER BY lane LIMIT 1 FOR UPDATE SKIP LOCKED",
     )
     .bind(except)
@@ -29,10 +34,12 @@ pub async fn hold_free(conn: &mut PgConnection, except: &[i16]) -> Result<Option
 
 /// Holds this lane until the transaction ends, waiting for who holds it now.
 pub async fn hold(conn: &mut PgConnection, lane: i16) -> Result<Option<LaneRow>> {
-    super::query_as("SELECT * FROM audit_lanes WHERE lane = $1 FOR UPDATE")
-        .bind(lane)
-        .fetch_optional(conn)
-        .await
+    super::query_as(
+        "SELECT *, age(xmin) > 0 AS settled FROM audit_lanes WHERE lane = $1 FOR UPDATE",
+    )
+    .bind(lane)
+    .fetch_optional(conn)
+    .await
 }
 
 /// Holds all lanes until the transaction ends.

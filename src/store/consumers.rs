@@ -24,12 +24,14 @@ pub struct ConsumerRow {
     pub last_fetched_at: OffsetDateTime,
 }
 
-/// Notes what a consumer got. Of two that come at the same time the later one stays.
+/// Notes what a consumer got. Of two that come at the same time the later one stays. Of a pull secret that is
+/// being deleted nothing is noted: who deletes it is waited for.
 pub async fn note(conn: &mut PgConnection, row: &ConsumerRow) -> Result<()> {
     super::query(
         "INSERT INTO consumers AS known (id, pull_secret_id, caller_key, caller, source, format, options, fingerprint,
                                          pull_secret_version, credentials, first_fetched_at, last_fetched_at)
          SELECT $1, p.id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 FROM pull_secrets p WHERE p.id = $2
+            FOR KEY SHARE OF p
          ON CONFLICT (pull_secret_id, caller_key, source, format) DO UPDATE
             SET caller = EXCLUDED.caller, options = EXCLUDED.options, fingerprint = EXCLUDED.fingerprint,
                 pull_secret_version = EXCLUDED.pull_secret_version, credentials = EXCLUDED.credentials,

@@ -34,6 +34,16 @@ pub async fn lock_by_name(conn: &mut PgConnection, name: &str) -> Result<Option<
         .await
 }
 
+/// Keeps a tenant from being deleted until the transaction ends; its writers go on. False if it is gone.
+pub async fn hold(conn: &mut PgConnection, id: Uuid) -> Result<bool> {
+    let found: Option<Uuid> =
+        super::query_scalar("SELECT id FROM tenants WHERE id = $1 FOR KEY SHARE")
+            .bind(id)
+            .fetch_optional(conn)
+            .await?;
+    Ok(found.is_some())
+}
+
 /// Lets one writer at a time into a tenant, so that rules over several rows (no path twice, a
 /// selector's credentials) hold. Readers are not kept waiting. False if the tenant is gone.
 pub async fn lock_writers(conn: &mut PgConnection, id: Uuid) -> Result<bool> {

@@ -100,6 +100,23 @@ async fn a_transaction_that_is_rolled_back_leaves_no_gap() {
 }
 
 #[tokio::test]
+async fn what_a_transaction_undoes_of_its_own_is_no_tampering() {
+    let (watched, owner) = prepared().await;
+    let auth = json!({"username": "robot", "password": "s3cret"});
+    let auths = json!({"a.example.com": auth, "b.example.com": auth, "c.example.com": auth});
+    let import = json!({"content": {"auths": auths}, "dry_run": true});
+    // It writes three events, undoes them, and writes the one that stays.
+    owner
+        .post("/v1/tenants/team-a/imports", &import)
+        .await
+        .expect(200);
+    let path = "/v1/audit-events?action=audit.check";
+    let alarms = watched.regcred.admin.get(path).await.expect(200);
+    assert_eq!(alarms.json()["items"], json!([]));
+    assert!(watched.verify().await.intact);
+}
+
+#[tokio::test]
 async fn a_server_killed_in_the_middle_leaves_a_trail_that_verifies() {
     let (watched, owner) = prepared().await;
     let made = owner

@@ -1,8 +1,9 @@
 //! `/v1/tenants`.
 
+use regcred::store::tenants;
 use serde_json::json;
 
-use crate::support::Regcred;
+use crate::support::{Regcred, pair};
 
 #[tokio::test]
 async fn a_tenant_is_created_then_replaced() {
@@ -166,4 +167,81 @@ async fn of_many_that_create_a_tenant_at_once_all_see_one() {
             .await
             .expect("the table is there");
     assert_eq!(keys, 1);
+}
+
+/// Until so many requests wait for a row that somebody holds.
+async fn until_held_up(regcred: &Regcred, wanted: i64) {
+    loop {
+        let held_up: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+        )
+        .fetch_one(&regcred.pool)
+        .await
+        .expect("the server runs");
+        if held_up >= wanted {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn who_makes_something_in_a_tenant_while_it_is_deleted_finds_nothing() {
+    let regcred = Regcred::start().await;
+    let owner = regcred.tenant("team-a").await;
+    owner
+        .put("/v1/tenants/team-a/credentials/connect", &pair())
+        .await
+        .expect(201);
+    let mut deleting = regcred.pool.begin().await.expect("a transaction");
+    let row = tenants::lock_by_name(&mut deleting, "team-a").await;
+    let tenant = row.expect("the server runs").expect("the tenant").id;
+    let tokens = "/v1/tenants/team-a/tokens";
+    let token = json!({"name": "late", "role": "viewer"});
+    let rollback = "/v1/tenants/team-a/credentials/connect/rollback";
+    let once = ("idempotency-key", "one");
+    let (version, twice) = (
+        json!({"version": 1}),
+        json!({"name": "b", "role": "viewer"}),
+    );
+    let asking = async {
+        tokio::join!(
+            owner.post(tokens, &token),
+            owner.post_with(tokens, &twice, once),
+            owner.post(rollback, &version),
+        )
+    };
+    let delete = async {
+        until_held_up(&regcred, 3).await;
+        let deleted = tenants::delete(&mut deleting, tenant).await;
+        deleted.expect("nobody is in the way");
+        deleting.commit().await.expect("the server runs");
+    };
+    let ((first, second, third), ()) = tokio::join!(asking, delete);
+    for reply in [first, second, third] {
+        assert_eq!(reply.status, 404, "{}", reply.body());
+    }
+}
+
+#[tokio::test]
+async fn who_renders_a_pull_secret_while_it_is_deleted_gets_it_once_more() {
+    let regcred = Regcred::start().await;
+    let owner = regcred.tenant("team-a").await;
+    owner
+        .put("/v1/tenants/team-a/credentials/connect", &pair())
+        .await
+        .expect(201);
+    let path = "/v1/tenants/team-a/pull-secrets/team-pull";
+    let body = json!({"credentials": ["connect"], "target": {"namespace": "default"}});
+    owner.put(path, &body).await.expect(201);
+    let mut deleting = regcred.pool.begin().await.expect("a transaction");
+    let deleted = sqlx::query("DELETE FROM pull_secrets").execute(&mut *deleting);
+    deleted.await.expect("nobody is in the way");
+    let delete = async {
+        until_held_up(&regcred, 1).await;
+        deleting.commit().await.expect("the server runs");
+    };
+    let manifest = format!("{path}/manifest?format=data");
+    let (reply, ()) = tokio::join!(owner.get(&manifest), delete);
+    assert_eq!(reply.status, 200, "{}", reply.body());
 }

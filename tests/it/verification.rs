@@ -225,6 +225,29 @@ async fn a_realm_that_the_credential_does_not_name_gets_nothing() {
 }
 
 #[tokio::test]
+async fn another_port_of_the_registrys_host_gets_no_account() {
+    let (_regcred, editor) = start(None).await;
+    let other = Registry {
+        accepts: vec![basic("dev", "s3cret")],
+        challenges: vec!["Basic realm=\"x\"".into()],
+        ..Registry::default()
+    };
+    let log = other.log.clone();
+    let other = Fake::http(other.router()).await;
+    let elsewhere = format!("http://{}/v2/", at("registry.test", &other));
+    let leads = axum::routing::get(async move || axum::response::Redirect::temporary(&elsewhere));
+    let registry = Fake::http(axum::Router::new().route("/v2/", leads)).await;
+    put(
+        &editor,
+        &password(&at("registry.test", &registry), "dev", "s3cret"),
+    )
+    .await;
+    expect_states(&verify(&editor).await, "inconclusive", "inconclusive", "-");
+    assert!(!log.all().is_empty(), "it was asked, without the account");
+    assert!(log.logins().is_empty(), "{:?}", log.logins());
+}
+
+#[tokio::test]
 async fn the_proposed_pair_is_then_accepted() {
     let (_regcred, editor) = start(None).await;
     let pair = Pair::start(&[(basic("dev", "s3cret"), "good")]).await;
