@@ -100,7 +100,7 @@ struct ServingFlags {
     /// Filter of log lines, such as info or regcred=debug [default: info].
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
-    /// json or text.
+    /// How log lines are written [default: text].
     #[arg(long, value_name = "FORMAT", value_parser = ["json", "text"])]
     log_format: Option<String>,
     /// Networks that outgoing requests may reach beside public addresses, such as 10.0.0.0/8,fd00::/8.
