@@ -8,8 +8,8 @@ use libfuzzer_sys::fuzz_target;
 use regcred::auth_file::explain::realm::Realm;
 use regcred::auth_file::explain::{CLIENTS, Question};
 use regcred::auth_file::go_url::GoUrl;
-use regcred::auth_file::image::{Grammar, ImageName};
 use regcred::auth_file::parse::{AuthFile, FileFormat};
+use regcred::model::image_name::{Grammar, ImageName};
 
 fuzz_target!(|text: &str| {
     let strict = ImageName::parse(text, Grammar::ContainersImage);
@@ -28,6 +28,9 @@ fuzz_target!(|text: &str| {
         });
     }
     if let Ok(name) = name {
-        assert_eq!(ImageName::parse(&name.to_string(), Grammar::Distribution), Ok(name));
+        assert_eq!(
+            ImageName::parse(&name.to_string(), Grammar::Distribution),
+            Ok(name)
+        );
     }
 });

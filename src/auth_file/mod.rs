@@ -34,7 +34,6 @@ pub mod document;
 pub mod explain;
 pub mod field;
 pub mod go_url;
-pub mod image;
 pub mod parse;
 pub mod reading;
 mod scan;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{Broker, Error, Result, Scope, TenantRef};
 use crate::audit::AuditError;
 use crate::audit::backlog::{Tally, Which};
-use crate::audit::event::{Event, Outcome, command, stranger};
+use crate::audit::event::{Event, Outcome, stranger};
 use crate::auth::caller::{Actor, Caller};
 use crate::auth::oidc::Refused;
 
@@ -106,30 +106,6 @@ impl Broker {
             detail: Some(serde_json::json!({"why": why})),
         };
         self.note_failure(scope, deed).await
-    }
-
-    /// Writes the event of what a command does on the platform, in the transaction of its deed.
-    ///
-    /// # Errors
-    /// `Unavailable` if it cannot be written.
-    pub async fn note_command(
-        &self,
-        conn: &mut PgConnection,
-        name: &str,
-        deed: Deed<'_>,
-    ) -> Result<()> {
-        let event = Event {
-            tenant: None,
-            actor: command(name),
-            source: None,
-            action: deed.action,
-            target: deed.target.to_owned(),
-            version: deed.version,
-            outcome: Outcome::Success,
-            detail: deed.detail,
-            request_id: Uuid::now_v7(),
-        };
-        self.append(conn, event).await
     }
 
     pub(super) async fn append(&self, conn: &mut PgConnection, event: Event) -> Result<()> {

@@ -9,7 +9,6 @@ use sqlx::{PgPool, Postgres, Transaction};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::audit::chain::ChainKeys;
 use crate::audit::trail::Trail;
 use crate::auth::caller::Caller;
 use crate::auth::limits::Limits;
@@ -207,11 +206,6 @@ impl Broker {
     /// The audit trail, for those who count its events.
     pub fn trail(&self) -> &Trail {
         &self.trail
-    }
-
-    /// The keys that the audit trail is checked with.
-    pub fn chain_keys(&self) -> ChainKeys {
-        ChainKeys::new(self.keyring.clone())
     }
 
     /// Now, to the microsecond that PostgreSQL keeps.

@@ -1,14 +1,11 @@
 //! `regcred explain`: offline, nothing leaves the machine.
 
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
-use zeroize::Zeroizing;
 
-use super::say;
+use super::{input, say};
 use crate::auth_file::explain::realm::Realm;
 use crate::auth_file::explain::report::Report;
 use crate::auth_file::explain::{CLIENTS, Client, Question, client_named};
@@ -67,7 +64,7 @@ fn parse_realm(text: &str) -> Result<Realm, String> {
 }
 
 pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
-    let text = read(&args.auth_file)?;
+    let text = input::read_bytes(&args.auth_file)?;
     let question = Question {
         file: &AuthFile::parse(&text, args.format.of(&text)),
         image: &args.image,
@@ -91,15 +88,4 @@ pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<()> {
         false => say(table::of(&report, &clients).trim_end()),
     }
     Ok(())
-}
-
-fn read(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
-    let mut text = Zeroizing::new(Vec::new());
-    let read = if path == Path::new("-") {
-        std::io::stdin().read_to_end(&mut text)
-    } else {
-        std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut text))
-    };
-    read.with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(text)
 }

@@ -15,8 +15,17 @@ const MOST_BYTES: u64 = 16 * 1024 * 1024;
 /// Reads a file that may hold secrets. What is no UTF-8 is U+FFFD, as clients read it.
 ///
 /// # Errors
-/// A file that cannot be read, or is too large to be an auth file.
+/// As [`read_bytes`].
 pub(super) fn read(path: &Path) -> anyhow::Result<Content> {
+    let text = String::from_utf8_lossy(&read_bytes(path)?).into_owned();
+    Ok(Content::Text(Zeroizing::new(text)))
+}
+
+/// Reads a file as it is.
+///
+/// # Errors
+/// A file that cannot be read, or is too large to be an auth file.
+pub(super) fn read_bytes(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     let shown = path.display();
     let mut bytes = Zeroizing::new(Vec::new());
     let read = if path == Path::new("-") {
@@ -30,6 +39,5 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Content> {
     if bytes.len() as u64 > MOST_BYTES {
         bail!("{shown} has more than {MOST_BYTES} bytes; no client reads such a file");
     }
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    Ok(Content::Text(Zeroizing::new(text)))
+    Ok(bytes)
 }

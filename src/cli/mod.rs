@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Config, Texts};
+use crate::config::{Config, SETTINGS, Texts};
 
 mod audit;
 mod connection;
@@ -53,6 +53,7 @@ enum Command {
     /// Run everything here, with a private PostgreSQL below the data directory.
     Dev(dev::DevArgs),
     /// Serve the API in production.
+    #[command(after_help = settings_help())]
     Serve(serve::ServeArgs),
     /// Apply the database migrations.
     Migrate,
@@ -65,7 +66,7 @@ enum Command {
     /// Look into the audit trail.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
-    /// Try every account of an auth file, offline from any server of regcred.
+    /// Try every account of an auth file at its registry, without a server of regcred.
     Verify(verify::VerifyArgs),
     /// Print the OpenAPI document.
     Openapi(openapi::OpenapiArgs),
@@ -96,13 +97,13 @@ struct ServingFlags {
     /// PEM file with the certificate's key.
     #[arg(long, value_name = "FILE")]
     tls_key: Option<String>,
-    /// Filter of log lines, such as info or regcred=debug.
+    /// Filter of log lines, such as info or regcred=debug [default: info].
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
-    /// json or text.
+    /// How log lines are written [default: text].
     #[arg(long, value_name = "FORMAT", value_parser = ["json", "text"])]
     log_format: Option<String>,
-    /// Networks that outgoing requests may reach beside public addresses.
+    /// Networks that outgoing requests may reach beside public addresses, such as 10.0.0.0/8,fd00::/8.
     #[arg(long, value_name = "CIDRS")]
     allow_networks: Option<String>,
     /// PEM file with extra trusted CAs for registries and issuers.
@@ -141,6 +142,14 @@ impl ServingFlags {
         .filter_map(|(key, value)| value.map(|value| (key, value)))
         .collect()
     }
+}
+
+/// All settings by variable and key. Where a secret could be one, there is no flag for it.
+fn settings_help() -> String {
+    let head = "Settings, as environment variables and as keys of the file of --config. Flags stand over the\n\
+                environment, the environment over the file.\n";
+    let lines = SETTINGS.map(|(key, variable)| format!("  {variable:<29}  {key}"));
+    format!("{head}{}", lines.join("\n"))
 }
 
 /// Runs the command line and gives its exit code: 0 success, 1 failure, 2 usage.

@@ -9,6 +9,7 @@ use crate::auth::role::Role;
 use crate::broker::tokens::{Ends, TokenWrite, bootstrap_token};
 use crate::config::Config;
 use crate::model::name::Name;
+use crate::model::time as times;
 use crate::store::database;
 
 /// What to do with tokens.
@@ -43,8 +44,7 @@ fn parse_name(text: &str) -> Result<Name, String> {
 }
 
 fn parse_duration(text: &str) -> Result<time::Duration, String> {
-    crate::model::time::parse_duration(text)
-        .ok_or_else(|| "expected a time such as 90s, 30m, 1h or 7d".into())
+    times::parse_duration(text, times::DECADE).ok_or_else(|| times::EXPECTED_DURATION.into())
 }
 
 pub(super) fn run(command: &TokenCommand, config: &Config) -> anyhow::Result<()> {

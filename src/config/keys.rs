@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{ConfigError, Texts, wrong};
+use super::error::{ConfigError, wrong};
+use super::source::Texts;
+use super::value::duration;
 use crate::keys::keyring::KEEP_FOR;
 use crate::keys::provider::transit;
 
@@ -105,17 +107,6 @@ fn transit(texts: &Texts) -> Result<Option<transit::Settings>, ConfigError> {
         ca_file: text("transit_ca_file").map(PathBuf::from),
         timeout: duration(texts, "transit_timeout")?.unwrap_or(DEFAULT_TIMEOUT),
     }))
-}
-
-/// A whole number and a unit: s, m, h or d.
-fn duration(texts: &Texts, key: &str) -> Result<Option<Duration>, ConfigError> {
-    let Some(text) = texts.get(key) else {
-        return Ok(None);
-    };
-    crate::model::time::parse_duration(text)
-        .and_then(|duration| duration.try_into().ok())
-        .map(Some)
-        .ok_or_else(|| wrong(key, "expected a time such as 90s, 30m, 1h or 7d"))
 }
 
 #[cfg(test)]

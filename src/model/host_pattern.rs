@@ -13,7 +13,7 @@ pub fn is_like(host: &str, pattern: &str) -> bool {
 }
 
 /// Host and port; the colons of an IPv6 address are none of a port.
-pub(super) fn split_port(authority: &str) -> (&str, Option<&str>) {
+fn split_port(authority: &str) -> (&str, Option<&str>) {
     match authority.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, Some(port)),
         _ => (authority, None),

@@ -4,6 +4,7 @@ pub mod account;
 pub mod credential;
 pub mod form;
 pub mod host_pattern;
+pub mod image_name;
 pub mod json;
 pub mod labels;
 pub mod mistake;

@@ -2,23 +2,14 @@
 
 use std::fmt;
 
-use super::host_pattern::{self, split_port};
+use super::host_pattern;
+use super::image_name::{Grammar, ImageName};
 use super::mistake::Fault;
 use super::registry_path::RegistryPath;
 
-/// Longest image in bytes that is looked at: a domain, a path, a tag and a digest at their longest.
-const MOST_BYTES: usize = 1024;
-/// Longest path in bytes (`distribution/reference`).
-const MOST_PATH_BYTES: usize = 255;
-/// Longest tag in bytes.
-const MOST_TAG_BYTES: usize = 128;
-
 /// A pulled image. Short names are Docker Hub's, as they are for kubelet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PulledImage {
-    domain: String,
-    path: String,
-}
+pub struct PulledImage(ImageName);
 
 impl PulledImage {
     /// Reads `[domain/]path[:tag][@digest]`.
@@ -26,125 +17,32 @@ impl PulledImage {
     /// # Errors
     /// `invalid-image`.
     pub fn parse(text: &str) -> Result<Self, Fault> {
-        Self::read(text).ok_or_else(|| {
-            Fault::new(
-                "invalid-image",
-                "expected an image such as quay.io/team/app:1.2",
-            )
-        })
-    }
-
-    fn read(text: &str) -> Option<Self> {
-        let id = text.len() == 64 && text.bytes().all(is_lower_hex);
-        if text.len() > MOST_BYTES || id {
-            return None;
-        }
-        let name = without_digest(text)?;
-        let (domain, rest) = split_domain(name);
-        let path = without_tag(rest)?;
-        let domain = match domain {
-            "index.docker.io" => "docker.io",
-            other => other,
-        };
-        let path = if domain == "docker.io" && !path.contains('/') {
-            format!("library/{path}")
-        } else {
-            path.to_owned()
-        };
-        (is_domain(domain) && is_path(&path)).then(|| Self {
-            domain: domain.to_owned(),
-            path,
-        })
+        ImageName::parse(text, Grammar::Distribution)
+            .map(Self)
+            .map_err(|_| {
+                Fault::new(
+                    "invalid-image",
+                    "expected an image such as quay.io/team/app:1.2",
+                )
+            })
     }
 
     /// Whether kubelet would use an account for this path (`credentialprovider/keyring.go` of
     /// Kubernetes): the same host, label by label, and the path as a plain prefix of text.
     pub fn matches(&self, key: &RegistryPath) -> bool {
-        self.is_at(key) && self.path.starts_with(key.path())
+        self.is_at(key) && self.0.path().starts_with(key.path())
     }
 
     /// Whether the image comes from the key's host, whatever the key's path.
     pub fn is_at(&self, key: &RegistryPath) -> bool {
-        host_pattern::is_like(&self.domain, key.host())
+        !self.0.domain().is_empty() && host_pattern::is_like(self.0.domain(), key.host())
     }
 }
 
 impl fmt::Display for PulledImage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.domain, self.path)
+        self.0.fmt(f)
     }
-}
-
-/// The name before the digest; none for a digest of the wrong form.
-fn without_digest(text: &str) -> Option<&str> {
-    let Some((name, digest)) = text.split_once('@') else {
-        return Some(text);
-    };
-    let (algorithm, hex) = digest.split_once(':')?;
-    let digits = match algorithm {
-        "sha256" => 64,
-        "sha384" => 96,
-        "sha512" => 128,
-        _ => return None,
-    };
-    (hex.len() == digits && hex.bytes().all(is_lower_hex)).then_some(name)
-}
-
-/// The first part is a domain if nothing else could be meant by it.
-fn split_domain(name: &str) -> (&str, &str) {
-    match name.split_once('/') {
-        Some((first, rest))
-            if first == "localhost"
-                || first.contains(['.', ':'])
-                || first.bytes().any(|byte| byte.is_ascii_uppercase()) =>
-        {
-            (first, rest)
-        }
-        _ => ("docker.io", name),
-    }
-}
-
-/// The path before the tag; none for a tag of the wrong form.
-fn without_tag(rest: &str) -> Option<&str> {
-    let Some((path, tag)) = rest.split_once(':') else {
-        return Some(rest);
-    };
-    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    let valid = tag.len() <= MOST_TAG_BYTES
-        && tag.bytes().next().is_some_and(word)
-        && tag
-            .bytes()
-            .all(|byte| word(byte) || byte == b'.' || byte == b'-');
-    valid.then_some(path)
-}
-
-/// Hosts that resolvers know and, as the reference grammar lets them pass, names with `_`: they match
-/// no key here.
-fn is_domain(domain: &str) -> bool {
-    let (host, port) = split_port(domain);
-    let label = |label: &str| {
-        !label.is_empty()
-            && label
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-    };
-    let address = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-        .is_some_and(|host| {
-            host.bytes()
-                .all(|byte| byte.is_ascii_hexdigit() || byte == b':')
-        });
-    let digits = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
-    (address || host.split('.').all(label)) && port.is_none_or(digits)
-}
-
-fn is_path(path: &str) -> bool {
-    path.len() <= MOST_PATH_BYTES && path.split('/').all(super::registry_path::is_path_component)
-}
-
-fn is_lower_hex(byte: u8) -> bool {
-    matches!(byte, b'0'..=b'9' | b'a'..=b'f')
 }
 
 #[cfg(test)]

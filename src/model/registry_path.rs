@@ -277,7 +277,7 @@ fn normal_path(path: Option<&str>, docker_hub: bool) -> Result<&str, Fault> {
 }
 
 /// `path-component` of the distribution reference grammar.
-pub(super) fn is_path_component(component: &str) -> bool {
+fn is_path_component(component: &str) -> bool {
     let alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let mut rest = component.as_bytes();
     loop {

@@ -1,7 +1,7 @@
 //! Points in time as the API writes them: RFC 3339, UTC, to the microsecond that PostgreSQL keeps.
 
 use time::format_description::well_known::Rfc3339;
-use time::{OffsetDateTime, UtcOffset};
+use time::{Duration, OffsetDateTime, UtcOffset};
 
 use super::mistake::Fault;
 
@@ -35,11 +35,18 @@ pub fn format(time: OffsetDateTime) -> String {
     time.format(&Rfc3339).unwrap_or_default()
 }
 
-/// The longest time that [`parse_duration`] takes: ten years.
-const LONGEST: i64 = 10 * 366 * 24 * 60 * 60;
+/// The longest times that settings and flags take.
+pub const YEAR: Duration = Duration::days(366);
+/// Ten of them.
+pub const DECADE: Duration = Duration::days(10 * 366);
+/// A hundred of them.
+pub const CENTURY: Duration = Duration::days(100 * 366);
 
-/// Reads a whole number and a unit: s, m, h or d, at least a second and at most ten years.
-pub fn parse_duration(text: &str) -> Option<time::Duration> {
+/// What is said where [`parse_duration`] finds none.
+pub const EXPECTED_DURATION: &str = "expected a time such as 90s, 30m, 1h or 7d";
+
+/// Reads a whole number and a unit: s, m, h or d, at least a second and at most `longest`.
+pub fn parse_duration(text: &str, longest: Duration) -> Option<Duration> {
     let unit = match text.chars().last()? {
         's' => 1,
         'm' => 60,
@@ -48,10 +55,10 @@ pub fn parse_duration(text: &str) -> Option<time::Duration> {
         _ => return None,
     };
     let number: u32 = text[..text.len() - 1].parse().ok()?;
-    let seconds = i64::from(number) * unit;
-    (1..=LONGEST)
-        .contains(&seconds)
-        .then(|| time::Duration::seconds(seconds))
+    let duration = Duration::seconds(i64::from(number) * unit);
+    (Duration::SECOND..=longest)
+        .contains(&duration)
+        .then_some(duration)
 }
 
 #[cfg(test)]

@@ -154,19 +154,3 @@ pub async fn touch(conn: &mut PgConnection, id: Uuid, now: OffsetDateTime) -> Re
         .await?;
     Ok(())
 }
-
-/// Whether the platform has any token that still works, of this role.
-pub async fn any_live_platform(
-    conn: &mut PgConnection,
-    role: &str,
-    now: OffsetDateTime,
-) -> Result<bool> {
-    super::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM tokens WHERE tenant_id IS NULL AND role = $1 AND revoked_at IS NULL
-                          AND (expires_at IS NULL OR expires_at > $2))",
-    )
-    .bind(role)
-    .bind(now)
-    .fetch_one(conn)
-    .await
-}

@@ -13,8 +13,8 @@ use regcred::auth_file::explain::realm::Realm;
 use regcred::auth_file::explain::report::Report;
 use regcred::auth_file::explain::{CLIENTS, Question};
 use regcred::auth_file::go_url::GoUrl;
-use regcred::auth_file::image::{Grammar, ImageName};
 use regcred::auth_file::parse::{AuthFile, FileFormat};
+use regcred::model::image_name::{Grammar, ImageName};
 use serde_json::{Value, json};
 
 /// Everything that is done with a file, for one image; every key that is picked must be in the file.

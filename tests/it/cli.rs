@@ -51,6 +51,15 @@ fn every_command_has_help() {
 }
 
 #[test]
+fn the_help_of_serve_lists_every_setting() {
+    let (_, output, _) = run(&mut program(&["serve", "--help"]));
+    for (key, variable) in regcred::config::SETTINGS {
+        let is_line = |line: &str| line.split_whitespace().eq([variable, key]);
+        assert!(output.lines().any(is_line), "{variable}");
+    }
+}
+
+#[test]
 fn a_wrong_use_is_told_in_one_line() {
     for arguments in [
         vec!["nope"],

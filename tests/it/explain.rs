@@ -521,3 +521,15 @@ fn offline_only_an_image_that_is_none_to_all_fails() {
     assert_eq!(code, 1);
     assert!(errors.contains("cannot read /nonexistent/x"), "{errors}");
 }
+
+#[test]
+fn offline_a_file_that_no_client_would_read_is_refused_for_its_size() {
+    let directory = Directory::new();
+    let path = directory.path().join("auth.json");
+    let file = std::fs::File::create(&path).expect("writable");
+    file.set_len(16 * 1024 * 1024 + 1).expect("room for holes");
+    let (code, output, errors) =
+        run(program(&["explain", "--image", "a", "--auth-file"]).arg(&path));
+    assert_eq!((code, output.as_str()), (1, ""));
+    assert!(errors.contains("more than 16777216 bytes"), "{errors}");
+}

@@ -46,6 +46,7 @@ mod memory;
 mod openapi;
 mod overlap;
 mod overlap_model;
+mod pages;
 mod permissions;
 mod platform_docs;
 mod pooler;

@@ -11,7 +11,7 @@ use crate::support::{Client, Regcred, pair, password};
 pub const BASE: &str = "/v1/tenants/team-a";
 pub const MANIFEST: &str = "/v1/tenants/team-a/pull-secrets/team-pull/manifest";
 /// Long before any of the waits here would end by itself.
-pub const SOON: Duration = Duration::from_secs(15);
+pub const SOON: Duration = Duration::from_secs(25);
 
 pub async fn prepare(regcred: &Regcred) -> Client {
     let owner = regcred.tenant("team-a").await;

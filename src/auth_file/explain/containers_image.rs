@@ -2,9 +2,9 @@
 
 use super::words::{self, Shown};
 use super::{Choice, Client, Effective, Explanation, Failure, FailureClass, Question};
-use crate::auth_file::image::{Grammar, ImageName};
 use crate::auth_file::parse::{AuthFile, FileFormat};
 use crate::auth_file::reading::{ReadEntry, Reader, Reading, read};
+use crate::model::image_name::{Grammar, ImageName};
 
 /// containers/image: Podman, CRI-O, Buildah, Skopeo.
 pub(super) struct ContainersImage;

@@ -1,11 +1,11 @@
 //! Docker: the registry's host, and nothing else, decides.
 
 use super::words::{self, Shown};
-use super::{Choice, Client, Explanation, Question};
+use super::{Choice, Client, Effective, Explanation, Question};
 use crate::auth_file::go_url::GoUrl;
-use crate::auth_file::image::{Grammar, ImageName};
 use crate::auth_file::parse::AuthFile;
-use crate::auth_file::reading::{Reader, Reading, read};
+use crate::auth_file::reading::{Login, Reader, Reading, read};
+use crate::model::image_name::{Grammar, ImageName};
 
 /// The one key of Docker Hub.
 const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
@@ -46,9 +46,29 @@ fn key_of(domain: &str) -> &str {
 }
 
 fn choose(file: &AuthFile, reading: &Reading<'_>, key: &str) -> Choice {
-    if let Some((helper, why)) = helper_for(file, key) {
-        return Choice::helper(helper, why);
+    match helper_for(file, key) {
+        Some((helper, why)) => beside_helper(from_entries(reading, key), helper, why),
+        None => from_entries(reading, key),
     }
+}
+
+/// A helper's answer replaces all of an entry but its bearer token, which Docker prefers to anything else.
+fn beside_helper(from_entries: Choice, helper: &str, why: String) -> Choice {
+    let Effective::RegistryToken(login) = from_entries.effective else {
+        return Choice::helper(helper, why);
+    };
+    let token = Login {
+        registry_token: login.registry_token,
+        ..Login::default()
+    };
+    Choice {
+        effective: Effective::RegistryToken(token),
+        why: words::docker_token_beside_helper(&from_entries.why, helper),
+        ..from_entries
+    }
+}
+
+fn from_entries(reading: &Reading<'_>, key: &str) -> Choice {
     if let Some(entry) = reading.get(key) {
         let why = words::docker_exact(Shown(entry.key));
         return Choice::one(entry.key, entry.login.effective(), why);
@@ -109,4 +129,46 @@ fn before_slash(text: &str) -> &[u8] {
     text.split_once('/')
         .map_or(text, |(first, _)| first)
         .as_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth_file::parse::FileFormat;
+
+    /// The keys that are tried, and the bearer token or the helper.
+    fn explained(text: &str) -> (Vec<String>, String) {
+        let explanation = Docker.explain(&Question {
+            file: &AuthFile::parse(text.as_bytes(), FileFormat::Config),
+            image: "quay.io/acme/app",
+            realm: None,
+        });
+        let choice = explanation.outcome.expect("Docker does not fail");
+        let used = match choice.effective {
+            Effective::RegistryToken(login) => {
+                assert!(login.username.is_empty() && login.password.is_empty());
+                String::from_utf8_lossy(login.registry_token.expose()).into_owned()
+            }
+            Effective::Helper(helper) => format!("helper {helper}"),
+            other => panic!("{other:?}"),
+        };
+        let keys = choice.matches.into_iter().map(|found| found.key);
+        (keys.collect(), used)
+    }
+
+    #[test]
+    fn a_bearer_token_goes_before_what_a_helper_answers() {
+        let token = r#"{"auth": "dTpw", "registrytoken": "bearer"}"#;
+        for helper in [r#""credsStore": "s""#, r#""credHelpers": {"quay.io": "s"}"#] {
+            for key in ["quay.io", "https://quay.io/v1/"] {
+                let text = format!(r#"{{"auths": {{"{key}": {token}}}, {helper}}}"#);
+                let expected = (vec![key.to_owned()], "bearer".to_owned());
+                assert_eq!(explained(&text), expected, "{text}");
+            }
+            let text = format!(
+                r#"{{"auths": {{"ghcr.io": {token}, "quay.io": {{"auth": "dTpw"}}}}, {helper}}}"#
+            );
+            assert_eq!(explained(&text), (vec![], "helper s".to_owned()), "{text}");
+        }
+    }
 }

@@ -3,9 +3,9 @@
 use super::words::{self, Shown};
 use super::{Choice, Client, Effective, Explanation, Match, Parsed, Question, glob};
 use crate::auth_file::go_url::{GoUrl, NotAUrl};
-use crate::auth_file::image::{Grammar, ImageName};
 use crate::auth_file::parse::{AuthFile, FileFormat};
 use crate::auth_file::reading::{Login, ReadError, Reader, Reading, read};
+use crate::model::image_name::{Grammar, ImageName};
 
 /// The normalised key that serves Docker Hub when nothing else matches.
 const DOCKER_HUB_KEY: &[u8] = b"index.docker.io";

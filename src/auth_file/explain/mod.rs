@@ -3,9 +3,9 @@
 //! One trait, one file a client: what differs between the clients stands side by side there, and
 //! [`CLIENTS`] is the table of them. `docs/clients.md` teaches the differences.
 
-use super::image::ImageError;
 use super::parse::AuthFile;
 use super::reading::{Class, Login, ReadError};
+use crate::model::image_name::ImageError;
 use crate::model::mistake::Fault;
 use realm::Realm;
 

@@ -5,7 +5,7 @@ use super::kubelet::Keyring;
 use super::realm::{Realm, Scheme};
 use super::words;
 use super::{Choice, Client, Effective, Explanation, Half, Match, Question, Step};
-use crate::auth_file::image::{Grammar, ImageName};
+use crate::model::image_name::{Grammar, ImageName};
 
 /// OpenShift's image import.
 pub(super) struct OpenshiftImport;

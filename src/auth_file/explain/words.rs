@@ -35,6 +35,13 @@ pub(super) fn creds_store(helper: &str) -> String {
     )
 }
 
+pub(super) fn docker_token_beside_helper(why: &str, helper: &str) -> String {
+    format!(
+        "{why} Its registrytoken goes before whatever the credential helper {} answers.",
+        Shown(helper)
+    )
+}
+
 pub(super) fn kubelet_tries(keys: &[Shown<'_>], how: super::kubelet::How) -> String {
     use super::kubelet::How;
     match (how, keys) {
