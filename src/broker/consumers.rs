@@ -280,9 +280,12 @@ impl<'a> Current<'a> {
             .await;
         match state {
             Ok(state) => Ok(Some(state.fingerprint)),
-            Err(Error::Invalid(_) | Error::Conflict(_) | Error::RegistryPathConflict { .. }) => {
-                Ok(None)
-            }
+            Err(
+                Error::Invalid(_)
+                | Error::Conflict(_)
+                | Error::NotFound
+                | Error::RegistryPathConflict { .. },
+            ) => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -373,7 +373,9 @@ impl Broker {
 /// What gives one object has one layout.
 fn layout(options: &Options, stored: Layout) -> Layout {
     match options.format {
-        Format::ExternalSecret | Format::CredentialProvider => Layout::Merged,
+        Format::ExternalSecret | Format::CredentialProvider | Format::DataPrevious => {
+            Layout::Merged
+        }
         _ => options.layout.unwrap_or(stored),
     }
 }
@@ -433,6 +435,7 @@ impl From<RenderError> for Error {
                     .collect(),
             },
             RenderError::Mistake(mistake) => Self::invalid(mistake),
+            RenderError::NoFormer => Self::NotFound,
         }
     }
 }

@@ -69,7 +69,7 @@ pub fn bundle(
     };
     plan::plan(request).map_err(|error| match error {
         RenderError::Mistake(mistake) => vec![mistake],
-        RenderError::Conflict(_) => {
+        RenderError::Conflict(_) | RenderError::NoFormer => {
             vec![Fault::new("registry-path-conflict", error.to_string()).at("")]
         }
     })

@@ -11,10 +11,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::Output;
 use super::bundle::Bundle;
 use super::objects::{Objects, metadata, namespace_of};
 use super::plan::RenderError;
+use super::{Format, Output};
 use crate::model::labels::Labels;
 
 const API_VERSION: &str = "external-secrets.io/v1";
@@ -105,6 +105,8 @@ struct TargetSpec {
     name: String,
     creation_policy: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    deletion_policy: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     immutable: Option<bool>,
     template: Template,
 }
@@ -144,21 +146,43 @@ pub fn render(
     output: Output,
     origin: &Origin,
 ) -> Result<Zeroizing<Vec<u8>>, RenderError> {
-    let name = bundle
-        .secrets
-        .first()
-        .map(|secret| secret.name.clone())
-        .ok_or_else(|| RenderError::at("/layout", "required", "there is no Secret to make"))?;
-    let store = name
-        .with_suffix("-regcred")
-        .map_err(|fault| RenderError::Mistake(fault.at("/secret_name")))?;
+    if bundle.secrets.is_empty() {
+        let detail = "there is no Secret to make";
+        return Err(RenderError::at("/layout", "required", detail));
+    }
     let mut objects = Objects::default();
-    objects.push(&store_object(bundle, store.as_str(), origin), output)?;
-    objects.push(
-        &external_secret(bundle, name.as_str(), store.as_str(), origin),
-        output,
-    )?;
+    for (secret, which) in bundle.secrets.iter().zip(Which::ALL) {
+        let store = secret
+            .name
+            .with_suffix("-regcred")
+            .map_err(|fault| RenderError::Mistake(fault.at("/secret_name")))?;
+        let (name, store) = (secret.name.as_str(), store.as_str());
+        objects.push(&store_object(bundle, store, origin, which), output)?;
+        objects.push(
+            &external_secret(bundle, name, store, (origin, which)),
+            output,
+        )?;
+    }
     Ok(objects.into_bytes(output))
+}
+
+/// Which of the two Secrets that there may be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Which {
+    Current,
+    /// While a rotation overlaps. What is fetched is gone (404) after it, and the operator then removes the Secret.
+    Former,
+}
+
+impl Which {
+    const ALL: [Self; 2] = [Self::Current, Self::Former];
+
+    fn format(self) -> Format {
+        match self {
+            Self::Current => Format::Data,
+            Self::Former => Format::DataPrevious,
+        }
+    }
 }
 
 fn object<S>(bundle: &Bundle, kind: &'static str, name: &str, spec: S) -> Object<S> {
@@ -171,7 +195,7 @@ fn object<S>(bundle: &Bundle, kind: &'static str, name: &str, spec: S) -> Object
     }
 }
 
-fn store_object(bundle: &Bundle, name: &str, origin: &Origin) -> Object<StoreSpec> {
+fn store_object(bundle: &Bundle, name: &str, origin: &Origin, which: Which) -> Object<StoreSpec> {
     let secret_type = bundle.target.secret_type.as_str();
     // The type is part of the request: what is fetched fits the Secret even if the stored type changes.
     let typed: String = form_urlencoded::byte_serialize(secret_type.as_bytes()).collect();
@@ -183,7 +207,11 @@ fn store_object(bundle: &Bundle, name: &str, origin: &Origin) -> Object<StoreSpe
         headers.insert("Content-Type", "application/json".to_owned());
     }
     let webhook = Webhook {
-        url: format!("{}?format=data&type={typed}", origin.url),
+        url: format!(
+            "{}?format={}&type={typed}",
+            origin.url,
+            which.format().as_str()
+        ),
         method: if origin.body.is_some() { "POST" } else { "GET" },
         headers,
         body: origin.body.as_deref().map(literal),
@@ -211,7 +239,7 @@ fn external_secret(
     bundle: &Bundle,
     name: &str,
     store: &str,
-    origin: &Origin,
+    (origin, which): (&Origin, Which),
 ) -> Object<ExternalSecretSpec> {
     let target = &bundle.target;
     let labels = metadata(name, None, &target.labels)
@@ -226,6 +254,7 @@ fn external_secret(
         target: TargetSpec {
             name: name.to_owned(),
             creation_policy: "Owner",
+            deletion_policy: (which == Which::Former).then_some("Delete"),
             immutable: target.immutable.then_some(true),
             template: Template {
                 engine_version: "v2",

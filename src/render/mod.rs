@@ -54,6 +54,8 @@ pub enum Format {
     ImagePuller,
     /// A Secret's decoded data.
     Data,
+    /// The same of the Secret for former versions, while a rotation overlaps.
+    DataPrevious,
     /// Values for Helm charts.
     HelmValues,
     /// A store and an ExternalSecret of the External Secrets Operator.
@@ -84,7 +86,7 @@ pub struct Rendered {
 }
 
 impl Format {
-    /// Every format that can be asked for by name.
+    /// Every format that can be asked for by name, but `data-previous`, which mostly has nothing to give.
     pub const ALL: [Self; 12] = [
         Self::Secret,
         Self::DockerConfig,
@@ -112,6 +114,7 @@ impl Format {
             Self::ServiceAccount => "service-account",
             Self::ImagePuller => "image-puller",
             Self::Data => "data",
+            Self::DataPrevious => "data-previous",
             Self::HelmValues => "helm-values",
             Self::ExternalSecret => "external-secret",
             Self::SealedSecret => "sealed-secret",
@@ -126,6 +129,7 @@ impl Format {
     pub fn parse(text: &str) -> Result<Self, Fault> {
         Self::ALL
             .into_iter()
+            .chain([Self::DataPrevious])
             .find(|format| format.as_str() == text)
             .ok_or_else(|| {
                 let all: Vec<&str> = Self::ALL.into_iter().map(Self::as_str).collect();
@@ -149,13 +153,14 @@ impl Format {
             | Self::PodmanAuth
             | Self::DockerCfg
             | Self::Data
+            | Self::DataPrevious
             | Self::CredentialProvider => Output::Json,
             Self::Oc | Self::Kubectl => Output::Script,
         }
     }
 
-    /// Whether it speaks of Secrets by name. The others are one auth file, or none, and have no place
-    /// for a former version beside the current one.
+    /// Whether it speaks of Secrets by name, or is the former one. The others are one auth file, or none,
+    /// and have no place for a former version beside the current one.
     pub fn names_secrets(self) -> bool {
         match self {
             Self::Secret
@@ -163,13 +168,14 @@ impl Format {
             | Self::Kubectl
             | Self::ServiceAccount
             | Self::HelmValues
+            | Self::DataPrevious
+            | Self::ExternalSecret
             | Self::SealedSecret => true,
             Self::DockerConfig
             | Self::PodmanAuth
             | Self::DockerCfg
             | Self::ImagePuller
             | Self::Data
-            | Self::ExternalSecret
             | Self::CredentialProvider => false,
         }
     }
@@ -248,6 +254,7 @@ pub fn render_with(
         Format::ServiceAccount => service_account::render(bundle, output),
         Format::ImagePuller => image_puller::render(bundle, output),
         Format::Data => data::render(bundle),
+        Format::DataPrevious => data::render_previous(bundle),
         Format::HelmValues => helm_values::render(bundle, output),
         Format::ExternalSecret => external_secret::render(bundle, output, inputs.origin()?),
         Format::SealedSecret => sealed_secret::render(bundle, output, inputs.sealing()?),

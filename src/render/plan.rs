@@ -99,6 +99,9 @@ pub enum RenderError {
     /// A mistake of the request.
     #[error("{}: {}", .0.pointer, .0.detail)]
     Mistake(Mistake),
+    /// What is asked for is a former version's, and none is usable.
+    #[error("no former version is usable")]
+    NoFormer,
 }
 
 impl RenderError {

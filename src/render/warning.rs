@@ -64,6 +64,7 @@ impl Warning {
                     | F::Oc
                     | F::Kubectl
                     | F::Data
+                    | F::DataPrevious
                     | F::HelmValues
                     | F::ExternalSecret
                     | F::SealedSecret

@@ -197,6 +197,40 @@ async fn the_operator_makes_the_secret_that_would_have_been_rendered() {
 }
 
 #[tokio::test]
+async fn a_former_version_is_fetched_into_a_secret_of_its_own_while_it_lasts() {
+    let (regcred, owner) = started().await;
+    let operator = operator(&regcred).await;
+    let body = json!({"secret": "n3w", "overlap": 60});
+    let quay = format!("{BASE}/credentials/quay");
+    owner.patch(&quay, &body).await.expect(200);
+
+    let reply = owner
+        .get(&format!("{MANIFEST}?format=external-secret"))
+        .await;
+    let objects = kubectl::objects(&reply.expect(200).bytes);
+    let rendered = owner.get(&format!("{MANIFEST}?format=secret")).await;
+    let secrets = kubectl::objects(&rendered.expect(200).bytes);
+
+    assert_eq!(objects.len(), 4);
+    for (pair, secret) in objects.chunks(2).zip(&secrets) {
+        assert_eq!(operator.make(&pair[0], &pair[1]).await, *secret);
+    }
+    assert_eq!(objects[3]["spec"]["target"]["name"], "pull-previous");
+    // A 404 means to the operator that the secret was deleted; the policy says what follows.
+    assert_eq!(objects[3]["spec"]["target"]["deletionPolicy"], "Delete");
+    regcred.pass(61);
+    let key = text(&objects[3]["spec"]["dataFrom"][0]["extract"]["key"]);
+    operator
+        .fetch(&objects[2], key)
+        .await
+        .expect_problem(404, "not-found");
+    let reply = owner
+        .get(&format!("{MANIFEST}?format=external-secret"))
+        .await;
+    store_and_external(&reply.expect(200));
+}
+
+#[tokio::test]
 async fn credentials_and_what_is_not_stored_can_be_fetched_too() {
     let (regcred, owner) = started().await;
     let operator = operator(&regcred).await;

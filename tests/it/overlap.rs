@@ -126,7 +126,14 @@ async fn every_format_that_names_secrets_has_it_and_no_auth_file_does() {
     let owner = prepare(&regcred).await;
     rotate(&owner, "two", 86400).await;
     let shown = owner.get(QUAY).await.expect(200);
-    for format in ["oc", "kubectl", "service-account", "helm-values", "secret"] {
+    for format in [
+        "oc",
+        "kubectl",
+        "service-account",
+        "helm-values",
+        "external-secret",
+        "secret",
+    ] {
         let reply = owner.get(&format!("{MANIFEST}?format={format}")).await;
         let reply = reply.expect(200);
         assert!(reply.body().contains("team-pull-previous"), "{format}");
