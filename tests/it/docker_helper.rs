@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::fed::{Ended, feed};
 use crate::support::files::Directory;
-use crate::support::peers::{peer, spare_peer};
+use crate::support::peers::{peer, spare_peer, storing_podman};
 use crate::support::registry::Registry;
 use crate::support::{Client, Regcred, password};
 
@@ -433,7 +433,7 @@ async fn skopeo_and_podman_pull_with_it() {
     };
     let ended = inspect().await;
     assert_eq!(ended.code, 0, "{}", ended.errors);
-    if let Some(podman) = peer("podman") {
+    if let Some(podman) = storing_podman() {
         let mut command = home.command(podman);
         command.env("XDG_RUNTIME_DIR", home.path("run"));
         command

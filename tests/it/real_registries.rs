@@ -10,7 +10,7 @@ use crate::support::docker_registry::{AuthServer, DockerRegistry, write_image};
 use crate::support::egress::{Names, way_out};
 use crate::support::fake::Ca;
 use crate::support::files::Directory;
-use crate::support::peers::peer;
+use crate::support::peers::{peer, storing_podman};
 use crate::support::{Client, Regcred, password};
 
 const PATH: &str = "/v1/tenants/team-a/credentials/connect";
@@ -213,7 +213,7 @@ async fn a_registry_with_passwords_of_its_own_is_verified_and_pulls() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn podman_pulls_with_the_rendered_file() {
-    let (Some(stage), Some(podman)) = (Stage::set().await, peer("podman")) else {
+    let (Some(stage), Some(podman)) = (Stage::set().await, storing_podman()) else {
         return;
     };
     let auth = AuthServer::start(&stage.ca, &[("dev", "s3cret")]).await;

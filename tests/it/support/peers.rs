@@ -22,3 +22,10 @@ pub fn spare_peer(name: &str) -> Option<PathBuf> {
         .map(|directory| directory.join(name))
         .find(|candidate| candidate.is_file())
 }
+
+/// `podman`, where it can store an image: for who is not root it maps user ids with a program that may be missing.
+pub fn storing_podman() -> Option<PathBuf> {
+    let podman = peer("podman")?;
+    let root = rustix::process::geteuid().is_root();
+    (root || peer("newuidmap").is_some()).then_some(podman)
+}
