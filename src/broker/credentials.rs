@@ -14,7 +14,7 @@ use super::{Broker, Error, Result, Scope, previous};
 use crate::model::credential::{CredentialSpec, CredentialWrite, Unnamed};
 use crate::model::name::Name;
 use crate::store::credentials::{CredentialRow, Filter};
-use crate::store::{Slice, credential_versions, credentials, pull_secrets, tenants};
+use crate::store::{Slice, credential_versions, credentials, pull_secrets};
 
 /// How many versions of a credential are kept.
 pub(super) const KEPT_VERSIONS: i64 = 10;
@@ -106,8 +106,7 @@ impl Broker {
         write: CredentialWrite,
         precondition: &Precondition,
     ) -> Result<Written<CredentialView>> {
-        let mut tx = self.begin().await?;
-        self.enter_as_writer(&mut tx, scope).await?;
+        let mut tx = self.begin_writing(scope).await?;
         let before = self.load(&mut tx, scope, name).await?;
         precondition.check(before.as_ref().map(|before| before.row.version))?;
         let created = before.is_none();
@@ -131,8 +130,7 @@ impl Broker {
         listed: Listed,
         precondition: &Precondition,
     ) -> Result<()> {
-        let mut tx = self.begin().await?;
-        self.enter_as_writer(&mut tx, scope).await?;
+        let mut tx = self.begin_writing(scope).await?;
         let row = credentials::by_name(&mut tx, scope.tenant()?.id, name)
             .await?
             .ok_or(Error::NotFound)?;
@@ -150,17 +148,7 @@ impl Broker {
             detail: None,
         };
         self.note(&mut tx, scope, deed).await?;
-        Ok(tx.commit().await?)
-    }
-
-    /// Waits until this request is the only writer in its tenant.
-    pub(super) async fn enter_as_writer(
-        &self,
-        conn: &mut PgConnection,
-        scope: &Scope,
-    ) -> Result<()> {
-        let exists = tenants::lock_writers(conn, scope.tenant()?.id).await?;
-        if exists { Ok(()) } else { Err(Error::NotFound) }
+        tx.commit().await
     }
 
     async fn load(

@@ -55,6 +55,7 @@ pub mod verification;
 pub mod view;
 pub mod waiting;
 pub mod webhook;
+mod writing;
 
 use schedule::Schedule;
 use webhook::Webhook;
@@ -84,6 +85,7 @@ pub struct Broker {
     proxies: Arc<TrustedProxies>,
     schedule: Schedule,
     webhook: Option<Webhook>,
+    writers: Arc<writing::Writers>,
 }
 
 /// A request that was let in: who calls, in which tenant, under which id.
@@ -135,6 +137,7 @@ impl Broker {
             public_url: None,
             schedule: Schedule::default(),
             webhook: None,
+            writers: Arc::default(),
         }
     }
 

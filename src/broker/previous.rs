@@ -117,8 +117,7 @@ impl Broker {
         name: &str,
         precondition: &Precondition,
     ) -> Result<()> {
-        let mut tx = self.begin().await?;
-        self.enter_as_writer(&mut tx, scope).await?;
+        let mut tx = self.begin_writing(scope).await?;
         let row = credentials::by_name(&mut tx, scope.tenant()?.id, name)
             .await?
             .ok_or(Error::NotFound)?;
@@ -134,7 +133,7 @@ impl Broker {
             detail: None,
         };
         self.note(&mut tx, scope, deed).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     /// Tidies up after overlaps whose time is over; for the job that does so. Nothing renders them

@@ -55,8 +55,7 @@ impl Broker {
         spec: &PullSecretSpec,
         precondition: &Precondition,
     ) -> Result<Written<PullSecretView>> {
-        let mut tx = self.begin().await?;
-        self.enter_as_writer(&mut tx, scope).await?;
+        let mut tx = self.begin_writing(scope).await?;
         let before = pull_secrets::by_name(&mut tx, scope.tenant()?.id, name.as_str()).await?;
         precondition.check(before.as_ref().map(|row| row.version))?;
         let created = before.is_none();
@@ -124,8 +123,7 @@ impl Broker {
         name: &str,
         precondition: &Precondition,
     ) -> Result<()> {
-        let mut tx = self.begin().await?;
-        self.enter_as_writer(&mut tx, scope).await?;
+        let mut tx = self.begin_writing(scope).await?;
         let row = pull_secrets::by_name(&mut tx, scope.tenant()?.id, name)
             .await?
             .ok_or(Error::NotFound)?;
@@ -139,7 +137,7 @@ impl Broker {
             detail: None,
         };
         self.note(&mut tx, scope, deed).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 }
 

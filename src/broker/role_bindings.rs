@@ -121,8 +121,7 @@ impl Broker {
         spec: &BindingSpec,
         precondition: &Precondition,
     ) -> Result<Written<BindingView>> {
-        let mut tx = self.begin().await?;
-        self.enter_as_writer(&mut tx, scope).await?;
+        let mut tx = self.begin_writing(scope).await?;
         let before = role_bindings::by_name(&mut tx, scope.tenant()?.id, name.as_str()).await?;
         precondition.check(before.as_ref().map(|row| row.version))?;
         let spec = self.granted(scope, spec)?;
@@ -165,8 +164,7 @@ impl Broker {
         name: &str,
         precondition: &Precondition,
     ) -> Result<()> {
-        let mut tx = self.begin().await?;
-        self.enter_as_writer(&mut tx, scope).await?;
+        let mut tx = self.begin_writing(scope).await?;
         let row = find(&mut tx, scope, name).await?;
         precondition.check(Some(row.version))?;
         if self.is_owner(&row) {
@@ -182,7 +180,7 @@ impl Broker {
             detail: Some(serde_json::json!({"role": row.role})),
         };
         self.note(&mut tx, scope, deed).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     /// The binding as this caller may make it.

@@ -51,9 +51,8 @@ impl Broker {
         precondition: &Precondition,
         once: Option<&Once>,
     ) -> Result<Answer> {
-        let mut tx = self.begin().await?;
         // Before the key, as an import does: in another order, two with one key could wait for each other.
-        self.enter_as_writer(&mut tx, scope).await?;
+        let mut tx = self.begin_writing(scope).await?;
         let claim = self.claim(&mut tx, scope, once).await?;
         if let Claim::Replay(answer) = claim {
             return Ok(answer);

@@ -296,10 +296,7 @@ impl Broker {
 
     /// Revokes a token; it is refused from the next request on.
     pub async fn revoke_token(&self, scope: &Scope, id_or_name: &str) -> Result<()> {
-        let mut tx = self.begin().await?;
-        if scope.tenant.is_some() {
-            self.enter_as_writer(&mut tx, scope).await?;
-        }
+        let mut tx = self.begin_writing(scope).await?;
         let row = find(&mut tx, scope, id_or_name).await?;
         if row.revoked_at.is_none() {
             let works = row.expires_at.is_none_or(|end| end > self.now());
@@ -322,7 +319,7 @@ impl Broker {
             )
             .await?;
         }
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 }
 

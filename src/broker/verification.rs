@@ -127,8 +127,7 @@ impl Broker {
         opened: Opened,
         verdict: &Verdict,
     ) -> Result<CredentialRow> {
-        let mut tx = self.begin().await?;
-        self.enter_as_writer(&mut tx, scope).await?;
+        let mut tx = self.begin_writing(scope).await?;
         let mut row = still_the_same(&mut tx, scope, &opened).await?;
         let before = std::mem::replace(
             &mut row.verification_state,

@@ -75,8 +75,7 @@ impl Broker {
         once: Option<&Once>,
     ) -> Result<Imported> {
         let gathered = gather(&request.content, request.format)?;
-        let mut tx = self.begin().await?;
-        self.enter_as_writer(&mut tx, scope).await?;
+        let mut tx = self.begin_writing(scope).await?;
         let mut inner = Connection::begin(&mut *tx).await?;
         let claim = self.claim(&mut inner, scope, once).await?;
         if let Claim::Replay(answer) = claim {
