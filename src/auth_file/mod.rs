@@ -29,7 +29,8 @@
 
 pub mod base64;
 pub mod consensus;
-mod detect;
+pub mod detect;
+pub mod docker_session;
 pub mod document;
 pub mod explain;
 pub mod field;

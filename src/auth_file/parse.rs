@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
+use super::base64::{Padding, decode};
 use super::document::{Depth, Document, Kind, Place, SyntaxFault, Value};
 use super::field::{self, Known, is_named};
 use super::reading::{Class, ReadError, Reader};
@@ -39,7 +40,7 @@ pub struct AuthFile {
 }
 
 /// An entry of an auth file.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Entry {
     /// The key, as the clients see it: what is no Unicode is U+FFFD.
     pub key: String,
@@ -100,7 +101,8 @@ impl AuthFile {
     /// `json-syntax` or `json-depth` where no client gets at anything. Types, base64 and what stands
     /// behind the JSON value are for each client to judge: see [`super::reading::read`].
     pub fn parse(text: &[u8], format: FileFormat) -> Result<Self, ReadError> {
-        let document = Document::parse(text, Depth::OfGo).map_err(syntax_error)?;
+        let document = Document::parse(text, Depth::OfGo);
+        let document = document.map_err(|fault| syntax_error(text, fault))?;
         let mut file = Self {
             format,
             entries: Vec::new(),
@@ -203,6 +205,37 @@ impl AuthFile {
         }
     }
 
+    /// The same file without its entries: what is left is what it says beside them.
+    #[must_use]
+    pub fn without_entries(&self) -> Self {
+        Self {
+            format: self.format,
+            entries: Vec::new(),
+            cred_helpers: self.cred_helpers.clone(),
+            creds_store: self.creds_store.clone(),
+            misfits: self.misfits.clone(),
+            blank: self.blank,
+            trailing: self.trailing,
+            discarded: 0,
+        }
+    }
+
+    /// A file with these entries, the last of each key counting, and nothing beside them.
+    pub fn of_entries(format: FileFormat, entries: Vec<Entry>) -> Self {
+        let mut file = Self {
+            format,
+            entries,
+            cred_helpers: BTreeMap::new(),
+            creds_store: String::new(),
+            misfits: Vec::new(),
+            blank: None,
+            trailing: None,
+            discarded: 0,
+        };
+        file.find_repeats();
+        file
+    }
+
     /// The entries that count, in the order of the text.
     pub fn counting(&self) -> impl Iterator<Item = &Entry> {
         self.entries
@@ -251,6 +284,31 @@ impl Entry {
         }
     }
 
+    /// Whether a value of it is of another type than some client expects.
+    pub fn has_misfits(&self) -> bool {
+        !self.misfits.is_empty()
+    }
+
+    /// The same entry under another key.
+    #[must_use]
+    pub fn under(&self, key: &str) -> Self {
+        Self {
+            key: key.to_owned(),
+            standing: Standing::Counts,
+            ..self.clone()
+        }
+    }
+
+    /// The same entry with the `=` that are missing at the end of its `auth`.
+    #[must_use]
+    pub fn with_padding(&self) -> Self {
+        let mut entry = self.clone();
+        if let Some(auth) = &entry.fields.auth {
+            entry.fields.auth = padded(auth.expose()).or(entry.fields.auth);
+        }
+        entry
+    }
+
     /// The JSON pointer (RFC 6901) to the entry.
     pub fn pointer(&self) -> String {
         let escape = |name: &str| name.replace('~', "~0").replace('/', "~1");
@@ -277,6 +335,24 @@ impl EntryFields {
             _ => return None,
         })
     }
+}
+
+/// The text with the `=` that it lacks, if it is base64 with them and not without.
+pub fn padded(auth: &str) -> Option<SecretText> {
+    let letters = auth
+        .bytes()
+        .filter(|byte| !matches!(byte, b'\r' | b'\n'))
+        .count();
+    let missing = match (auth.contains('='), letters % 4) {
+        (false, 2) => "==",
+        (false, 3) => "=",
+        (true, 3) if auth.trim_end().ends_with('=') => "=",
+        _ => return None,
+    };
+    let text = SecretText::new(format!("{auth}{missing}"));
+    decode(text.expose().as_bytes(), Padding::Required)
+        .is_ok()
+        .then_some(text)
 }
 
 impl fmt::Display for Misfit {
@@ -306,9 +382,29 @@ fn misfit(known: &Known, value: Value<'_, '_>) -> Option<Misfit> {
     })
 }
 
-fn syntax_error((fault, place): (SyntaxFault, Place)) -> ReadError {
+/// What people often write there and JSON has not, by what it starts with.
+fn cause_at(text: &[u8], place: Place) -> &'static str {
+    let line = text
+        .split(|byte| *byte == b'\n')
+        .nth(place.line.saturating_sub(1));
+    let rest = line.and_then(|line| line.get(place.column.saturating_sub(1)..));
+    let first = (place.line, place.column) == (1, 1);
+    match rest.unwrap_or_default() {
+        [0xef, 0xbb, 0xbf, ..] if first => ": the file starts with a byte order mark",
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] if first => ": the file is written in UTF-16",
+        [b'/', b'/' | b'*', ..] | [b'#', ..] => ": JSON has no comments",
+        [b'\'', ..] => ": JSON quotes with \" only",
+        [0xe2, 0x80, 0x98..=0x9f, ..] => ": JSON quotes with \" only, not with typographic marks",
+        _ => "",
+    }
+}
+
+fn syntax_error(text: &[u8], (fault, place): (SyntaxFault, Place)) -> ReadError {
     let (class, what) = match fault {
-        SyntaxFault::Expected(expected) => (Class::JsonSyntax, format!("expected {expected}")),
+        SyntaxFault::Expected(expected) => {
+            let cause = cause_at(text, place);
+            (Class::JsonSyntax, format!("expected {expected}{cause}"))
+        }
         SyntaxFault::EndsEarly => (Class::JsonSyntax, "the text ends early".to_owned()),
         SyntaxFault::TooDeep => (
             Class::JsonDepth,

@@ -48,14 +48,12 @@ pub(super) fn run(args: &LintArgs) -> anyhow::Result<ExitCode> {
 
 /// Prints the document as it should be, which is as it is where nothing is to correct.
 fn fix(content: &crate::intake::document::Content, report: &Report) {
-    use crate::intake::document::Content;
     for finding in &report.findings {
         super::complain(&line(finding));
     }
-    match (&report.fixed, content) {
-        (Some(fixed), _) => say(fixed.trim_end()),
-        (None, Content::Text(text)) => say(text.trim_end()),
-        (None, Content::Object(_)) => {}
+    let text = report.fixed.as_ref().map(|fixed| fixed.as_str());
+    if let Some(text) = text.or(content.text()) {
+        say(text.trim_end());
     }
 }
 

@@ -3,6 +3,8 @@
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
+use crate::auth_file::explain::CLIENTS;
+
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -34,26 +36,31 @@ pub const CONTAINERS_IMAGE: &str = "containers-image";
 pub const DOCKER: &str = "docker";
 /// OpenShift's image import.
 pub const OPENSHIFT_IMPORT: &str = "openshift-import";
-/// All of them.
-pub const EVERYBODY: [&str; 4] = [KUBELET, CONTAINERS_IMAGE, DOCKER, OPENSHIFT_IMPORT];
+/// Those who pull images for pods and for people. A key that none of them ever uses pulls nothing.
+pub const RUNTIMES: [&str; 4] = [KUBELET, CONTAINERS_IMAGE, DOCKER, OPENSHIFT_IMPORT];
 
 /// Clients as the subject of a sentence, and the verb that goes with them.
 pub(super) fn said(clients: &[&'static str], one: &'static str, many: &'static str) -> String {
-    let words: Vec<&str> = clients
-        .iter()
-        .map(|client| match *client {
-            CONTAINERS_IMAGE => "Podman and CRI-O",
-            DOCKER => "Docker",
-            OPENSHIFT_IMPORT => "OpenShift's image import",
-            other => other,
-        })
-        .collect();
-    let plural = clients != [KUBELET] && clients != [DOCKER] && clients != [OPENSHIFT_IMPORT];
+    let words: Vec<&str> = clients.iter().map(|client| word(client)).collect();
+    let plural = words.len() != 1 || words.iter().any(|word| word.contains(" and "));
     let verb = if plural { many } else { one };
     match words.split_last() {
         Some((last, [])) => format!("{last} {verb}"),
         Some((last, others)) => format!("{}, and {last} {verb}", others.join(", ")),
         None => format!("clients {many}"),
+    }
+}
+
+/// A client as people know it.
+fn word(client: &'static str) -> &'static str {
+    match client {
+        CONTAINERS_IMAGE => "Podman and CRI-O",
+        DOCKER => "Docker",
+        OPENSHIFT_IMPORT => "OpenShift's image import",
+        "ggcr" => "kaniko and crane",
+        "buildkit" => "BuildKit",
+        "oras" => "ORAS and Helm",
+        other => other,
     }
 }
 
@@ -97,6 +104,10 @@ codes! {
     TwoAccounts, "two-accounts", Error;
     /// One account twice for one registry path.
     SamePathTwice, "same-path-twice", Warning;
+    /// No account where there should be some.
+    NoEntries, "no-entries", Warning;
+    /// The session of Docker's command line, which belongs to a person.
+    DockerSession, "docker-session", Warning;
     /// A key that names no registry.
     KeyInvalid, "key-invalid", Warning;
     /// A key with upper-case letters in its host.
@@ -117,18 +128,24 @@ codes! {
     KeyNeverMatched, "key-never-matched", Warning;
     /// A key whose path some client ignores.
     KeyPathIgnored, "key-path-ignored", Info;
+    /// A key with a default port, which images are seldom written with.
+    KeyDefaultPort, "key-default-port", Info;
     /// A key with a user name or password in it.
     KeyUserInfo, "key-user-info", Warning;
     /// User name and password without `auth`, which Podman ignores.
     NoAuth, "no-auth", Warning;
     /// `auth` says another account than the fields beside it.
     AuthDisagrees, "auth-disagrees", Warning;
+    /// White space or control characters at an end of a user name or secret.
+    OddAccount, "odd-account", Warning;
     /// An entry without an account.
     EmptyEntry, "empty-entry", Info;
     /// A token that some client ignores.
     TokenIgnored, "token-ignored", Warning;
     /// `credsStore` makes Docker ignore the entries.
     CredsStoreShadows, "creds-store-shadows", Warning;
+    /// `credHelpers` makes some client ignore an entry.
+    CredHelperShadows, "cred-helper-shadows", Warning;
     /// Credential helpers that some client ignores.
     HelperIgnored, "helper-ignored", Info;
     /// A file layout that Docker does not read any more.
@@ -139,6 +156,8 @@ codes! {
     TypeKeyMismatch, "type-key-mismatch", Error;
     /// An auth file that is laid out otherwise than its data key says.
     WrongShape, "wrong-shape", Error;
+    /// A value that must be text and is none.
+    NotText, "not-text", Error;
     /// A value of `data` that is no base64.
     NotBase64, "not-base64", Error;
     /// A value of `data` that was encoded twice.
@@ -153,6 +172,12 @@ codes! {
     InvalidNamespace, "invalid-namespace", Error;
     /// Another `apiVersion` than the kind has.
     WrongApiVersion, "wrong-api-version", Error;
+    /// A reference to a Secret that is none.
+    InvalidReference, "invalid-reference", Error;
+    /// A reference to a Secret that names none.
+    EmptyReference, "empty-reference", Info;
+    /// A part of the document that nobody judged.
+    NotLookedAt, "not-looked-at", Info;
     /// Metadata that only the API server sets.
     ServerSetMetadata, "server-set-metadata", Warning;
     /// An annotation with a copy of the secret.
@@ -219,8 +244,9 @@ impl Findings {
             code,
             detail: detail.into(),
             pointer: pointer.to_owned(),
-            clients: EVERYBODY
-                .into_iter()
+            clients: CLIENTS
+                .iter()
+                .map(|client| client.name())
                 .filter(|client| clients.contains(client))
                 .collect(),
         });

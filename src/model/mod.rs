@@ -9,6 +9,7 @@ pub mod json;
 pub mod labels;
 pub mod mistake;
 pub mod name;
+pub mod oddity;
 pub mod pull_secret;
 pub mod pulled_image;
 pub mod registry_path;

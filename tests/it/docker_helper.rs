@@ -285,7 +285,9 @@ async fn only_an_editor_stores_and_erases() {
 
 /// What the pull secret holds, as its owner sees it.
 async fn held(owner: &Client) -> Value {
-    let path = format!("{BASE}/pull-secrets/team/manifest?format=data&type=Opaque");
+    let path = format!(
+        "{BASE}/pull-secrets/team/manifest?format=data&type=kubernetes.io/podmanconfigjson"
+    );
     let reply = owner.get(&path).await.expect(200);
     let file: Value = serde_json::from_str(reply.text("/auth.json")).expect("JSON");
     file["auths"].clone()

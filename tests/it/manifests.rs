@@ -500,7 +500,8 @@ async fn data_is_the_decoded_data_of_the_secret() {
     for (query, key) in [
         ("", ".dockerconfigjson"),
         ("&type=kubernetes.io/dockercfg", ".dockercfg"),
-        ("&type=Opaque", "auth.json"),
+        ("&type=Opaque", ".dockerconfigjson"),
+        ("&type=kubernetes.io/podmanconfigjson", "auth.json"),
     ] {
         let data = owner
             .get(&format!("{MANIFEST}?format=data{query}"))

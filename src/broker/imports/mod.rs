@@ -9,13 +9,13 @@ use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use self::known::Known;
-use self::plan::{Change, Manner, plan};
+use self::plan::{Change, plan};
 use self::report::{ImportReport, Outcome};
 use super::audit::Deed;
 use super::idempotency::{Answer, Claim, Once};
 use super::view::stored_name;
 use super::{Broker, Error, Result, Scope};
-use crate::intake::entry::{Entry, Found, Gathered, gather};
+use crate::intake::entry::{Entry, Found, Gathered, Manner, MissingPadding, gather};
 use crate::intake::name;
 use crate::intake::request::{ImportRequest, Run};
 use crate::model::mistake::Fault;
@@ -74,7 +74,11 @@ impl Broker {
         request: &ImportRequest,
         once: Option<&Once>,
     ) -> Result<Imported> {
-        let gathered = gather(&request.content, request.format)?;
+        let manner = Manner {
+            on_invalid: request.on_invalid,
+            missing_padding: MissingPadding::Refused,
+        };
+        let gathered = gather(&request.content, request.format, manner)?;
         let mut tx = self.begin_writing(scope).await?;
         let mut inner = Connection::begin(&mut *tx).await?;
         let claim = self.claim(&mut inner, scope, once).await?;
@@ -149,7 +153,7 @@ impl Broker {
         let (paths, names) = paths_and_names(&gathered.entries, &request.name_prefix);
         let known = self.known(conn, scope, &paths, &names).await?;
         let repeats = Repeats::of(&gathered.entries);
-        let manner = Manner {
+        let manner = plan::Manner {
             on_existing: request.on_existing,
             name_prefix: &request.name_prefix,
             labels: &request.labels,

@@ -16,7 +16,9 @@ use protocol::{Action, Stored};
 use session::Session;
 
 mod accounts;
+mod caller;
 mod protocol;
+mod reading;
 mod session;
 mod settings;
 mod writing;
@@ -127,8 +129,8 @@ fn perform(action: Action) -> Result<Option<Zeroizing<String>>, HelperError> {
     let session = Session::open(settings::load()?)?;
     one_thread()?.block_on(async {
         match (action, account) {
-            (Action::Get, _) => session.accounts().await?.get(server).map(Some),
-            (Action::List, _) => session.accounts().await?.list().map(Some),
+            (Action::Get, _) => reading::get(&session, server).await.map(Some),
+            (Action::List, _) => reading::list(&session).await.map(Some),
             (Action::Store, Some(account)) => {
                 writing::store(&session, &account).await.map(|()| None)
             }

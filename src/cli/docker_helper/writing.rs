@@ -9,8 +9,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::HelperError;
+use super::caller::Caller;
 use super::protocol::{Stored, TOKEN_USER};
 use super::session::Session;
+use crate::auth_file::docker_session::is_session_key;
 use crate::client::api::Call;
 use crate::client::error::ClientError;
 use crate::model::labels::Labels;
@@ -20,17 +22,6 @@ use crate::model::registry_path::RegistryPath;
 const MADE_BY: (&str, &str) = ("regcred.io/stored-by", "docker-credential-regcred");
 /// How often a write is tried when others write at the same time, or a name is taken.
 const MOST_TRIES: usize = 20;
-
-#[derive(Deserialize)]
-struct WhoAmI {
-    roles: Vec<Held>,
-}
-
-#[derive(Deserialize)]
-struct Held {
-    role: String,
-    tenant: Option<String>,
-}
 
 #[derive(Deserialize)]
 struct Page {
@@ -69,6 +60,10 @@ impl PullSecret {
 
 /// Stores an account: in the pull secret's credential for the registry, or in a new one.
 pub(super) async fn store(session: &Session, account: &Stored) -> Result<(), HelperError> {
+    // Docker hands its own session over, too, and takes a refusal for a failed login.
+    if is_session_key(&account.server) {
+        return Ok(());
+    }
     let registry = registry_of(&account.server)?;
     refuse_unless_editor(session, "store").await?;
     let pull_secret = pull_secret(session).await?;
@@ -89,6 +84,9 @@ pub(super) async fn store(session: &Session, account: &Stored) -> Result<(), Hel
 
 /// Takes the account for a registry out of the pull secret.
 pub(super) async fn erase(session: &Session, server: &str) -> Result<(), HelperError> {
+    if is_session_key(server) {
+        return Ok(());
+    }
     let registry = registry_of(server)?;
     refuse_unless_editor(session, "erase").await?;
     let pull_secret = pull_secret(session).await?.ok_or(HelperError::NotFound)?;
@@ -118,30 +116,11 @@ fn registry_of(server: &str) -> Result<RegistryPath, HelperError> {
 
 /// Asked first, so that the refusal says what is missing.
 async fn refuse_unless_editor(session: &Session, action: &str) -> Result<(), HelperError> {
-    let caller: WhoAmI = session
-        .call(Call::get(&["v1", "whoami"], &[]))
-        .await?
-        .json()?;
-    let here = |held: &&Held| held.tenant.as_deref() == Some(session.tenant.as_str());
-    let writes = |held: &Held| match &held.tenant {
-        Some(_) => matches!(held.role.as_str(), "editor" | "owner"),
-        None => held.role == "admin",
-    };
-    let in_reach = || {
-        caller
-            .roles
-            .iter()
-            .filter(|held| held.tenant.is_none() || here(held))
-    };
-    if in_reach().any(writes) {
+    let caller = Caller::of(session).await?;
+    if caller.stores() {
         return Ok(());
     }
-    let roles: Vec<&str> = in_reach().map(|held| held.role.as_str()).collect();
-    let roles = if roles.is_empty() {
-        "nobody".to_owned()
-    } else {
-        roles.join(", ")
-    };
+    let roles = caller.roles();
     let tenant = &session.tenant;
     Err(HelperError::Refused(format!(
         "{action} needs the role editor in tenant {tenant}, where this caller is {roles}; credentials are stored through the API or its portal"
