@@ -337,7 +337,7 @@ impl EntryFields {
     }
 }
 
-/// The text with the `=` that it lacks, if it is base64 with them and not without.
+/// The text with the `=` that it lacks, if it is user and password in base64 with them.
 pub fn padded(auth: &str) -> Option<SecretText> {
     let letters = auth
         .bytes()
@@ -350,9 +350,8 @@ pub fn padded(auth: &str) -> Option<SecretText> {
         _ => return None,
     };
     let text = SecretText::new(format!("{auth}{missing}"));
-    decode(text.expose().as_bytes(), Padding::Required)
-        .is_ok()
-        .then_some(text)
+    let decoded = decode(text.expose().as_bytes(), Padding::Required).ok()?;
+    decoded.contains(&b':').then_some(text)
 }
 
 impl fmt::Display for Misfit {

@@ -556,13 +556,14 @@ async fn bad_requests_are_pointed_at() {
     let regcred = Regcred::start().await;
     let owner = regcred.tenant("team-a").await;
     let body = json!({
-        "content": 7, "format": "tar", "on_existing": "maybe", "name_prefix": "Bad_", "labels": {"-": "x"},
+        "content": 7, "format": "tar", "on_existing": "maybe", "on_invalid": "maybe", "name_prefix": "Bad_", "labels": {"-": "x"},
         "pull_secret": {"name": "Bad", "target": {"namespace": "a.b"}, "extra": 1}, "dry_run": "yes", "more": 1
     });
     import(&owner, &body).await.expect_mistakes(&[
         "/content",
         "/format",
         "/on_existing",
+        "/on_invalid",
         "/name_prefix",
         "/labels/-",
         "/pull_secret/name",
@@ -590,6 +591,12 @@ async fn bad_requests_are_pointed_at() {
     import(
         &owner,
         &json!({"content": {"auths": {}}, "pull_secret": {"name": "x"}}),
+    )
+    .await
+    .expect_mistakes(&["/content"]);
+    import(
+        &owner,
+        &json!({"content": {"auths": {"a.io": {}}}, "pull_secret": {"name": "x"}}),
     )
     .await
     .expect_mistakes(&["/pull_secret"]);
