@@ -6,7 +6,7 @@ use std::path::Path;
 use super::error::{ConfigError, wrong};
 
 /// Every setting: its key in the file and its variable.
-pub const SETTINGS: [(&str, &str); 29] = [
+pub const SETTINGS: [(&str, &str); 30] = [
     ("database_url", "DATABASE_URL"),
     ("listen", "REGCRED_LISTEN"),
     ("metrics_listen", "REGCRED_METRICS_LISTEN"),
@@ -18,6 +18,7 @@ pub const SETTINGS: [(&str, &str); 29] = [
     ("allow_networks", "REGCRED_ALLOW_NETWORKS"),
     ("ca_bundle", "REGCRED_CA_BUNDLE"),
     ("egress_ports", "REGCRED_EGRESS_PORTS"),
+    ("review_tokens", "REGCRED_REVIEW_TOKENS"),
     ("limit_failures", "REGCRED_LIMIT_FAILURES"),
     ("limit_requests", "REGCRED_LIMIT_REQUESTS"),
     ("trusted_proxies", "REGCRED_TRUSTED_PROXIES"),
