@@ -6,7 +6,7 @@ use std::path::Path;
 use super::error::{ConfigError, wrong};
 
 /// Every setting: its key in the file and its variable.
-pub const SETTINGS: [(&str, &str); 30] = [
+pub const SETTINGS: [(&str, &str); 31] = [
     ("database_url", "DATABASE_URL"),
     ("database_pooler", "REGCRED_DATABASE_POOLER"),
     ("listen", "REGCRED_LISTEN"),
