@@ -63,6 +63,7 @@ mod served_waits;
 mod share_links;
 mod sync;
 mod tampering;
+mod tenant_first;
 mod tenants;
 mod token_review;
 mod tokens;
