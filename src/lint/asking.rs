@@ -81,10 +81,13 @@ pub(super) enum Kind {
     Nothing,
 }
 
+/// What each client logs in with.
+type Kinds = Vec<(&'static str, Kind)>;
+
 /// What each client makes of entries with some of the fields; asked once for each set of fields.
 #[derive(Default)]
 pub(super) struct Fields {
-    known: HashMap<(Vec<Field>, bool), Vec<(&'static str, Kind)>>,
+    known: HashMap<(Vec<Field>, bool), Kinds>,
 }
 
 impl Fields {
@@ -105,7 +108,7 @@ impl Fields {
     }
 }
 
-fn kinds(fields: &[Field], layout: FileFormat) -> Vec<(&'static str, Kind)> {
+fn kinds(fields: &[Field], layout: FileFormat) -> Kinds {
     let readers = reader_names(layout);
     let file = of_fields(fields, layout);
     let asked = neutral_outcomes(&file).filter(|(client, _)| readers.contains(client));
