@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 
 use super::asking;
-use super::images::{Meant, parts, trimmed};
+use super::images::{Meant, parts};
 use crate::auth_file::explain::{CLIENTS, Choice, Effective, Failure, Parsed};
 use crate::auth_file::parse::{AuthFile, FileFormat};
 use crate::auth_file::reading::Login;
 use crate::intake::form::Shape;
 use crate::model::json::Json;
-use crate::model::registry_path::RegistryPath;
+use crate::model::registry_path::is_docker_hub_host;
 
 /// Entries as they stand in a file.
 pub(super) type Members = [(String, Json)];
@@ -51,7 +51,7 @@ pub(super) fn layout_of(shape: Shape) -> FileFormat {
 
 /// The host of a key as it is compared here: every spelling of Docker Hub is one, ports and case aside.
 fn family(key: &str) -> String {
-    if RegistryPath::parse(trimmed(key)).is_ok_and(|path| path.host() == "docker.io") {
+    if is_docker_hub_host(parts(key).0) {
         return "docker.io".to_owned();
     }
     let host = parts(key).0.to_ascii_lowercase();
@@ -107,6 +107,8 @@ pub(super) struct Change<'m> {
     pub(super) before: &'m Members,
     /// The entries after.
     pub(super) after: &'m Members,
+    /// What the file says of credential helpers.
+    pub(super) helpers: &'m Members,
     /// The keys that entries have afterwards, where they are others.
     pub(super) moved: HashMap<&'m str, &'m str>,
 }
@@ -116,12 +118,14 @@ impl Change<'_> {
     /// before, first what it found first.
     pub(super) fn keeps_all(&self, shape: Shape, budget: &mut Budget) -> bool {
         let images = self.images();
-        let cost = images.len() * CLIENTS.len() * (self.before.len() + self.after.len());
+        let entries = self.before.len() + self.after.len() + helpers_in(self.helpers);
+        let cost = images.len() * CLIENTS.len() * entries;
         if !budget.spend(cost) {
             return false;
         }
         let layout = layout_of(shape);
-        let (before, after) = (file_of(self.before, layout), file_of(self.after, layout));
+        let before = file_of(self.before, self.helpers, layout);
+        let after = file_of(self.after, self.helpers, layout);
         CLIENTS.iter().all(|client| {
             images.iter().all(|image| {
                 let was = asking::outcome(*client, &before, image);
@@ -198,10 +202,8 @@ pub(super) fn same_login(one: &Effective, other: &Effective) -> bool {
 pub(super) fn keeps_entry(before: &Json, after: &Json, shape: Shape) -> bool {
     let layout = layout_of(shape);
     let under = |entry: &Json| vec![(asking::NEUTRAL.to_owned(), entry.clone())];
-    let (before, after) = (
-        file_of(&under(before), layout),
-        file_of(&under(after), layout),
-    );
+    let before = file_of(&under(before), &[], layout);
+    let after = file_of(&under(after), &[], layout);
     let outcomes = asking::neutral_outcomes(&before).zip(asking::neutral_outcomes(&after));
     let mut outcomes = outcomes.map(|((_, was), (_, is))| (was, is));
     outcomes.all(|(was, is)| {
@@ -211,10 +213,21 @@ pub(super) fn keeps_entry(before: &Json, after: &Json, shape: Shape) -> bool {
     })
 }
 
-fn file_of(members: &Members, layout: FileFormat) -> Parsed {
+fn helpers_in(helpers: &Members) -> usize {
+    let count = |(_, value): &(String, Json)| match value {
+        Json::Object(members) => members.len(),
+        _ => 1,
+    };
+    helpers.iter().map(count).sum()
+}
+
+fn file_of(members: &Members, helpers: &Members, layout: FileFormat) -> Parsed {
     let entries = Json::Object(members.to_vec());
     let document = match layout {
-        FileFormat::Config => Json::Object(vec![("auths".into(), entries)]),
+        FileFormat::Config => {
+            let auths = [("auths".to_owned(), entries)];
+            Json::Object(auths.into_iter().chain(helpers.to_vec()).collect())
+        }
         FileFormat::Dockercfg => entries,
     };
     AuthFile::parse(&document.to_bytes(), layout)

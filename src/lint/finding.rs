@@ -257,6 +257,13 @@ impl Findings {
         self.found.len() >= MOST
     }
 
+    /// Findings whose severity was changed, worst first again.
+    pub fn resorted(findings: impl Iterator<Item = Finding>) -> Vec<Finding> {
+        let mut found: Vec<Finding> = findings.collect();
+        found.sort_by_key(|finding| finding.severity);
+        found
+    }
+
     /// All of them, worst first; those that are equally bad as they came.
     pub fn sorted(mut self) -> Vec<Finding> {
         self.found.sort_by_key(|finding| finding.severity);

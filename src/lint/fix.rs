@@ -29,14 +29,20 @@ pub fn auth_file(document: &mut Json, shape: Shape, context: FileContext) -> boo
     let Json::Object(members) = document else {
         return false;
     };
-    let mut budget = Budget::default();
+    let is_helper =
+        |(name, _): &&(String, Json)| is_named(name, "credsStore") || is_named(name, "credHelpers");
+    let mut tried = Tried {
+        shape,
+        helpers: members.iter().filter(is_helper).cloned().collect(),
+        budget: Budget::default(),
+    };
     let mut changed = false;
     match shape {
-        Shape::Flat => changed |= entries(members, shape, context, &mut budget),
+        Shape::Flat => changed |= entries(members, context, &mut tried),
         Shape::Config => {
             for (name, value) in members {
                 if let (true, Json::Object(inner)) = (is_named(name, "auths"), value) {
-                    changed |= entries(inner, shape, context, &mut budget);
+                    changed |= entries(inner, context, &mut tried);
                 }
             }
         }
@@ -44,12 +50,28 @@ pub fn auth_file(document: &mut Json, shape: Shape, context: FileContext) -> boo
     changed
 }
 
-fn entries(
-    members: &mut Vec<(String, Json)>,
+/// What corrections are tried with.
+struct Tried {
     shape: Shape,
-    context: FileContext,
-    budget: &mut Budget,
-) -> bool {
+    /// What the file says of credential helpers.
+    helpers: Vec<(String, Json)>,
+    budget: Budget,
+}
+
+impl Tried {
+    /// Whether nobody finds less after a change.
+    fn keeps_all(&mut self, before: &Members, after: &Members, moved: HashMap<&str, &str>) -> bool {
+        let change = Change {
+            before,
+            after,
+            helpers: &self.helpers,
+            moved,
+        };
+        change.keeps_all(self.shape, &mut self.budget)
+    }
+}
+
+fn entries(members: &mut Vec<(String, Json)>, context: FileContext, tried: &mut Tried) -> bool {
     let before = members.len();
     // A person's session belongs into no cluster; on the person's own machine it is in use.
     if context == FileContext::InSecret {
@@ -57,10 +79,10 @@ fn entries(
     }
     let mut changed = members.len() != before;
     for (key, entry) in members.iter_mut() {
-        changed |= !is_session_key(key) && mend(entry, shape);
+        changed |= !is_session_key(key) && mend(entry, tried.shape);
     }
-    changed |= rename(members, shape, budget);
-    changed | drop_repeats(members, shape, budget)
+    changed |= rename(members, tried);
+    changed | drop_repeats(members, tried)
 }
 
 /// The `auth` of an entry: with its padding, and made of what stands beside it where there is none.
@@ -122,7 +144,7 @@ fn login_of(entry: &Json) -> Option<Login> {
 
 /// Keys get the spelling that every client knows, unless another entry has it. Where the old spelling
 /// serves images of its own, an entry for Docker Hub gets the other beside it.
-fn rename(members: &mut Vec<(String, Json)>, shape: Shape, budget: &mut Budget) -> bool {
+fn rename(members: &mut Vec<(String, Json)>, tried: &mut Tried) -> bool {
     let families = Families::of(members);
     let mut taken: HashSet<String> = members.iter().map(|(key, _)| key.clone()).collect();
     let mut added = Vec::new();
@@ -139,17 +161,17 @@ fn rename(members: &mut Vec<(String, Json)>, shape: Shape, budget: &mut Budget) 
         let Some(related) = families.related(from) else {
             continue;
         };
-        if !budget.spend(ASKED_OF_A_KEY)
-            || !key::improves(from, &to, super::effect::layout_of(shape))
+        if !tried.budget.spend(ASKED_OF_A_KEY)
+            || !key::improves(from, &to, super::effect::layout_of(tried.shape))
         {
             continue;
         }
         let before: Vec<(String, Json)> = related.iter().map(|at| members[*at].clone()).collect();
-        if renamed(&before, from, &to, shape, budget) {
+        if renamed(&before, from, &to, tried) {
             taken.insert(to.clone());
             members[index].0 = to;
             changed = true;
-        } else if to == key::DOCKER_HUB && beside(&before, from, &to, shape, budget) {
+        } else if to == key::DOCKER_HUB && beside(&before, from, &to, tried) {
             taken.insert(to.clone());
             added.push((to, value.clone()));
             changed = true;
@@ -159,36 +181,26 @@ fn rename(members: &mut Vec<(String, Json)>, shape: Shape, budget: &mut Budget) 
     changed
 }
 
-fn renamed(before: &Members, from: &str, to: &str, shape: Shape, budget: &mut Budget) -> bool {
+fn renamed(before: &Members, from: &str, to: &str, tried: &mut Tried) -> bool {
     let mut after = before.to_vec();
     for (key, _) in after.iter_mut().filter(|(key, _)| key == from) {
         *key = to.to_owned();
     }
-    let change = Change {
-        before,
-        after: &after,
-        moved: HashMap::from([(from, to)]),
-    };
-    change.keeps_all(shape, budget)
+    tried.keeps_all(before, &after, HashMap::from([(from, to)]))
 }
 
-fn beside(before: &Members, from: &str, to: &str, shape: Shape, budget: &mut Budget) -> bool {
+fn beside(before: &Members, from: &str, to: &str, tried: &mut Tried) -> bool {
     let Some((_, entry)) = before.iter().rfind(|(key, _)| key == from) else {
         return false;
     };
     let mut after = before.to_vec();
     after.push((to.to_owned(), entry.clone()));
-    let change = Change {
-        before,
-        after: &after,
-        moved: HashMap::new(),
-    };
-    change.keeps_all(shape, budget)
+    tried.keeps_all(before, &after, HashMap::new())
 }
 
 /// Of entries for one path with one account the one with the best key stays, else the last, which is
 /// the one that counts.
-fn drop_repeats(members: &mut Vec<(String, Json)>, shape: Shape, budget: &mut Budget) -> bool {
+fn drop_repeats(members: &mut Vec<(String, Json)>, tried: &mut Tried) -> bool {
     let mut by_path: HashMap<String, Vec<usize>> = HashMap::new();
     for (index, (key, _)) in members.iter().enumerate() {
         let path = key::better(key).unwrap_or_else(|| key.clone());
@@ -208,8 +220,7 @@ fn drop_repeats(members: &mut Vec<(String, Json)>, shape: Shape, budget: &mut Bu
                 continue;
             }
             // Of one key the last counts; the others only break.
-            if own == kept_key
-                || is_redundant(members, &families, (*index, *kept), &dropped, shape, budget)
+            if own == kept_key || is_redundant(members, &families, (*index, *kept), &dropped, tried)
             {
                 dropped.insert(*index);
             }
@@ -229,8 +240,7 @@ fn is_redundant(
     families: &Families,
     (index, kept): (usize, usize),
     dropped: &HashSet<usize>,
-    shape: Shape,
-    budget: &mut Budget,
+    tried: &mut Tried,
 ) -> bool {
     let Some(related) = families.related(&members[kept].0) else {
         return false;
@@ -241,10 +251,6 @@ fn is_redundant(
         .filter(|at| **at != index)
         .map(|at| members[*at].clone())
         .collect();
-    let change = Change {
-        before: &before,
-        after: &after,
-        moved: HashMap::from([(members[index].0.as_str(), members[kept].0.as_str())]),
-    };
-    change.keeps_all(shape, budget)
+    let moved = [(members[index].0.as_str(), members[kept].0.as_str())];
+    tried.keeps_all(&before, &after, HashMap::from(moved))
 }

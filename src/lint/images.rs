@@ -1,6 +1,6 @@
 //! The images that somebody may mean by a key.
 
-use crate::model::registry_path::RegistryPath;
+use crate::model::registry_path::is_docker_hub_host;
 
 /// Images that a key may be meant for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,9 +19,8 @@ impl Meant {
     /// The images of a key, whatever is wrong with it. Docker Hub's are at `docker.io`, however it is
     /// spelt.
     pub(super) fn of(key: &str) -> Self {
-        let hub = RegistryPath::parse(trimmed(key)).is_ok_and(|path| path.host() == "docker.io");
         let (authority, path) = parts(key);
-        let host = match hub {
+        let host = match is_docker_hub_host(authority) {
             true => "docker.io".to_owned(),
             false => authority.replace('*', "a"),
         };

@@ -8,7 +8,7 @@ use crate::auth_file::explain::{Client, Parsed};
 use crate::auth_file::parse::{AuthFile, Entry, FileFormat};
 use crate::intake::form::shown;
 use crate::model::mistake::Fault;
-use crate::model::registry_path::RegistryPath;
+use crate::model::registry_path::{RegistryPath, is_docker_hub_host};
 
 /// The key that every client knows Docker Hub by.
 pub const DOCKER_HUB: &str = "https://index.docker.io/v1/";
@@ -171,12 +171,13 @@ impl Judged<'_> {
             return self.not_storable(findings);
         }
         let code = self.code();
+        let hub = match code {
+            Code::KeyDockerHub => " for Docker Hub",
+            _ => "",
+        };
         let who = said(&never, "never uses", "never use");
-        let detail = format!(
-            "{who} the key {}{}",
-            shown(self.key),
-            self.advice(code, &never)
-        );
+        let (key, advice) = (shown(self.key), self.advice(code, &never));
+        let detail = format!("{who} the key {key}{hub}{advice}");
         self.push(code, probe.severity_of(&never), &never, detail, findings);
     }
 
@@ -199,8 +200,7 @@ impl Judged<'_> {
     /// Hosts of images are compared as they are written.
     fn only_as_written(&self, findings: &mut Findings) {
         let (host, _) = parts(self.key);
-        let is_hub = self.path.is_some_and(|path| path.host() == "docker.io");
-        if is_hub || !host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        if is_docker_hub_host(host) || !host.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return;
         }
         let probe = self.probe;
@@ -260,10 +260,14 @@ impl Judged<'_> {
         let code = match self.key.contains("://") {
             true => {
                 let host = &probe.meant.host;
-                detail.push_str(&format!(
+                let advice = format!(
                     "; write {host}/{} if that is where the images are, or {host} alone if the path is the product's own",
                     probe.meant.path
-                ));
+                );
+                // Of what is no registry path at all, something else is told.
+                if self.fault.is_none() {
+                    detail.push_str(&advice);
+                }
                 Code::KeyPathUnderScheme
             }
             false => Code::KeyPathIgnored,
@@ -288,12 +292,13 @@ impl Judged<'_> {
         if self.has_user_info() {
             return Code::KeyUserInfo;
         }
+        if is_docker_hub_host(parts(key).0) {
+            return Code::KeyDockerHub;
+        }
         let Some(path) = self.path else {
             return Code::KeyNeverMatched;
         };
-        if path.host() == "docker.io" {
-            Code::KeyDockerHub
-        } else if path.has_wildcard() {
+        if path.has_wildcard() {
             Code::KeyWildcard
         } else if rest.starts_with('[') {
             Code::KeyIpv6

@@ -16,3 +16,4 @@ pub mod registry_path;
 pub mod secret;
 pub mod tenant;
 pub mod time;
+mod web_page;
