@@ -135,7 +135,7 @@ impl Change<'_> {
         })
     }
 
-    /// As written, in lower case, and under each name of Docker Hub.
+    /// As written, in lower case, with the default port, and under each name of Docker Hub.
     fn images(&self) -> Vec<String> {
         let mut images: Vec<String> = Vec::new();
         for (key, _) in self.before.iter().chain(self.after) {
@@ -145,6 +145,11 @@ impl Change<'_> {
             if written != meant.host {
                 let on_written = |image: &String| image.replacen(&meant.host, written, 1);
                 images.extend(meant.all().map(on_written).collect::<Vec<_>>());
+            }
+            if !written.contains(':') {
+                let host = format!("{written}:443");
+                let with_port = |image: &String| image.replacen(&meant.host, &host, 1);
+                images.extend(meant.all().map(with_port).collect::<Vec<_>>());
             }
         }
         let lowered: Vec<String> = images

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::effect::{Budget, Change, Families, Members, keeps_entry};
 use super::file::FileContext;
+use super::images::parts;
 use super::key;
 use super::repeats::same;
 use crate::auth_file::consensus;
@@ -19,6 +20,7 @@ use crate::auth_file::reading::Login;
 use crate::intake::form::Shape;
 use crate::model::credential::NO_USER;
 use crate::model::json::Json;
+use crate::model::registry_path::is_docker_hub_host;
 use crate::model::secret::SecretText;
 
 /// What it takes about to find out whether a key has a better spelling.
@@ -171,7 +173,7 @@ fn rename(members: &mut Vec<(String, Json)>, tried: &mut Tried) -> bool {
             taken.insert(to.clone());
             members[index].0 = to;
             changed = true;
-        } else if to == key::DOCKER_HUB && beside(&before, from, &to, tried) {
+        } else if is_docker_hub_host(parts(from).0) && beside(&before, from, &to, tried) {
             taken.insert(to.clone());
             added.push((to, value.clone()));
             changed = true;

@@ -143,6 +143,12 @@ pub(super) fn with_key(key: &str, layout: FileFormat) -> AuthFile {
     file.unwrap_or_else(|_| AuthFile::of_entries(layout, Vec::new()))
 }
 
+/// Clients take what has neither a dot nor a port for a part of Docker Hub.
+fn has_no_images(path: &RegistryPath) -> bool {
+    let host = path.host();
+    !host.contains(['.', ':', '*']) && host != "localhost"
+}
+
 /// A key with what is known of it.
 struct Judged<'a> {
     key: &'a str,
@@ -298,7 +304,9 @@ impl Judged<'_> {
         let Some(path) = self.path else {
             return Code::KeyNeverMatched;
         };
-        if path.has_wildcard() {
+        if has_no_images(path) {
+            Code::KeyNeverMatched
+        } else if path.has_wildcard() {
             Code::KeyWildcard
         } else if rest.starts_with('[') {
             Code::KeyIpv6
@@ -318,7 +326,6 @@ impl Judged<'_> {
         let Some(path) = self.path else {
             return self.advice_without_path();
         };
-        let single = !path.host().contains(['.', ':']) && path.host() != "localhost";
         match (code, path.is_docker_hub()) {
             (Code::KeyDockerHub, true) => format!("; the key for Docker Hub is {DOCKER_HUB}"),
             (Code::KeyDockerHub, false) => {
@@ -329,7 +336,7 @@ impl Judged<'_> {
                 "; only kubelet and what uses its rules match wildcards".into()
             }
             (Code::KeyIpv6, _) => "; a DNS name works everywhere".into(),
-            _ if single => format!(
+            _ if has_no_images(path) => format!(
                 ": no image can be on a host without a dot or a port, {}/app is one of Docker Hub",
                 path.host()
             ),

@@ -470,7 +470,8 @@ fn every_code_is_on_the_page() {
         let row = format!("| `{}` | {} |", code.as_str(), code.severity().as_str());
         assert!(page.contains(&row), "{row}");
     }
-    let rows = page.lines().filter(|line| line.starts_with("| `")).count();
+    let is_row = |line: &&str| line.starts_with("| `") && !line.starts_with("| `--");
+    let rows = page.lines().filter(is_row).count();
     assert_eq!(rows, Code::ALL.len());
 }
 
@@ -561,4 +562,150 @@ fn the_command_tells_a_person_and_a_program() {
     assert_eq!(code, 1);
     assert_eq!(err.lines().count(), 1, "{err}");
     assert_eq!(run(&mut program(&["lint"])).0, 2);
+}
+
+/// A directory as a repository has one: good and bad files, and what is neither.
+fn repository() -> files::Directory {
+    let directory = files::Directory::new();
+    let write = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a directory")).expect("made");
+        std::fs::write(path, text).expect("a file");
+    };
+    write("good.json", GOOD);
+    write(
+        "deploy/pull secret.yaml",
+        &format!(
+            "apiVersion: v1\nkind: Secret\nmetadata:\n  name: pull\ntype: Opaque\ndata:\n  auth.json: {}\n",
+            BASE64_STANDARD.encode(GOOD)
+        ),
+    );
+    write(
+        "deploy/values.yaml",
+        "replicas: 3\nsmtp: {username: u, password: p}\n",
+    );
+    write(
+        "deploy/templates/secret.yaml",
+        "kind: Secret\ndata: {{ .Values.data }}\n",
+    );
+    write("bad/.dockercfg", r#"{"quay.io": {"auth": "%"}}"#);
+    write(".git/config.json", "{");
+    write("notes.txt", "no manifest");
+    directory
+}
+
+#[test]
+fn the_command_takes_files_and_directories() {
+    let directory = repository();
+    let root = directory.path().to_str().expect("UTF-8");
+    let good = format!("{root}/good.json");
+    let yaml = format!("{root}/deploy");
+    let lint = |arguments: &[&str]| run(&mut program(&[&["lint"], arguments].concat()));
+
+    let (code, out, _) = lint(&[root]);
+    assert_eq!(code, 1, "an entry is broken: {out}");
+    assert!(
+        out.contains("5 files: 1 error, 1 warning, 3 notes"),
+        "{out}"
+    );
+    assert!(!out.contains(".git") && !out.contains("notes.txt"), "{out}");
+
+    // Only what reaches the level fails.
+    assert_eq!(lint(&[&yaml, &good]).0, 0);
+    assert_eq!(lint(&["--level", "warning", &yaml, &good]).0, 1);
+    assert_eq!(lint(&["--level", "warning", &good]).0, 0);
+    assert_eq!(
+        lint(&["--level", "info", &format!("{root}/deploy/templates")]).0,
+        1
+    );
+
+    let (code, out, _) = lint(&["--format", "json", &good, &yaml]);
+    let json: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(code, 0);
+    let files: Vec<&Value> = json["files"].as_array().expect("files").iter().collect();
+    assert_eq!(files.len(), 4);
+    assert_eq!(
+        files[0],
+        &json!({"file": good, "findings": [], "fixed": null})
+    );
+
+    // One that cannot be read does not hide the others.
+    let (code, out, err) = lint(&[&good, "/does/not/exist"]);
+    assert!(
+        code == 1 && err.contains("/does/not/exist") && out.contains("1 file"),
+        "{out} {err}"
+    );
+    for wrong in [
+        &["--fix", root][..],
+        &["--format", "xml", &good],
+        &["--level", "bad", &good],
+        &["--json", "--fix", &good],
+    ] {
+        assert_ne!(lint(wrong).0, 0, "{wrong:?}");
+    }
+    let empty = files::Directory::new();
+    assert_eq!(lint(&[empty.path().to_str().expect("UTF-8")]).0, 1);
+}
+
+#[test]
+fn code_scanning_gets_sarif() {
+    let directory = repository();
+    let root = directory.path().to_str().expect("UTF-8");
+    let (code, out, _) = run(&mut program(&["lint", "--format", "sarif", root]));
+    assert_eq!(code, 1);
+    let log: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(log["version"], "2.1.0");
+    let run = &log["runs"][0];
+    assert_eq!(run["tool"]["driver"]["name"], "regcred");
+    let rules: Vec<&str> = run["tool"]["driver"]["rules"]
+        .as_array()
+        .expect("rules")
+        .iter()
+        .filter_map(|rule| rule["id"].as_str())
+        .collect();
+    assert_eq!(rules.len(), Code::ALL.len());
+    let results = run["results"].as_array().expect("results");
+    let of = |code: &str| {
+        results
+            .iter()
+            .find(|result| result["ruleId"] == code)
+            .expect(code)
+    };
+    let ignored = of("ignored-type");
+    let location = &ignored["locations"][0];
+    assert_eq!(ignored["level"], "warning");
+    assert!(
+        location["physicalLocation"]["artifactLocation"]["uri"]
+            .as_str()
+            .is_some_and(|uri| uri.ends_with("deploy/pull%20secret.yaml"))
+    );
+    assert_eq!(location["physicalLocation"]["region"]["startLine"], 5);
+    assert_eq!(
+        location["logicalLocations"][0]["fullyQualifiedName"],
+        "/type"
+    );
+    assert_eq!(of("broken-entry")["level"], "error");
+    assert!(
+        results
+            .iter()
+            .all(|result| rules.contains(&result["ruleId"].as_str().expect("a rule")))
+    );
+}
+
+#[test]
+fn utf_16_is_read_from_a_file() {
+    let directory = files::Directory::new();
+    let path = directory.path().join("config.json");
+    let wide: Vec<u8> = format!("\u{feff}{GOOD}")
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    std::fs::write(&path, wide).expect("a file");
+    let path = path.to_str().expect("UTF-8");
+    let (code, out, _) = run(&mut program(&["lint", path]));
+    assert!(code == 1 && out.contains("UTF-16"), "{out}");
+    let (_, fixed, _) = run(&mut program(&["lint", "--fix", path]));
+    assert_eq!(fixed.trim(), GOOD);
+    let (code, _, err) = run(&mut program(&["convert", "--from", path, "--to", "secret"]));
+    assert!(code == 1 && err.contains("UTF-16"), "{err}");
 }
