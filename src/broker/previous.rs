@@ -138,14 +138,14 @@ impl Broker {
 
     /// Tidies up after overlaps whose time is over; for the job that does so. Nothing renders them
     /// any more, so nothing changes for anybody; when they end was noted when they began.
-    pub async fn retire_previous(&self) -> Result<usize> {
+    pub async fn retire_previous(&self) -> Result<u64> {
         let mut tx = self.begin().await?;
         let retired = credentials::retire(&mut tx, self.now(), RETIRED_AT_ONCE).await?;
         for (id, version) in &retired {
             credential_versions::prune(&mut tx, *id, version - KEPT_VERSIONS + 1, None).await?;
         }
         tx.commit().await?;
-        Ok(retired.len())
+        Ok(u64::try_from(retired.len()).unwrap_or(u64::MAX))
     }
 }
 

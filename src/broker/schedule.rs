@@ -145,7 +145,7 @@ impl Broker {
     }
 
     /// Warns once of each credential that ends within two weeks: an event, and word to the webhook.
-    pub async fn warn_of_ends(&self) -> Result<usize> {
+    pub async fn warn_of_ends(&self) -> Result<u64> {
         let mut tx = self.begin().await?;
         let before = self.now() + WARN_BEFORE;
         let rows = verification_schedule::ending(&mut tx, before, WARNED_AT_ONCE).await?;
@@ -153,7 +153,7 @@ impl Broker {
             self.warn_of_end(&mut tx, row).await?;
         }
         tx.commit().await?;
-        Ok(rows.len())
+        Ok(u64::try_from(rows.len()).unwrap_or(u64::MAX))
     }
 
     async fn warn_of_end(&self, conn: &mut sqlx::PgConnection, row: &EndingRow) -> Result<()> {
