@@ -87,6 +87,8 @@ fn get<'e>(entries: &'e [Entry], name: &str, form: fn(&Key) -> String) -> Vec<&'
 fn first_full(entries: &[Entry], names: &[String]) -> Picked {
     let mut by_chance = false;
     for name in names {
+        let is_hub = name == "docker.io" || name == "index.docker.io";
+        let name = if is_hub { HUB } else { name };
         let found = get(entries, name, Key::host_form);
         by_chance |= found.len() > 1 && found.iter().any(|(_, holds)| *holds != Holds::Nothing);
         match found.first() {

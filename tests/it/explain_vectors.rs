@@ -191,12 +191,18 @@ fn differences_after_warning(vector: &Value, explanation: &Explanation) -> Vec<S
     }
 }
 
-/// A user's password is not sent beside a token.
+/// An account is not sent beside a token, save that its user is named with an identity token.
 fn as_sent(mut found: Value) -> Value {
-    if found["effective"]["kind"] == "identity_token"
-        && let Some(effective) = found["effective"].as_object_mut()
-    {
-        effective.remove("password");
+    let kind = found["effective"]["kind"].clone();
+    if let Some(effective) = found["effective"].as_object_mut() {
+        let unsent: &[&str] = match kind.as_str() {
+            Some("identity_token") => &["password"],
+            Some("registry_token") => &["password", "username", "identity_token"],
+            _ => &[],
+        };
+        unsent.iter().for_each(|field| {
+            effective.remove(*field);
+        });
     }
     found
 }

@@ -101,7 +101,7 @@ pub struct EffectiveReport {
     /// `helper` (a credential helper decides) or `none`.
     #[schema(example = "basic")]
     pub kind: &'static str,
-    /// The user name.
+    /// The user name, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "robot")]
     pub username: Option<String>,
@@ -248,8 +248,7 @@ impl From<GoesOnWith> for GoesOnWithReport {
 impl From<&Effective> for EffectiveReport {
     fn from(effective: &Effective) -> Self {
         let (username, helper) = match effective {
-            Effective::Basic(login) => (Some(shown(&login.username)), None),
-            Effective::IdentityToken(login) => {
+            Effective::Basic(login) | Effective::IdentityToken(login) => {
                 let username = Some(shown(&login.username)).filter(|name| !name.is_empty());
                 (username, None)
             }

@@ -93,8 +93,8 @@ fn tries(report: &ClientReport) -> Vec<String> {
 fn login(effective: &EffectiveReport) -> String {
     let name = effective.username.as_deref().map(shown);
     let text = match (effective.kind, name, &effective.helper) {
-        ("basic", Some(name), _) if name.is_empty() => "(no user name)".into(),
         ("basic", Some(name), _) => name,
+        ("basic", None, _) => "(no user name)".into(),
         ("identity_token", Some(name), _) => format!("{name} (identity token)"),
         ("helper", _, Some(helper)) => format!("(helper {})", shown(helper)),
         ("none" | "anonymous", ..) => "(anonymous)".into(),
