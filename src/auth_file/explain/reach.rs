@@ -129,7 +129,7 @@ mod tests {
         let by_host = ["docker", "buildkit", "nerdctl", "oras"];
         assert_eq!(without(&["quay.io", "quay.io/team"], "quay.io/team"), by_host);
         assert!(without(&["quay.io/team"], "quay.io/team").is_empty());
-        assert!(without(&["quay.io", "quay.io/team"], "quay.io").is_empty());
+        assert!(without(&["quay.io", "quay.io/other"], "quay.io").is_empty());
     }
 
     #[test]

@@ -41,13 +41,17 @@ pub(super) fn helper_is_asked(named: &str) -> String {
 
 /// Helpers are asked one question after the other; each comes with what names it.
 pub(super) fn helpers_asked(named: &str, calls: &[(HelperCall, String)], then: &Choice) -> String {
-    let follows = match then.matches.first() {
-        Some(found) => format!("if there is none, {} of the file is used", Shown(&found.key)),
-        None => "no entry of the file is used".into(),
+    let key = then.matches.first().map(|found| Shown(&found.key));
+    let follows = match (calls, key) {
+        ([_], None) => return helper_is_asked(named),
+        ([_], Some(key)) => {
+            return format!(
+                "{named}: it is asked, and if it has no answer, {key} of the file is used."
+            );
+        }
+        (_, Some(key)) => format!("if there is none, {key} of the file is used"),
+        (_, None) => "no entry of the file is used".into(),
     };
-    if let ([_], None) = (calls, then.matches.first()) {
-        return helper_is_asked(named);
-    }
     let questions: Vec<String> = calls
         .iter()
         .map(|(call, _)| format!("{} for {}", Shown(&call.helper), Shown(&call.server)))
