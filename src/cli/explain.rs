@@ -72,7 +72,11 @@ fn parse_realm(text: &str) -> Result<Realm, String> {
 /// The names of the clients, and of the programs that pull as they do.
 fn names() -> Vec<&'static str> {
     let programs = CLIENTS.into_iter().flat_map(Client::programs).copied();
-    CLIENTS.into_iter().map(Client::name).chain(programs).collect()
+    CLIENTS
+        .into_iter()
+        .map(Client::name)
+        .chain(programs)
+        .collect()
 }
 
 /// Who answers.
@@ -111,7 +115,9 @@ impl Asked {
         for name in names {
             let client = client_named(name).ok().or_else(|| {
                 let client = client_of_program(name)?;
-                asked.notes.push(format!("{name} stands for {}.", client.name()));
+                asked
+                    .notes
+                    .push(format!("{name} stands for {}.", client.name()));
                 Some(client)
             });
             let is_new = |client: &&dyn Client| {

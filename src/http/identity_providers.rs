@@ -19,7 +19,7 @@ use super::tenants::{answer_written, merged_onto, versioned};
 use crate::auth::oidc::algorithm::Algorithm;
 use crate::auth::oidc::provider::{ProviderSpec, Review};
 use crate::broker::identity_providers::ProviderView;
-use crate::broker::view::{SinceWritten, Page};
+use crate::broker::view::{Page, SinceWritten};
 use crate::model::json::Json as Document;
 
 /// An identity provider as written.

@@ -17,7 +17,7 @@ use super::problem::Answer;
 use super::query::Query;
 use crate::broker::precondition::{Precondition, VersionSet};
 use crate::broker::tenants::Contents;
-use crate::broker::view::{SinceWritten, Page, TenantView, Written};
+use crate::broker::view::{Page, SinceWritten, TenantView, Written};
 use crate::model::json::Json as Document;
 use crate::model::labels::Labels;
 use crate::model::tenant::TenantSpec;

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::finding::{
-    CONTAINERS_IMAGE, Code, DOCKER, Findings, KUBELET, NERDCTL, OPENSHIFT_IMPORT, Severity, everybody, said,
+    CONTAINERS_IMAGE, Code, DOCKER, Findings, KUBELET, NERDCTL, OPENSHIFT_IMPORT, Severity,
+    everybody, said,
 };
 use super::key;
 use crate::auth_file::consensus;
@@ -84,9 +85,15 @@ fn names_but(readers: &[Reader]) -> Vec<&'static str> {
 fn lint_whole(file: &AuthFile, pointer: &str, findings: &mut Findings) {
     if file.format == FileFormat::Dockercfg {
         let code = Code::DockercfgIgnored;
-        let ignoring = CLIENTS.into_iter().filter(|client| !client.reads(file.format));
+        let ignoring = CLIENTS
+            .into_iter()
+            .filter(|client| !client.reads(file.format));
         let ignoring: Vec<_> = ignoring.map(Client::name).collect();
-        let detail = said(&ignoring, "does not read .dockercfg", "do not read .dockercfg");
+        let detail = said(
+            &ignoring,
+            "does not read .dockercfg",
+            "do not read .dockercfg",
+        );
         findings.push_for(code, code.severity(), pointer, &ignoring, detail);
     }
     let mut refusals: Vec<(ReadError, Vec<&'static str>)> = Vec::new();

@@ -472,7 +472,10 @@ async fn polled(client: &Client, path: &str, known: &mut Value) -> bool {
     if reply.status.as_u16() == 304 {
         return false;
     }
-    assert_eq!(reply.header("etag"), format!("\"{}\"", reply.json()["version"]));
+    assert_eq!(
+        reply.header("etag"),
+        format!("\"{}\"", reply.json()["version"])
+    );
     *known = reply.json();
     true
 }
@@ -501,16 +504,32 @@ async fn a_reader_with_a_tag_sees_what_changes_beside_the_version() {
     known = owner.put(path, &body).await.expect(200).json();
     owner.delete(&format!("{path}/previous")).await.expect(204);
     assert!(polled(&owner, path, &mut known).await);
-    assert_eq!((known["previous"].clone(), known["version"].clone()), (Value::Null, json!(3)));
+    assert_eq!(
+        (known["previous"].clone(), known["version"].clone()),
+        (Value::Null, json!(3))
+    );
     // A try.
-    known = owner.put(path, &password("quay.io", "robot", "four")).await.expect(200).json();
-    assert!(!polled(&owner, path, &mut known).await, "a new version is known again");
-    owner.post(&format!("{path}/verify"), &json!({})).await.expect(200);
+    known = owner
+        .put(path, &password("quay.io", "robot", "four"))
+        .await
+        .expect(200)
+        .json();
+    assert!(
+        !polled(&owner, path, &mut known).await,
+        "a new version is known again"
+    );
+    owner
+        .post(&format!("{path}/verify"), &json!({}))
+        .await
+        .expect(200);
     assert!(polled(&owner, path, &mut known).await);
     assert_ne!(known["verification"]["checked_at"], Value::Null);
     // Writes go by the version all the time.
     let tag = format!("\"{}\"", known["version"]);
-    owner.delete_with(path, ("if-match", &tag)).await.expect(204);
+    owner
+        .delete_with(path, ("if-match", &tag))
+        .await
+        .expect(204);
 }
 
 #[tokio::test]
@@ -520,7 +539,10 @@ async fn one_whose_version_is_gone_is_an_error_in_the_list_as_by_itself() {
     let list = "/v1/tenants/team-a/credentials";
     for name in ["a", "b"] {
         let body = password(&format!("{name}.test"), "robot", "s3cret");
-        owner.put(&format!("{list}/{name}"), &body).await.expect(201);
+        owner
+            .put(&format!("{list}/{name}"), &body)
+            .await
+            .expect(201);
     }
     sqlx::query("DELETE FROM credential_versions WHERE credential_id IN (SELECT id FROM credentials WHERE name = 'a')")
         .execute(&regcred.pool)
@@ -530,7 +552,10 @@ async fn one_whose_version_is_gone_is_an_error_in_the_list_as_by_itself() {
     let alone = owner.get(&format!("{list}/a")).await.expect(500);
     let listed = owner.get(list).await.expect(500);
     assert_eq!(alone.json()["type"], listed.json()["type"]);
-    owner.get(&format!("{list}?registry=b.test")).await.expect(200);
+    owner
+        .get(&format!("{list}?registry=b.test"))
+        .await
+        .expect(200);
     owner.delete(&format!("{list}/a")).await.expect(204);
     owner.get(list).await.expect(200);
 }

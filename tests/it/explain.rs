@@ -100,14 +100,18 @@ async fn all_clients_answer_when_they_are_asked() {
 async fn where_a_helper_decides_its_questions_and_what_follows_are_told() {
     let regcred = Regcred::start().await;
     let file = json!({"auths": {"quay.io": {"auth": TEAM}}, "credHelpers": {"quay.io/team/app": "ecr-login"}, "credsStore": ""});
-    let body = json!({"auth_file": file, "image": "quay.io/team/app:1", "clients": ["ggcr", "oras"]});
+    let body =
+        json!({"auth_file": file, "image": "quay.io/team/app:1", "clients": ["ggcr", "oras"]});
     let reply = viewer(&regcred).await.post(EXPLAIN, &body).await;
     let clients = &reply.expect(200).json()["clients"];
     let ggcr = &clients["ggcr"];
     assert_eq!(ggcr["helper_decides"], true);
     assert_eq!(ggcr["helper_calls"], json!(["ecr-login quay.io/team/app"]));
     assert_eq!(ggcr["matches"], json!([]));
-    assert_eq!(ggcr["effective"], json!({"kind": "helper", "helper": "ecr-login"}));
+    assert_eq!(
+        ggcr["effective"],
+        json!({"kind": "helper", "helper": "ecr-login"})
+    );
     let then = json!({"matches": ["quay.io"], "effective": {"kind": "basic", "username": "team"}});
     assert_eq!(ggcr["otherwise"], then);
     assert_eq!(clients["oras"]["matches"], json!(["quay.io"]));
@@ -117,9 +121,15 @@ async fn where_a_helper_decides_its_questions_and_what_follows_are_told() {
 #[tokio::test]
 async fn a_build_that_only_warns_says_what_it_goes_on_with() {
     let regcred = Regcred::start().await;
-    let file = json!({"auths": {"quay.io": {"auth": TEAM}, "ghcr.io": {"auth": "hunter2-is-no-base64"}}});
-    let body = json!({"auth_file": file, "image": "quay.io/a/b", "clients": ["buildkit", "nerdctl"]});
-    let reply = viewer(&regcred).await.post(EXPLAIN, &body).await.expect(200);
+    let file =
+        json!({"auths": {"quay.io": {"auth": TEAM}, "ghcr.io": {"auth": "hunter2-is-no-base64"}}});
+    let body =
+        json!({"auth_file": file, "image": "quay.io/a/b", "clients": ["buildkit", "nerdctl"]});
+    let reply = viewer(&regcred)
+        .await
+        .post(EXPLAIN, &body)
+        .await
+        .expect(200);
     let clients = &reply.json()["clients"];
     assert_eq!(clients["buildkit"]["error"]["class"], "auth-file:base64");
     let outcomes = json!([
@@ -560,13 +570,19 @@ fn offline_four_clients_answer_and_more_are_named() {
     assert_eq!((code, errors.as_str()), (0, ""));
     assert!(!output.contains("\nggcr"), "{output}");
     let one_line = output.replace('\n', " ");
-    assert!(one_line.contains("With --all also: ggcr (kaniko, crane,"), "{output}");
+    assert!(
+        one_line.contains("With --all also: ggcr (kaniko, crane,"),
+        "{output}"
+    );
     let (code, output, errors) = offline(&file, &["--image", "quay.io/team/app", "--all"]);
     assert_eq!((code, errors.as_str()), (0, ""));
     for client in ["kubelet", "ggcr", "buildkit", "nerdctl", "oras"] {
         assert!(output.contains(&format!("\n{client} ")), "{output}");
     }
-    assert!(output.lines().all(|line| line.chars().count() <= 80), "{output}");
+    assert!(
+        output.lines().all(|line| line.chars().count() <= 80),
+        "{output}"
+    );
 }
 
 #[test]

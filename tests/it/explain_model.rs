@@ -74,11 +74,17 @@ type Picked = (Option<String>, bool);
 
 /// The entries of a name: the one of that key, else all that have that host.
 fn get<'e>(entries: &'e [Entry], name: &str, form: fn(&Key) -> String) -> Vec<&'e Entry> {
-    let exact: Vec<_> = entries.iter().filter(|(key, _)| key.text() == name).collect();
+    let exact: Vec<_> = entries
+        .iter()
+        .filter(|(key, _)| key.text() == name)
+        .collect();
     if !exact.is_empty() {
         return exact;
     }
-    let mut equals: Vec<_> = entries.iter().filter(|(key, _)| form(key) == name).collect();
+    let mut equals: Vec<_> = entries
+        .iter()
+        .filter(|(key, _)| form(key) == name)
+        .collect();
     equals.sort_by_key(|(key, _)| key.text());
     equals
 }
@@ -101,7 +107,11 @@ fn first_full(entries: &[Entry], names: &[String]) -> Picked {
 
 fn ggcr(entries: &[Entry], image: &Image) -> Picked {
     let is_hub = image.port.is_empty() && ["docker.io", "index.docker.io"].contains(&image.host);
-    let registry = if is_hub { "index.docker.io".to_owned() } else { [image.host, image.port].concat() };
+    let registry = if is_hub {
+        "index.docker.io".to_owned()
+    } else {
+        [image.host, image.port].concat()
+    };
     let whole = match image.path.contains('/') || !is_hub {
         true => format!("{registry}/{}", image.path),
         false => format!("{registry}/library/{}", image.path),
@@ -120,7 +130,11 @@ fn host_of(image: &Image) -> String {
 
 fn buildkit(entries: &[Entry], image: &Image) -> Picked {
     let host = host_of(image);
-    let name = if host == HUB_HOST { HUB.to_owned() } else { host.clone() };
+    let name = if host == HUB_HOST {
+        HUB.to_owned()
+    } else {
+        host.clone()
+    };
     let mut found = get(entries, &name, Key::host_form);
     if found.is_empty() && host == "dhi.io" {
         found = get(entries, HUB, Key::host_form);
@@ -173,12 +187,20 @@ fn explained(client: &str, entries: &[Entry], image: &Image) -> Picked {
     });
     let choice = explanation.outcome.expect("it does not fail");
     assert!(choice.matches.len() <= 1);
-    (choice.matches.into_iter().next().map(|found| found.key), choice.ambiguous)
+    (
+        choice.matches.into_iter().next().map(|found| found.key),
+        choice.ambiguous,
+    )
 }
 
 fn hosts() -> impl Strategy<Value = &'static str> {
     select(vec![
-        "quay.io", "docker.io", "index.docker.io", HUB_HOST, "dhi.io", "registry.example.com",
+        "quay.io",
+        "docker.io",
+        "index.docker.io",
+        HUB_HOST,
+        "dhi.io",
+        "registry.example.com",
     ])
 }
 
@@ -188,9 +210,22 @@ fn ports() -> impl Strategy<Value = &'static str> {
 
 fn entries() -> impl Strategy<Value = Vec<Entry>> {
     let schemes = select(vec!["", "", "https://", "http://", "HTTPS://", "ftp://"]);
-    let paths = select(vec!["", "", "/", "/acme", "/acme/app", "/library/app", "/v1/"]);
+    let paths = select(vec![
+        "",
+        "",
+        "/",
+        "/acme",
+        "/acme/app",
+        "/library/app",
+        "/v1/",
+    ]);
     let key = (schemes, hosts(), ports(), paths);
-    let key = key.prop_map(|(scheme, host, port, path)| Key { scheme, host, port, path });
+    let key = key.prop_map(|(scheme, host, port, path)| Key {
+        scheme,
+        host,
+        port,
+        path,
+    });
     let holds = select(vec![
         Holds::Account,
         Holds::Account,

@@ -141,7 +141,11 @@ fn each_client_picks_what_it_was_seen_to_pick() {
 
 /// The questions to helpers, as the cases spell them.
 fn calls_of(choice: &Choice) -> Vec<String> {
-    choice.helper_calls.iter().map(ToString::to_string).collect()
+    choice
+        .helper_calls
+        .iter()
+        .map(ToString::to_string)
+        .collect()
 }
 
 /// What a case that rests on a helper's answer must say: the recorded questions are the first of those that
@@ -155,7 +159,8 @@ fn differences_beside_helper(vector: &Value, choice: &Choice) -> Vec<String> {
         || vector["error_class"] == "helper"
         || asked.is_empty();
     let mut differences = Vec::new();
-    let starts = asked.len() <= told.len() && told.iter().zip(&asked).all(|(one, other)| one == other);
+    let starts =
+        asked.len() <= told.len() && told.iter().zip(&asked).all(|(one, other)| one == other);
     if !starts || (!is_answered && told.len() != asked.len()) {
         differences.push(format!("asks {told:?} instead of {asked:?}"));
     }
@@ -164,7 +169,11 @@ fn differences_beside_helper(vector: &Value, choice: &Choice) -> Vec<String> {
     }
     let otherwise = choice.otherwise.as_ref().expect("something follows");
     if !is_answered {
-        let keys: Value = otherwise.matches.iter().map(|found| found.key.as_str()).collect();
+        let keys: Value = otherwise
+            .matches
+            .iter()
+            .map(|found| found.key.as_str())
+            .collect();
         if keys != vector["expect"] || effective(&otherwise.effective) != vector["effective"] {
             differences.push(format!("{otherwise:?} follows"));
         }
@@ -182,7 +191,10 @@ fn differences_after_warning(vector: &Value, explanation: &Explanation) -> Vec<S
         .iter()
         .map(|outcome| json!({"matches": Vec::from_iter(&outcome.key), "kinds": outcome.kinds}))
         .collect();
-    let recorded = vector["goes_on_with"].as_array().cloned().unwrap_or_default();
+    let recorded = vector["goes_on_with"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
     let same = found.len() == recorded.len() && found.iter().all(|one| recorded.contains(one));
     let is_broken_image = vector["error_class"] == "invalid-image";
     match same || is_broken_image {

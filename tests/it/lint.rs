@@ -149,10 +149,7 @@ fn a_key_that_is_no_registry_is_told() {
 #[test]
 fn an_entry_that_breaks_a_whole_pull_is_an_error_for_those_whom_it_breaks() {
     for (entry, clients) in [
-        (
-            json!({"auth": "%hunter2"}),
-            ALL.to_vec(),
-        ),
+        (json!({"auth": "%hunter2"}), ALL.to_vec()),
         (
             json!({"auth": BASE64_STANDARD.encode("hunter2")}),
             and(&KUBELET, &BY_HOST),

@@ -262,14 +262,22 @@ async fn a_tenant_that_holds_anything_goes_only_when_that_is_meant() {
             .await
             .expect(201);
         owner
-            .put(&format!("{path}/pull-secrets/pull"), &json!({"credentials": ["quay"]}))
+            .put(
+                &format!("{path}/pull-secrets/pull"),
+                &json!({"credentials": ["quay"]}),
+            )
             .await
             .expect(201);
         for asked in [path.to_owned(), format!("{path}?force=false")] {
             let refused = admin.delete(&asked).await;
             let problem = refused.expect_problem(409, "in-use").json();
             let detail = problem["detail"].as_str().expect("a detail");
-            for part in ["1 credential (quay)", "1 pull secret (pull)", "1 token (", "?force=true"] {
+            for part in [
+                "1 credential (quay)",
+                "1 pull secret (pull)",
+                "1 token (",
+                "?force=true",
+            ] {
                 assert!(detail.contains(part), "{detail}");
             }
         }

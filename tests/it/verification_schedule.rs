@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
-use regcred::broker::{Broker, Result};
 use regcred::broker::schedule::Schedule;
 use regcred::broker::webhook::Webhook;
+use regcred::broker::{Broker, Result};
 use regcred::http::metrics::Metrics;
 use regcred::http::{App, router};
 use regcred::jobs::verification::{self, count_states, try_all};
@@ -445,7 +445,10 @@ async fn a_registry_that_does_not_answer_holds_up_the_tries_alone() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert!(told(), "the webhook waits for the silent registry");
-    let read = scheduled.owner.get("/v1/tenants/team-a/credentials/silent-5").await;
+    let read = scheduled
+        .owner
+        .get("/v1/tenants/team-a/credentials/silent-5")
+        .await;
     assert_eq!(read.json()["verification"]["state"], "unverified");
     job.abort();
 }

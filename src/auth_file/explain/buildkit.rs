@@ -209,9 +209,15 @@ mod tests {
         assert_eq!(outcomes(&text, "quay.io/a/b"), expected);
         assert_eq!(outcomes(&text, "ghcr.io/a/b"), [none.clone()]);
         let text = format!(r#"{{"auths": {{"quay.io": {{"identitytoken": "t"}}, {bad}}}}}"#);
-        assert_eq!(outcomes(&text, "quay.io/a"), [used("quay.io", "identity_token")]);
+        assert_eq!(
+            outcomes(&text, "quay.io/a"),
+            [used("quay.io", "identity_token")]
+        );
         let text = format!(r#"{{"auths": {{"quay.io": {{}}, {bad}}}}}"#);
-        assert_eq!(outcomes(&text, "quay.io/a"), [used("quay.io", "anonymous"), none]);
+        assert_eq!(
+            outcomes(&text, "quay.io/a"),
+            [used("quay.io", "anonymous"), none]
+        );
     }
 
     #[test]

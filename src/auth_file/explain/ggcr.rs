@@ -77,7 +77,8 @@ const MOST_BYTES: usize = 4096;
 
 const NO_REPOSITORY: &str = "the repository is not made of 2 to 255 of a-z 0-9 _ - . /";
 const NO_REGISTRY: &str = "the part before the first / is no host[:port]";
-const NO_TAG: &str = "the tag is not made of 1 to 128 letters, digits, underscores, dots and dashes";
+const NO_TAG: &str =
+    "the tag is not made of 1 to 128 letters, digits, underscores, dots and dashes";
 const NO_DIGEST: &str = "the digest is not sha256: with 64 digits in lower case";
 const TOO_LONG: &str = "the name is longer than 4096 bytes";
 
@@ -126,9 +127,8 @@ impl<'i> Name<'i> {
             }
             _ => (DOCKER_HUB, text),
         };
-        let is_of_repository = |byte: u8| {
-            matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.' | b'/')
-        };
+        let is_of_repository =
+            |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.' | b'/');
         if !(2..=255).contains(&repository.len()) || !repository.bytes().all(is_of_repository) {
             return Err(NO_REPOSITORY);
         }

@@ -236,7 +236,9 @@ impl Failure {
                 format!("This is no image name to this client: {detail}.")
             }
             FailureClass::AuthFile(_) if !self.goes_on_with.is_empty() => {
-                format!("It warns of the file and goes on with what it knows of it by then: {detail}.")
+                format!(
+                    "It warns of the file and goes on with what it knows of it by then: {detail}."
+                )
             }
             FailureClass::AuthFile(_) => {
                 format!("The whole file is refused, whatever the image: {detail}.")
@@ -405,6 +407,9 @@ pub fn client_named(name: &str) -> Result<&'static dyn Client, Fault> {
     let found = CLIENTS.into_iter().find(|client| client.name() == name);
     found.ok_or_else(|| {
         let all = CLIENTS.map(Client::name).join(", ");
-        Fault::new("unknown-client", format!("expected one of {all}, or * for all"))
+        Fault::new(
+            "unknown-client",
+            format!("expected one of {all}, or * for all"),
+        )
     })
 }

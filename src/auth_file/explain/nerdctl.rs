@@ -96,7 +96,9 @@ fn names_of(host: &str) -> Vec<String> {
 }
 
 fn without_brackets(host: &str) -> &str {
-    let inner = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let inner = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
     inner.unwrap_or(host)
 }
 
@@ -157,7 +159,11 @@ mod tests {
         );
         assert_eq!(
             names_of("quay.io:5000"),
-            ["quay.io:5000", "https://quay.io:5000", "http://quay.io:5000"]
+            [
+                "quay.io:5000",
+                "https://quay.io:5000",
+                "http://quay.io:5000"
+            ]
         );
         assert_eq!(names_of("[2001:db8::1]")[0], "2001:db8::1:443");
         assert_eq!(names_of("[2001:db8::1]")[3], "2001:db8::1");
@@ -170,6 +176,9 @@ mod tests {
         let digest = format!("sha256:{}", "a".repeat(64));
         assert_eq!(host_of(&digest), Err(ImageError::ImageId));
         assert_eq!(host_of("alpine"), Ok(DOCKER_HUB_HOST.to_owned()));
-        assert_eq!(host_of("reg_istry.test/app"), Ok("reg_istry.test".to_owned()));
+        assert_eq!(
+            host_of("reg_istry.test/app"),
+            Ok("reg_istry.test".to_owned())
+        );
     }
 }

@@ -96,11 +96,7 @@ impl<'k> Probe<'k> {
 
 /// The clients that never use a key of a file for the images that it is meant for: another key, or the rules
 /// of the client, keep them from it.
-pub fn clients_without(
-    file: &Parsed,
-    key: &str,
-    path: &RegistryPath,
-) -> Vec<&'static dyn Client> {
+pub fn clients_without(file: &Parsed, key: &str, path: &RegistryPath) -> Vec<&'static dyn Client> {
     let images = Images::of(path);
     CLIENTS
         .into_iter()
@@ -127,7 +123,10 @@ mod tests {
     #[test]
     fn a_path_is_out_of_reach_where_the_host_goes_first() {
         let by_host = ["docker", "buildkit", "nerdctl", "oras"];
-        assert_eq!(without(&["quay.io", "quay.io/team"], "quay.io/team"), by_host);
+        assert_eq!(
+            without(&["quay.io", "quay.io/team"], "quay.io/team"),
+            by_host
+        );
         assert!(without(&["quay.io/team"], "quay.io/team").is_empty());
         assert!(without(&["quay.io", "quay.io/other"], "quay.io").is_empty());
     }

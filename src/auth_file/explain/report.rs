@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{
-    Choice, Effective, Explanation, Failure, GoesOnWith, Half, HelperCall, Match, Step,
-};
+use super::{Choice, Effective, Explanation, Failure, GoesOnWith, Half, HelperCall, Match, Step};
 use crate::auth_file::secret_bytes::SecretBytes;
 use crate::model::mistake::Fault;
 

@@ -26,7 +26,11 @@ pub(super) const HELPER_IS_FINAL: &str = "The helper's answer is final: it pulls
 
 /// What names a helper for a registry.
 pub(super) fn cred_helper(registry: &str, helper: &str) -> String {
-    format!("credHelpers names {} for {}", Shown(helper), Shown(registry))
+    format!(
+        "credHelpers names {} for {}",
+        Shown(helper),
+        Shown(registry)
+    )
 }
 
 /// What names a helper for every registry.
@@ -119,8 +123,7 @@ pub(super) fn token_ends_search(title: &str, key: Shown<'_>) -> String {
 pub(super) const MAY_ASK_A_STORE: &str = " With a file that names no credentials it asks docker-credential-pass or docker-credential-secretservice, if one is installed.";
 
 /// Added where a host that Docker runs has the credential of Docker Hub as a fallback.
-pub(super) const HUB_FALLBACK: &str =
-    " docker buildx uses Docker Hub's credential for this host where it has none of its own; buildctl does not.";
+pub(super) const HUB_FALLBACK: &str = " docker buildx uses Docker Hub's credential for this host where it has none of its own; buildctl does not.";
 
 pub(super) fn docker_token_beside_helper(why: &str, helper: &str) -> String {
     format!(
