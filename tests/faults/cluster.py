@@ -118,8 +118,11 @@ class Cluster:
         self.launch(name, ["patroni", os.path.join(self.directory, name, "patroni.yml")], as_postgres=True)
 
     def state(self, name):
+        return self.ask(name, "patroni")
+
+    def ask(self, name, what):
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.rest[name]}/patroni", timeout=2) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.rest[name]}/{what}", timeout=2) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             return json.load(error)
@@ -135,8 +138,13 @@ class Cluster:
 
     def in_step(self):
         """Waits until the second server confirms every commit."""
-        sql = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync' AND state = 'streaming'"
-        until("the second server follows synchronously", lambda: self.psql(sql, check=False).strip() == "1", 180)
+        until("the second server follows synchronously", self.has_synchronous_standby, 180)
+
+    def has_synchronous_standby(self):
+        """What Patroni has written down, not what PostgreSQL does: only then may the standby take over."""
+        primary = self.primary()
+        members = self.ask(primary, "cluster").get("members", []) if primary else []
+        return any(member["role"] == "sync_standby" and member.get("lag") == 0 for member in members)
 
     def kill_primary(self):
         """The machine is gone: Patroni and PostgreSQL at once."""

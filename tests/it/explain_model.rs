@@ -72,6 +72,9 @@ struct Image {
 /// What is picked: a key, or none; and whether by chance.
 type Picked = (Option<String>, bool);
 
+/// A client's choice among entries.
+type Model = fn(&[Entry], &Image) -> Picked;
+
 /// The entries of a name: the one of that key, else all that have that host.
 fn get<'e>(entries: &'e [Entry], name: &str, form: fn(&Key) -> String) -> Vec<&'e Entry> {
     let exact: Vec<_> = entries
@@ -250,7 +253,7 @@ proptest! {
 
     #[test]
     fn both_models_pick_the_same(entries in entries(), image in images()) {
-        let models: [(&str, fn(&[Entry], &Image) -> Picked); 4] =
+        let models: [(&str, Model); 4] =
             [("ggcr", ggcr), ("buildkit", buildkit), ("nerdctl", nerdctl), ("oras", oras)];
         for (client, model) in models {
             prop_assert_eq!(explained(client, &entries, &image), model(&entries, &image), "{}", client);

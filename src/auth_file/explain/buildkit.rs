@@ -207,7 +207,7 @@ mod tests {
         let text = format!(r#"{{"auths": {{"quay.io": {{"auth": "dTpw"}}, {bad}}}}}"#);
         let expected = [used("quay.io", "basic"), none.clone()];
         assert_eq!(outcomes(&text, "quay.io/a/b"), expected);
-        assert_eq!(outcomes(&text, "ghcr.io/a/b"), [none.clone()]);
+        assert_eq!(outcomes(&text, "ghcr.io/a/b"), std::slice::from_ref(&none));
         let text = format!(r#"{{"auths": {{"quay.io": {{"identitytoken": "t"}}, {bad}}}}}"#);
         assert_eq!(
             outcomes(&text, "quay.io/a"),
