@@ -5,7 +5,7 @@
 //! would have notifications delivered to whichever client has that connection next, and break it.
 
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, Connection, PgConnection, Row};
+use sqlx::{ConnectOptions, Connection, Executor, PgConnection, Row};
 
 use super::limits::{self, within};
 
@@ -88,16 +88,20 @@ pub(super) async fn probe(options: &PgConnectOptions) -> sqlx::Result<Sessions> 
 async fn is_pooled(one: &mut PgConnection, other: &mut PgConnection) -> sqlx::Result<bool> {
     let first = process(one).await?;
     for _ in 0..ROUNDS {
-        let mut held = other.begin().await?;
-        let theirs = process(&mut held).await?;
+        say(other, "BEGIN").await?;
+        let theirs = process(other).await?;
         // While it is held, a proxy must give us another one than before if that was ours.
         let ours = process(one).await?;
-        held.rollback().await?;
+        say(other, "ROLLBACK").await?;
         if theirs == first || ours != first {
             return Ok(true);
         }
     }
     Ok(false)
+}
+
+async fn say(conn: &mut PgConnection, statement: &'static str) -> sqlx::Result<()> {
+    conn.execute(sqlx::raw_sql(statement)).await.map(drop)
 }
 
 #[allow(
@@ -129,8 +133,8 @@ async fn carries_names(one: &mut PgConnection, other: &mut PgConnection) -> Sess
 async fn uses_name(one: &mut PgConnection, other: &mut PgConnection) -> sqlx::Result<()> {
     let named = || sqlx::query("SELECT pg_backend_pid(), 'named'");
     named().execute(&mut *one).await?;
-    let mut held = other.begin().await?;
-    named().execute(&mut *held).await?;
+    say(other, "BEGIN").await?;
+    named().execute(&mut *other).await?;
     named().execute(one).await?;
-    held.rollback().await
+    say(other, "ROLLBACK").await
 }
