@@ -90,7 +90,7 @@ impl Machine {
 
     /// Runs SQL as the owner of the tables.
     async fn sql(&self, sql: String) {
-        let pool = regcred::store::database::pool(&self.url, 1).expect("a valid URL");
+        let pool = postgres::pool(&self.url);
         let done = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&pool).await;
         done.expect("valid SQL");
         pool.close().await;
