@@ -50,12 +50,8 @@ pub(super) fn alone(entry: &Entry, layout: FileFormat) -> Parsed {
 
 /// Those who read files of a layout at all.
 pub(super) fn readers(layout: FileFormat) -> Vec<&'static dyn Client> {
-    let file = of_fields(&[Field::Auth], layout);
-    let reads = |client: &&dyn Client| {
-        let unread = FailureClass::AuthFile(Class::UnsupportedFormat);
-        !matches!(outcome(*client, &file, NEUTRAL_IMAGE), Err(failure) if failure.class == unread)
-    };
-    CLIENTS.iter().copied().filter(reads).collect()
+    let reads = |client: &&dyn Client| client.reads(layout);
+    CLIENTS.into_iter().filter(reads).collect()
 }
 
 /// The names of [`readers`].

@@ -51,7 +51,7 @@ fn is_given(field: &Option<SecretText>) -> bool {
 fn lint_readers(entry: &Entry, pointer: &str, layout: FileFormat, findings: &mut Findings) -> bool {
     // What the strictest readers take, with no value of a wrong type, nobody refuses; most entries are so.
     let taken = |reader: &Reader| read_entry(entry, *reader).is_ok();
-    if !entry.has_misfits() && Reader::ALL.iter().all(taken) {
+    if !entry.has_misfits() && Reader::EVERY.iter().all(taken) {
         return true;
     }
     let file = asking::alone(entry, layout);
@@ -173,7 +173,7 @@ fn lint_fields(
 /// Characters that a copy or a line end left behind: clients send them.
 pub(super) fn lint_characters(entry: &Entry, pointer: &str, findings: &mut Findings) {
     let mut told: Vec<String> = Vec::new();
-    for login in Reader::ALL
+    for login in Reader::EVERY
         .iter()
         .filter_map(|reader| read_entry(entry, *reader).ok())
     {

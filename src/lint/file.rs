@@ -134,8 +134,7 @@ fn lint_ignored_helpers(
         FileContext::Alone => Severity::Info,
         FileContext::InSecret => Severity::Warning,
     };
-    let mut probe = AuthFile::of_entries(file.format, Vec::new());
-    probe.creds_store.clone_from(&file.creds_store);
+    let empty = || AuthFile::of_entries(file.format, Vec::new());
     let mut push = |field: &str, probe: AuthFile| {
         let probe = Ok(probe);
         let asked = asking::neutral_outcomes(&probe);
@@ -150,12 +149,11 @@ fn lint_ignored_helpers(
         }
     };
     if !file.creds_store.is_empty() {
-        push("credsStore", probe);
+        push("credsStore", empty().with_store_of(file));
     }
-    if let Some(helper) = file.cred_helpers.values().find(|helper| !helper.is_empty()) {
-        let mut probe = AuthFile::of_entries(file.format, Vec::new());
-        let own = (asking::NEUTRAL.to_owned(), helper.clone());
-        probe.cred_helpers = [own].into();
+    let mut helpers = file.cred_helpers.iter();
+    if let Some((registry, _)) = helpers.find(|(_, helper)| !helper.is_empty()) {
+        let probe = empty().with_helper_of(file, registry, asking::NEUTRAL);
         push("credHelpers", probe);
     }
 }
@@ -175,8 +173,8 @@ fn lint_shadows(file: &AuthFile, pointer: &str, findings: &mut Findings) {
     if !file.creds_store.is_empty()
         && let Some(entry) = holding().next()
     {
-        let mut probe = AuthFile::of_entries(file.format, vec![entry.under(asking::NEUTRAL)]);
-        probe.creds_store.clone_from(&file.creds_store);
+        let probe = AuthFile::of_entries(file.format, vec![entry.under(asking::NEUTRAL)]);
+        let probe = probe.with_store_of(file);
         let asking: Vec<&str> = shadowed(&Ok(probe));
         if !asking.is_empty() {
             let code = Code::CredsStoreShadows;
@@ -214,11 +212,10 @@ fn lint_cred_helper(entry: &Entry, file: &AuthFile, pointer: &str, findings: &mu
         if helper.is_empty() || findings.is_full() {
             continue;
         }
-        let mut probe = AuthFile::of_entries(file.format, vec![entry.under(asking::NEUTRAL)]);
-        probe.cred_helpers = [(asking::NEUTRAL.to_owned(), helper.clone())].into();
-        let mut whole = AuthFile::of_entries(file.format, vec![entry.under(&entry.key)]);
-        whole.cred_helpers = [(name.clone(), helper.clone())].into();
-        let whole = Ok(whole);
+        let probe = AuthFile::of_entries(file.format, vec![entry.under(asking::NEUTRAL)]);
+        let probe = probe.with_helper_of(file, name, asking::NEUTRAL);
+        let whole = AuthFile::of_entries(file.format, vec![entry.under(&entry.key)]);
+        let whole = Ok(whole.with_helper_of(file, name, name));
         let images = super::images::Meant::of(&entry.key).below;
         let asked: Vec<&str> = shadowed(&Ok(probe))
             .into_iter()

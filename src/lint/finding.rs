@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-use crate::auth_file::explain::CLIENTS;
+use crate::auth_file::explain::{CLIENTS, Client};
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
@@ -41,26 +41,17 @@ pub const RUNTIMES: [&str; 4] = [KUBELET, CONTAINERS_IMAGE, DOCKER, OPENSHIFT_IM
 
 /// Clients as the subject of a sentence, and the verb that goes with them.
 pub(super) fn said(clients: &[&'static str], one: &'static str, many: &'static str) -> String {
-    let words: Vec<&str> = clients.iter().map(|client| word(client)).collect();
-    let plural = words.len() != 1 || words.iter().any(|word| word.contains(" and "));
-    let verb = if plural { many } else { one };
-    match words.split_last() {
+    let titles: Vec<&str> = CLIENTS
+        .into_iter()
+        .filter(|client| clients.contains(&client.name()))
+        .map(Client::title)
+        .collect();
+    let is_one = titles.len() == 1 && clients != [CONTAINERS_IMAGE];
+    let verb = if is_one { one } else { many };
+    match titles.split_last() {
         Some((last, [])) => format!("{last} {verb}"),
         Some((last, others)) => format!("{}, and {last} {verb}", others.join(", ")),
         None => format!("clients {many}"),
-    }
-}
-
-/// A client as people know it.
-fn word(client: &'static str) -> &'static str {
-    match client {
-        CONTAINERS_IMAGE => "Podman and CRI-O",
-        DOCKER => "Docker",
-        OPENSHIFT_IMPORT => "OpenShift's image import",
-        "ggcr" => "kaniko and crane",
-        "buildkit" => "BuildKit",
-        "oras" => "ORAS and Helm",
-        other => other,
     }
 }
 
