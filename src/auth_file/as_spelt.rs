@@ -23,6 +23,11 @@ pub(super) struct AsSpelt {
 }
 
 impl AsSpelt {
+    /// The same with other entries.
+    pub(super) fn with_entries(self, entries: Range<usize>) -> Self {
+        Self { entries, ..self }
+    }
+
     /// Takes a field of the file; `entries` are those that were read from it.
     pub(super) fn take(&mut self, name: &str, value: Value<'_, '_>, entries: Range<usize>) {
         match name {

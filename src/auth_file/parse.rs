@@ -220,10 +220,7 @@ impl AuthFile {
             entries: Vec::new(),
             cred_helpers: self.cred_helpers.clone(),
             creds_store: self.creds_store.clone(),
-            as_spelt: AsSpelt {
-                entries: 0..0,
-                ..self.as_spelt.clone()
-            },
+            as_spelt: self.as_spelt.clone().with_entries(0..0),
             misfits: self.misfits.clone(),
             blank: self.blank,
             trailing: self.trailing,
@@ -235,10 +232,7 @@ impl AuthFile {
     pub fn of_entries(format: FileFormat, entries: Vec<Entry>) -> Self {
         let mut file = Self {
             format,
-            as_spelt: AsSpelt {
-                entries: 0..entries.len(),
-                ..AsSpelt::default()
-            },
+            as_spelt: AsSpelt::default().with_entries(0..entries.len()),
             entries,
             cred_helpers: BTreeMap::new(),
             creds_store: String::new(),

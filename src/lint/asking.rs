@@ -3,11 +3,8 @@
 
 use std::collections::HashMap;
 
-use crate::auth_file::explain::{
-    CLIENTS, Choice, Client, Effective, Failure, FailureClass, Parsed, Question,
-};
+use crate::auth_file::explain::{CLIENTS, Choice, Client, Effective, Failure, Parsed, Question};
 use crate::auth_file::parse::{AuthFile, Entry, FileFormat};
-use crate::auth_file::reading::Class;
 
 /// A key that every client uses, for what is asked of an entry and not of its key.
 pub(super) const NEUTRAL: &str = "registry.example.com";

@@ -146,6 +146,12 @@ impl Change<'_> {
                 let on_written = |image: &String| image.replacen(&meant.host, written, 1);
                 images.extend(meant.all().map(on_written).collect::<Vec<_>>());
             }
+            if is_docker_hub_host(written) {
+                for host in ["index.docker.io", "registry-1.docker.io"] {
+                    let on_host = |image: &String| image.replacen(&meant.host, host, 1);
+                    images.extend(meant.all().map(on_host).collect::<Vec<_>>());
+                }
+            }
             if !written.contains(':') {
                 let host = format!("{written}:443");
                 let with_port = |image: &String| image.replacen(&meant.host, &host, 1);

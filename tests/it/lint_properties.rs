@@ -134,6 +134,7 @@ fn images(keys: &[String]) -> Vec<String> {
         let path = path.trim_matches('/').replace('*', "x").to_lowercase();
         for host in [
             host.to_owned(),
+            "docker.io".to_owned(),
             host.to_lowercase(),
             host.to_uppercase(),
             name.to_owned(),
