@@ -70,6 +70,9 @@ struct SetAnew {
 
 /// Who may write but not read must not point a stored secret at a host of their own: a stored secret
 /// is used only where it was used before (contract, section 3).
+///
+/// The registry's secret may be sent to the auth server, too, whether that has one of its own or not: clients, and a
+/// verification, log in where the registry sends them.
 fn redirections(
     before: &Before,
     spec: &CredentialSpec,
@@ -77,26 +80,31 @@ fn redirections(
     set_anew: SetAnew,
 ) -> Vec<Mistake> {
     let mut mistakes = Vec::new();
-    if before.spec.registry != spec.registry && !set_anew.registry {
-        mistakes.push(required("a changed registry needs the secret anew").at("/secret"));
-    }
-    let Some(auth) = &spec.auth_server else {
-        return mistakes;
-    };
     let old_auth = before.spec.auth_server.as_ref();
-    let same_server = old_auth.is_some_and(|old| old.registry == auth.registry);
-    let shared_before = old_auth.is_some() && before.secrets.auth.is_none();
-    if auth_has_own {
-        if !same_server && !set_anew.auth {
-            mistakes.push(
-                required("a changed auth server needs its secret anew").at("/auth_server/secret"),
-            );
-        }
-    } else if !(set_anew.registry || same_server && shared_before) {
-        let detail = "an auth server that did not have this secret before needs it anew, here or in `auth_server.secret`";
-        mistakes.push(required(detail).at("/secret"));
+    let old_auth = old_auth.map(|old| &old.registry);
+    let auth = spec.auth_server.as_ref().map(|auth| &auth.registry);
+    let other_server = auth.is_some() && auth != old_auth;
+    // One that had a secret of its own did not get the registry's.
+    let newly_shared = auth.is_some() && !auth_has_own && before.secrets.auth.is_some();
+    let why = if before.spec.registry != spec.registry {
+        Some("a changed registry needs the secret anew")
+    } else if other_server {
+        Some("a changed auth server needs the registry's secret anew: it may be sent there, too")
+    } else if newly_shared {
+        Some(
+            "an auth server that did not have this secret before needs it anew, here or in `auth_server.secret`",
+        )
+    } else {
+        None
+    };
+    mistakes.extend(
+        why.filter(|_| !set_anew.registry)
+            .map(|why| required(why).at("/secret")),
+    );
+    if other_server && auth_has_own && !set_anew.auth {
+        let why = "a changed auth server needs its secret anew";
+        mistakes.push(required(why).at("/auth_server/secret"));
     }
-    mistakes.dedup_by(|late, early| late.pointer == early.pointer);
     mistakes
 }
 
@@ -162,6 +170,7 @@ mod tests {
             updated_at: epoch,
             previous_version: None,
             previous_retires_at: None,
+            seal: None,
             document: String::new(),
             has_auth_secret: secrets.auth.is_some(),
         };
@@ -215,10 +224,30 @@ mod tests {
         let pointed = r#"{"registry":"a.io","username":"u","auth_server":{"registry":"evil.io"}}"#;
         assert_eq!(pointers(&stored(PLAIN), pointed), ["/secret"]);
         assert_eq!(pointers(&stored(SHARED), pointed), ["/secret"]);
-        assert_eq!(pointers(&stored(OWN), pointed), ["/auth_server/secret"]);
+        assert_eq!(
+            pointers(&stored(OWN), pointed),
+            ["/secret", "/auth_server/secret"]
+        );
+        let given = r#"{"registry":"a.io","username":"u","secret":"v","auth_server":{"registry":"evil.io","secret":"x"}}"#;
+        for before in [PLAIN, SHARED, OWN] {
+            assert!(pointers(&stored(before), given).is_empty(), "{before}");
+        }
+    }
+
+    /// The registry may send whoever logs in to its auth server.
+    #[test]
+    fn an_auth_server_with_a_secret_of_its_own_does_not_get_the_registrys_either() {
         let own = r#"{"registry":"a.io","username":"u","auth_server":{"registry":"evil.io","secret":"x"}}"#;
         for before in [PLAIN, SHARED, OWN] {
-            assert!(pointers(&stored(before), own).is_empty(), "{before}");
+            assert_eq!(pointers(&stored(before), own), ["/secret"], "{before}");
+        }
+        let same = r#"{"registry":"a.io","username":"u","auth_server":{"registry":"sso.io","secret":"x"}}"#;
+        for before in [SHARED, OWN] {
+            assert!(pointers(&stored(before), same).is_empty(), "{before}");
+        }
+        let gone = r#"{"registry":"a.io","username":"u","auth_server":null}"#;
+        for before in [PLAIN, SHARED, OWN] {
+            assert!(pointers(&stored(before), gone).is_empty(), "{before}");
         }
     }
 

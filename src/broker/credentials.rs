@@ -6,11 +6,13 @@ use uuid::Uuid;
 
 use super::audit::Deed;
 use super::credential_change::{Before, check_secret_names, next_state, same_logins};
-use super::credential_state::Secrets;
+use super::credential_seal::sealed_state;
+use super::credential_state::{Secrets, sealed_version};
 use super::precondition::Precondition;
 use super::resolve::{credential_spec, current_version};
 use super::view::{CredentialVersionView, CredentialView, PreviousView, Written};
 use super::{Broker, Error, Result, Scope, previous};
+use crate::audit::change;
 use crate::model::credential::{CredentialSpec, CredentialWrite, Unnamed};
 use crate::model::name::Name;
 use crate::store::credentials::{CredentialRow, Filter};
@@ -136,7 +138,7 @@ impl Broker {
             .ok_or(Error::NotFound)?;
         precondition.check(Some(row.version))?;
         match listed {
-            Listed::IsDetached => pull_secrets::detach(&mut tx, row.id, self.now()).await?,
+            Listed::IsDetached => self.detach(&mut tx, scope, &row).await?,
             Listed::Forbids => refuse_if_listed(&mut tx, row.id).await?,
         }
         credentials::delete(&mut tx, row.id).await?;
@@ -145,7 +147,7 @@ impl Broker {
             action: "credential.delete",
             target: &target,
             version: Some(row.version),
-            detail: None,
+            detail: Some(as_written(&row, None).until_it_went()),
         };
         self.note(&mut tx, scope, deed).await?;
         tx.commit().await
@@ -158,11 +160,12 @@ impl Broker {
         name: &Name,
     ) -> Result<Option<Before>> {
         let tenant = scope.tenant()?.id;
-        let Some(row) = credentials::by_name(conn, tenant, name.as_str()).await? else {
+        let Some(mut row) = credentials::by_name(conn, tenant, name.as_str()).await? else {
             return Ok(None);
         };
+        self.bring_forward(conn, &mut row).await?;
         let version = current_version(conn, row.id).await?;
-        let secrets = self.open_secrets(conn, tenant, &version).await?;
+        let secrets = self.open_secrets(conn, &row, &version).await?;
         Ok(Some(Before {
             spec: credential_spec(&row)?,
             row,
@@ -209,31 +212,36 @@ impl Broker {
         overlap: Option<Duration>,
     ) -> Result<CredentialRow> {
         let mut row = self.next_row(scope, name, old.as_ref(), spec, secrets)?;
+        let before = old.as_ref();
+        let before = before.map(|(row, secrets)| as_written(row, Some(secrets)));
+        let mut detail = as_written(&row, Some(secrets)).since(before);
         let previous = match &old {
             Some(old) => self.previous_after(conn, old, secrets, overlap).await?,
             None => None,
         };
         row.previous_version = previous.as_ref().map(|previous| previous.version);
         row.previous_retires_at = previous.as_ref().map(|previous| previous.retires_at);
+        let tenant = Some(row.tenant_id);
+        let key = self.keyring.newest(conn, tenant, self.now()).await?;
+        row.seal = Some(sealed_state(&key, &row)?);
         match old {
             Some(_) => credentials::update(conn, &row).await?,
             None => credentials::insert(conn, &row).await?,
         }
-        let version = self.seal_version(conn, scope, &row, spec, secrets).await?;
+        let version = sealed_version(&key, scope, &row, spec, secrets)?;
         credential_versions::insert(conn, &version).await?;
         previous::prune(conn, &row, row.previous_version).await?;
         self.refuse_conflicts_of(conn, scope, row.id).await?;
-        if previous.is_some() {
+        if let Some(previous) = previous {
             self.refuse_unrenderable_overlap(conn, scope, &row).await?;
+            detail["previous"] = serde_json::to_value(PreviousView::from(previous))?;
         }
         let target = format!("credentials/{name}");
         let deed = Deed {
             action: "credential.write",
             target: &target,
             version: Some(row.version),
-            detail: previous
-                .map(PreviousView::from)
-                .map(|view| serde_json::json!({"previous": view})),
+            detail: Some(detail),
         };
         self.note(conn, scope, deed).await?;
         Ok(row)
@@ -274,9 +282,48 @@ impl Broker {
             updated_at: now,
             previous_version: None,
             previous_retires_at: None,
+            seal: None,
             document: serde_json::to_string(spec)?,
             has_auth_secret: secrets.auth.is_some(),
         })
+    }
+}
+
+/// A credential as its event shows it: as written, and which versions brought its secrets.
+pub(super) struct Recorded {
+    id: Uuid,
+    document: serde_json::Value,
+}
+
+/// What an event shows of a row; of what is deleted, nobody asks for the secrets' versions.
+pub(super) fn as_written(row: &CredentialRow, secrets: Option<&Secrets>) -> Recorded {
+    let mut document: serde_json::Value = serde_json::from_str(&row.document).unwrap_or_default();
+    if let (Some(secrets), true) = (secrets, document.is_object()) {
+        document["secret_version"] = secrets.registry.revision.into();
+        if let Some(auth) = &secrets.auth {
+            document["auth_server"]["secret_version"] = auth.revision.into();
+        }
+    }
+    Recorded {
+        id: row.id,
+        document,
+    }
+}
+
+impl Recorded {
+    /// The detail of the write that led here.
+    pub(super) fn since(self, before: Option<Self>) -> serde_json::Value {
+        let before = before.map(|before| before.document);
+        let mut detail = change::between(before.as_ref(), Some(&self.document));
+        detail["id"] = self.id.to_string().into();
+        detail
+    }
+
+    /// The detail of its end.
+    fn until_it_went(self) -> serde_json::Value {
+        let mut detail = change::between(Some(&self.document), None);
+        detail["id"] = self.id.to_string().into();
+        detail
     }
 }
 

@@ -9,10 +9,10 @@ use super::view::stored_name;
 use super::{Broker, Result};
 use crate::auth::binding::BindingSpec;
 use crate::auth::caller::{Caller, Grant, Identity};
-use crate::auth::oidc::Refused;
 use crate::auth::oidc::claims::Registered;
 use crate::auth::oidc::compact::Compact;
 use crate::auth::oidc::provider::ProviderSpec;
+use crate::auth::role::Action;
 use crate::model::name::Name;
 use crate::store::role_bindings::BindingRow;
 use crate::store::{identity_providers, role_bindings};
@@ -35,13 +35,20 @@ impl Broker {
         let token = Compact::parse(login.bearer).map_err(unknown)?;
         let refused = |refused| self.refuse(login, Shown::Foreign(refused));
         let claims = Registered::read(&token.claims, self.now()).map_err(refused)?;
-        let accepting = self.accepting(&token, &claims).await?;
-        let nobody = Refused("no identity provider takes it");
-        let provider = accepting.first().ok_or_else(|| refused(nobody))?;
+        let (accepting, whys) = self.accepting(&token, &claims).await?;
+        let provider = accepting.first().ok_or_else(|| {
+            let why = whys.join("; ");
+            let issuer = &claims.issuer;
+            self.refuse(login, Shown::Untaken { why: &why, issuer })
+        })?;
         let provider = provider.name.clone();
         let ids: Vec<Uuid> = accepting.iter().map(|provider| provider.id).collect();
         let tenant = door.tenant.filter(|_| !door.action.is_for_anybody());
-        let grants = self.bound(&ids, &token, &claims.subject, tenant).await?;
+        // Who asks what needs no role is not looked up among those who have one.
+        let grants = match door.action {
+            Action::Lint | Action::Explain => Vec::new(),
+            _ => self.bound(&ids, &token, &claims.subject, tenant).await?,
+        };
         Ok(Caller {
             id: Caller::federated_id(&claims.issuer, &claims.subject),
             identity: Identity::Federated {
@@ -57,17 +64,37 @@ impl Broker {
 
     /// The providers that take the token: of its issuer, for its audience, with its algorithm, whose keys
     /// made its signature.
-    async fn accepting(&self, token: &Compact<'_>, claims: &Registered) -> Result<Vec<Accepting>> {
+    ///
+    /// Beside them, why others of its issuer do not.
+    async fn accepting(
+        &self,
+        token: &Compact<'_>,
+        claims: &Registered,
+    ) -> Result<(Vec<Accepting>, Vec<String>)> {
         let rows = {
             let mut tx = self.begin().await?;
             identity_providers::of_issuer(&mut tx, &claims.issuer).await?
         };
         // No connection is held while an issuer is asked: it may be slow, others shall not wait.
         let mut accepting = Vec::new();
+        let mut whys = Vec::new();
+        if rows.is_empty() {
+            whys.push("no identity provider has this issuer".to_owned());
+        }
         let mut checked: Vec<(_, bool)> = Vec::new();
         for row in rows {
             let spec: ProviderSpec = serde_json::from_str(&row.document)?;
-            if !spec.algorithms.contains(&token.algorithm) || !claims.is_for(&spec.audiences) {
+            let mut not = |why: String| whys.push(format!("identity provider {}: {why}", row.name));
+            if !spec.algorithms.contains(&token.algorithm) {
+                let algorithm = token.algorithm.as_str();
+                not(format!("{algorithm} is none of its algorithms"));
+                continue;
+            }
+            if !claims.is_for(&spec.audiences) {
+                not(format!(
+                    "the audience is not one of {}",
+                    spec.audiences.join(", ")
+                ));
                 continue;
             }
             let keys_of = spec.source();
@@ -85,9 +112,13 @@ impl Broker {
                     id: row.id,
                     name: stored_name(&row.name)?,
                 });
+            } else {
+                let why =
+                    "none of the issuer's keys made the signature, or the issuer does not answer";
+                not(why.into());
             }
         }
-        Ok(accepting)
+        Ok((accepting, whys))
     }
 
     async fn bound(

@@ -25,6 +25,7 @@ pub mod audit_upkeep;
 pub mod changes;
 pub mod consumers;
 pub mod credential_change;
+mod credential_seal;
 pub mod credential_state;
 pub mod credentials;
 pub mod discovery;
@@ -32,6 +33,7 @@ pub mod draft;
 pub mod error;
 pub mod explain;
 pub mod federated;
+mod former_seals;
 mod granting;
 pub mod idempotency;
 pub mod identity_providers;
@@ -86,6 +88,7 @@ pub struct Broker {
     schedule: Schedule,
     webhook: Option<Webhook>,
     writers: Arc<writing::Writers>,
+    known_states: Arc<credential_seal::KnownStates>,
 }
 
 /// A request that was let in: who calls, in which tenant, under which id.
@@ -138,6 +141,7 @@ impl Broker {
             schedule: Schedule::default(),
             webhook: None,
             writers: Arc::default(),
+            known_states: Arc::default(),
         }
     }
 
@@ -236,6 +240,7 @@ impl Broker {
         let due = self.keyring.due(&mut tx).await?;
         tx.commit().await?;
         self.keyring.prove(due).await?;
+        self.bring_credentials_forward().await?;
         self.remove_unneeded_keys().await.map(drop)
     }
 

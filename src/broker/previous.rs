@@ -4,6 +4,7 @@ use sqlx::PgConnection;
 use time::{Duration, OffsetDateTime};
 
 use super::audit::Deed;
+use super::credential_seal::sealed_state;
 use super::credential_state::Secrets;
 use super::credentials::KEPT_VERSIONS;
 use super::precondition::Precondition;
@@ -60,7 +61,7 @@ impl Broker {
         let former = credential_versions::get(conn, row.id, kept.version)
             .await?
             .ok_or_else(|| Error::Internal("a credential lacks its former version".into()))?;
-        let former = self.open_secrets(conn, row.tenant_id, &former).await?;
+        let former = self.open_secrets(conn, row, &former).await?;
         Ok(Some(kept).filter(|_| !changed || !former.same_as(secrets)))
     }
 
@@ -118,19 +119,21 @@ impl Broker {
         precondition: &Precondition,
     ) -> Result<()> {
         let mut tx = self.begin_writing(scope).await?;
-        let row = credentials::by_name(&mut tx, scope.tenant()?.id, name)
+        let mut row = credentials::by_name(&mut tx, scope.tenant()?.id, name)
             .await?
             .ok_or(Error::NotFound)?;
         precondition.check(Some(row.version))?;
         let previous = previous_of(&row, self.now()).ok_or(Error::NotFound)?;
-        credentials::end_previous(&mut tx, row.id).await?;
+        self.bring_forward(&mut tx, &mut row).await?;
+        self.check_row(&mut tx, &row).await?;
+        self.end_overlap(&mut tx, &mut row).await?;
         prune(&mut tx, &row, None).await?;
         let target = format!("credentials/{name}/previous");
         let deed = Deed {
             action: "credential.retire",
             target: &target,
             version: Some(previous.version),
-            detail: None,
+            detail: Some(serde_json::json!({"id": row.id})),
         };
         self.note(&mut tx, scope, deed).await?;
         tx.commit().await
@@ -140,12 +143,33 @@ impl Broker {
     /// any more, so nothing changes for anybody; when they end was noted when they began.
     pub async fn retire_previous(&self) -> Result<usize> {
         let mut tx = self.begin().await?;
-        let retired = credentials::retire(&mut tx, self.now(), RETIRED_AT_ONCE).await?;
-        for (id, version) in &retired {
-            credential_versions::prune(&mut tx, *id, version - KEPT_VERSIONS + 1, None).await?;
+        let mut due = credentials::due(&mut tx, self.now(), RETIRED_AT_ONCE).await?;
+        for row in &mut due {
+            match self.check_row(&mut tx, row).await {
+                Ok(()) => self.end_overlap(&mut tx, row).await?,
+                Err(Error::DoesNotOpen(why)) => {
+                    // It stays as it is, and does not open; it must not come up again and again.
+                    tracing::error!(why, "a credential is not in the state in which it was left");
+                    credentials::end_previous(&mut tx, row).await?;
+                }
+                Err(error) => return Err(error),
+            }
+            prune(&mut tx, row, None).await?;
         }
         tx.commit().await?;
-        Ok(retired.len())
+        Ok(due.len())
+    }
+
+    /// Takes the former version out of a credential's state.
+    async fn end_overlap(&self, conn: &mut PgConnection, row: &mut CredentialRow) -> Result<()> {
+        row.previous_version = None;
+        row.previous_retires_at = None;
+        if row.seal.is_some() {
+            let tenant = Some(row.tenant_id);
+            let key = self.keyring.newest(conn, tenant, self.now()).await?;
+            row.seal = Some(sealed_state(&key, row)?);
+        }
+        Ok(credentials::end_previous(conn, row).await?)
     }
 }
 

@@ -7,8 +7,10 @@ use super::audit::Deed;
 use super::precondition::Precondition;
 use super::view::{PullSecretView, Written};
 use super::{Broker, Error, Result, Scope};
+use crate::audit::change;
 use crate::model::name::Name;
 use crate::model::pull_secret::PullSecretSpec;
+use crate::store::credentials::CredentialRow;
 use crate::store::pull_secrets::PullSecretRow;
 use crate::store::{Slice, pull_secrets};
 
@@ -61,8 +63,10 @@ impl Broker {
         let created = before.is_none();
         let listed = self.listed(&mut tx, scope, &spec.credentials).await?;
         let listed: Vec<Uuid> = listed.iter().map(|row| row.id).collect();
+        let old = before.as_ref().map(spec_of).transpose()?;
+        let detail = change_of(old.as_ref(), Some(spec))?;
         let row = match before {
-            Some(row) if spec_of(&row)? == *spec => {
+            Some(row) if old.as_ref() == Some(spec) => {
                 return PullSecretView::from_row(row).map(Written::Replaced);
             }
             before => {
@@ -77,7 +81,7 @@ impl Broker {
             action: "pull-secret.write",
             target: &target,
             version: Some(row.version),
-            detail: None,
+            detail: Some(detail),
         };
         self.note(&mut tx, scope, deed).await?;
         tx.commit().await?;
@@ -134,11 +138,57 @@ impl Broker {
             action: "pull-secret.delete",
             target: &target,
             version: Some(row.version),
-            detail: None,
+            detail: Some(change_of(Some(&spec_of(&row)?), None)?),
         };
         self.note(&mut tx, scope, deed).await?;
         tx.commit().await
     }
+
+    /// Takes a credential out of every pull secret that lists it; each is a write of that pull secret.
+    pub(super) async fn detach(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        credential: &CredentialRow,
+    ) -> Result<()> {
+        let listing = pull_secrets::listing(conn, credential.id).await?;
+        pull_secrets::detach(conn, credential.id, self.now()).await?;
+        for row in listing {
+            let before = spec_of(&row)?;
+            let mut after = before.clone();
+            let is_another = |name: &Name| name.as_str() != credential.name;
+            after.credentials.retain(is_another);
+            let mut detail = change_of(Some(&before), Some(&after))?;
+            detail["by"] = "detach".into();
+            let target = format!("pull-secrets/{}", row.name);
+            let deed = Deed {
+                action: "pull-secret.write",
+                target: &target,
+                version: Some(row.version + 1),
+                detail: Some(detail),
+            };
+            self.note(conn, scope, deed).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What an event shows of a write of a pull secret, or of its end.
+pub(super) fn change_of(
+    before: Option<&PullSecretSpec>,
+    after: Option<&PullSecretSpec>,
+) -> Result<serde_json::Value> {
+    let shown = |spec: &PullSecretSpec| -> Result<serde_json::Value> {
+        let mut document = serde_json::to_value(spec)?;
+        // They stand in a table of their own.
+        document["credentials"] = serde_json::to_value(&spec.credentials)?;
+        Ok(document)
+    };
+    let (before, after) = (
+        before.map(shown).transpose()?,
+        after.map(shown).transpose()?,
+    );
+    Ok(change::between(before.as_ref(), after.as_ref()))
 }
 
 /// What was written of a stored pull secret.

@@ -58,10 +58,11 @@ impl Broker {
             return Ok(answer);
         }
         let tenant = scope.tenant()?.id;
-        let row = credentials::by_name(&mut tx, tenant, name.as_str())
+        let mut row = credentials::by_name(&mut tx, tenant, name.as_str())
             .await?
             .ok_or(Error::NotFound)?;
         precondition.check(Some(row.version))?;
+        self.bring_forward(&mut tx, &mut row).await?;
         let gone = || {
             Error::invalid(Fault::new("unknown-version", "this version is not kept").at("/version"))
         };
@@ -72,9 +73,9 @@ impl Broker {
             row
         } else {
             let spec: CredentialSpec = serde_json::from_str(&wanted.document)?;
-            let secrets = self.open_secrets(&mut tx, tenant, &wanted).await?;
+            let secrets = self.open_secrets(&mut tx, &row, &wanted).await?;
             let current = current_version(&mut tx, row.id).await?;
-            let old = self.open_secrets(&mut tx, tenant, &current).await?;
+            let old = self.open_secrets(&mut tx, &row, &current).await?;
             let (old, overlap) = (Some((row, old)), rollback.overlap);
             self.store_version(&mut tx, scope, name, old, &spec, &secrets, overlap)
                 .await?

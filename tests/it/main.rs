@@ -10,6 +10,7 @@ mod support;
 mod at_rest;
 mod audit;
 mod audit_chain;
+mod audit_ends;
 mod audit_retention;
 mod audit_source;
 mod audit_upkeep;

@@ -114,7 +114,7 @@ impl Broker {
         let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
         let since = self.now() - MISSES_COUNT_FOR;
         let guarded = import_misses::over(conn, &ids, since, MOST_MISSES).await?;
-        let credentials = self.open_all(conn, tenant, rows).await?;
+        let credentials = self.open_all(conn, rows).await?;
         Ok(Known {
             by_registry: index(&credentials, |spec| Some(&spec.registry)),
             by_auth_server: index(&credentials, |spec| {
@@ -129,10 +129,12 @@ impl Broker {
     async fn open_all(
         &self,
         conn: &mut PgConnection,
-        tenant: Uuid,
-        rows: Vec<CredentialRow>,
+        mut rows: Vec<CredentialRow>,
     ) -> Result<Vec<Before>> {
         let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+        for row in &mut rows {
+            self.bring_forward(conn, row).await?;
+        }
         let versions = credential_versions::current_of(conn, &ids).await?;
         let mut versions: HashMap<Uuid, _> = versions
             .into_iter()
@@ -143,7 +145,7 @@ impl Broker {
             let version = versions
                 .remove(&row.id)
                 .ok_or_else(|| Error::Internal("a credential lacks its current version".into()))?;
-            let secrets = self.open_secrets(conn, tenant, &version).await?;
+            let secrets = self.open_secrets(conn, &row, &version).await?;
             opened.push(Before {
                 spec: serde_json::from_str(&version.document)?,
                 row,
