@@ -357,8 +357,9 @@ async fn there_is_an_end_to_bindings_and_providers() {
         .execute(&regcred.pool)
         .await
         .expect("valid SQL");
-    let more = regcred.admin.put(&format!("{PROVIDERS}/more"), &provider());
-    more.await.expect_problem(409, "conflict");
+    let path = format!("{PROVIDERS}/more");
+    let more = regcred.admin.put(&path, &provider()).await;
+    more.expect_problem(409, "conflict");
 }
 
 #[tokio::test]
