@@ -12,8 +12,6 @@ use crate::audit::event::{Event, Outcome, stranger};
 use crate::auth::caller::{Actor, Caller};
 use crate::auth::oidc::Refused;
 
-/// Most bytes of what is kept of a token that is not taken: why, and its issuer.
-const MOST_SHOWN: usize = 512;
 /// Events of the backlog that one transaction writes.
 const WRITTEN_AT_ONCE: usize = 100;
 
@@ -53,15 +51,10 @@ impl Knock {
 pub enum Shown<'a> {
     /// None of ours; only its form is known.
     Unknown(&'a str),
-    /// A token of an issuer that is not read.
+    /// A token of an issuer that cannot be taken.
     Foreign(Refused),
-    /// A token of an issuer that no identity provider takes; only what it says of itself is known.
-    Untaken {
-        /// Why each does not.
-        why: &'a str,
-        /// The issuer that it names.
-        issuer: &'a str,
-    },
+    /// A token of an issuer that no identity provider takes, and why none does.
+    Untaken(String),
     /// One of ours that does not work, or not from there.
     Known {
         /// Whose it is.
@@ -192,10 +185,10 @@ impl Broker {
                 None,
                 serde_json::json!({"why": why, "shown": "jwt"}),
             ),
-            Shown::Untaken { why, issuer } => (
+            Shown::Untaken(why) => (
                 stranger(),
                 None,
-                serde_json::json!({"why": cut(why), "issuer": cut(issuer), "shown": "jwt"}),
+                serde_json::json!({"why": why, "shown": "jwt"}),
             ),
             Shown::Known { actor, tenant, why } => (
                 serde_json::to_value(actor).unwrap_or_default(),
@@ -261,11 +254,6 @@ fn event_of(scope: &Scope, deed: Deed<'_>, outcome: Outcome) -> Event {
 
 fn named(tenant: &TenantRef) -> (Uuid, String) {
     (tenant.id, tenant.name.to_string())
-}
-
-/// The beginning of what a stranger may have made as long as they like.
-fn cut(text: &str) -> &str {
-    &text[..text.floor_char_boundary(MOST_SHOWN)]
 }
 
 /// What a token looks like: tells a mistyped token from a foreign one without keeping any of it.

@@ -62,7 +62,7 @@ impl Broker {
         let row = credentials::by_name(&mut tx, scope.tenant()?.id, name)
             .await?
             .ok_or(Error::NotFound)?;
-        let versions = credential_versions::all_of(&mut tx, row.id).await?;
+        let versions = credential_versions::all_of(&mut tx, row.tenant_id, row.id).await?;
         // One that is kept because it is still usable may be older than the last ones.
         versions
             .into_iter()
@@ -139,9 +139,9 @@ impl Broker {
         precondition.check(Some(row.version))?;
         match listed {
             Listed::IsDetached => self.detach(&mut tx, scope, &row).await?,
-            Listed::Forbids => refuse_if_listed(&mut tx, row.id).await?,
+            Listed::Forbids => refuse_if_listed(&mut tx, &row).await?,
         }
-        credentials::delete(&mut tx, row.id).await?;
+        credentials::delete(&mut tx, row.tenant_id, row.id).await?;
         let target = format!("credentials/{name}");
         let deed = Deed {
             action: "credential.delete",
@@ -164,7 +164,7 @@ impl Broker {
             return Ok(None);
         };
         self.bring_forward(conn, &mut row).await?;
-        let version = current_version(conn, row.id).await?;
+        let version = current_version(conn, tenant, row.id).await?;
         let secrets = self.open_secrets(conn, &row, &version).await?;
         Ok(Some(Before {
             spec: credential_spec(&row)?,
@@ -230,7 +230,7 @@ impl Broker {
         }
         let version = sealed_version(&key, scope, &row, spec, secrets)?;
         credential_versions::insert(conn, &version).await?;
-        previous::prune(conn, &row, row.previous_version).await?;
+        previous::prune(conn, row.tenant_id, row.id).await?;
         self.refuse_conflicts_of(conn, scope, row.id).await?;
         if let Some(previous) = previous {
             self.refuse_unrenderable_overlap(conn, scope, &row).await?;
@@ -327,8 +327,8 @@ impl Recorded {
     }
 }
 
-async fn refuse_if_listed(conn: &mut PgConnection, credential: Uuid) -> Result<()> {
-    let listing = pull_secrets::listing(conn, credential).await?;
+async fn refuse_if_listed(conn: &mut PgConnection, credential: &CredentialRow) -> Result<()> {
+    let listing = pull_secrets::listing(conn, credential.tenant_id, credential.id).await?;
     if listing.is_empty() {
         return Ok(());
     }

@@ -28,7 +28,7 @@ impl Broker {
         }
         let tenant = Some(row.tenant_id);
         let key = self.keyring.newest(conn, tenant, self.now()).await?;
-        for version in credential_versions::all_of(conn, row.id).await? {
+        for version in credential_versions::all_of(conn, row.tenant_id, row.id).await? {
             let sealed = self.sealed_anew(conn, row, &key, version).await?;
             credential_versions::set_sealed(conn, &sealed).await?;
         }
@@ -69,9 +69,10 @@ impl Broker {
         let ids = credentials::without_seal(&mut conn, SEALED_AT_ONCE).await?;
         drop(conn);
         let mut done = 0;
-        for id in ids {
-            match self.bring_one_forward(id).await {
+        for (tenant, id) in ids {
+            match self.bring_one_forward(tenant, id).await {
                 Ok(()) => done += 1,
+                Err(Error::NotFound) => {}
                 Err(Error::DoesNotOpen(why)) => {
                     tracing::error!(why, "a credential does not open; it stays as it is");
                 }
@@ -81,11 +82,11 @@ impl Broker {
         Ok(done)
     }
 
-    async fn bring_one_forward(&self, id: Uuid) -> Result<()> {
-        let mut tx = self.begin().await?;
-        if let Some(mut row) = credentials::hold(&mut tx, id).await? {
+    async fn bring_one_forward(&self, tenant: Uuid, id: Uuid) -> Result<()> {
+        let mut tx = self.begin_writing_in(Some(tenant)).await?;
+        if let Some(mut row) = credentials::hold(&mut tx, tenant, id).await? {
             self.bring_forward(&mut tx, &mut row).await?;
         }
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 }

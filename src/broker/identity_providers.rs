@@ -13,7 +13,7 @@ use super::{Broker, Error, Result, Scope};
 use crate::audit::change;
 use crate::auth::caller::Caller;
 use crate::auth::oidc::algorithm::Algorithm;
-use crate::auth::oidc::provider::{ProviderSpec, check_url};
+use crate::auth::oidc::provider::{ProviderSpec, Review, check_url};
 use crate::model::mistake::{Fault, Mistake};
 use crate::model::name::Name;
 use crate::store::identity_providers::ProviderRow;
@@ -46,6 +46,8 @@ pub struct ProviderView {
     /// The algorithms that are taken.
     #[schema(example = json!(["RS256"]))]
     pub algorithms: Vec<Algorithm>,
+    /// Who is asked whether a token still stands; null means nobody.
+    pub review: Option<Review>,
     /// When it was made.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
@@ -65,6 +67,7 @@ impl ProviderView {
             audiences: spec.audiences,
             jwks_uri: spec.jwks_uri,
             algorithms: spec.algorithms,
+            review: spec.review,
             created_at: row.created_at,
             updated_at: row.updated_at,
         })
@@ -118,6 +121,7 @@ impl Broker {
             .transpose()?;
         let detail = change_of(stored.as_ref(), Some(spec))?;
         check_keys(scope, stored.as_ref(), spec)?;
+        keep_who_reviews(scope, stored.as_ref(), spec)?;
         let row = match before {
             Some(row) if stored.as_ref() == Some(spec) => {
                 return ProviderView::from_row(row).map(Written::Replaced);
@@ -192,7 +196,14 @@ impl Broker {
         let of_issuer = refusal(&spec.issuer, "/issuer").filter(|_| !is_only_a_name);
         let of_keys = spec.jwks_uri.as_deref();
         let of_keys = of_keys.and_then(|uri| refusal(uri, "/jwks_uri"));
-        let mistakes: Vec<Mistake> = of_issuer.into_iter().chain(of_keys).collect();
+        let of_review = spec.review.as_ref();
+        let of_review =
+            of_review.and_then(|review| refusal(&review.api_server, "/review/api_server"));
+        let mistakes: Vec<Mistake> = of_issuer
+            .into_iter()
+            .chain(of_keys)
+            .chain(of_review)
+            .collect();
         if mistakes.is_empty() {
             Ok(())
         } else {
@@ -300,4 +311,20 @@ fn change_of(
     let before = before.map(serde_json::to_value).transpose()?;
     let after = after.map(serde_json::to_value).transpose()?;
     Ok(change::between(before.as_ref(), after.as_ref()))
+}
+
+/// The callers' tokens are sent to who reviews them, and taking a review away takes tokens that are over: neither is
+/// an operator's.
+fn keep_who_reviews(
+    scope: &Scope,
+    before: Option<&ProviderSpec>,
+    spec: &ProviderSpec,
+) -> Result<()> {
+    let stored = before.and_then(|before| before.review.as_ref());
+    if stored == spec.review.as_ref() || decides_whom_to_trust(&scope.caller) {
+        return Ok(());
+    }
+    Err(Error::Forbidden(
+        "this needs the role admin, with a token that neither ends nor is limited to networks: who reviews tokens gets them",
+    ))
 }

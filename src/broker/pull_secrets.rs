@@ -74,7 +74,7 @@ impl Broker {
                     .await?
             }
         };
-        pull_secrets::set_credentials(&mut tx, row.id, &listed).await?;
+        pull_secrets::set_credentials(&mut tx, row.tenant_id, row.id, &listed).await?;
         self.refuse_conflicts_in(&mut tx, scope, name, spec).await?;
         let target = format!("pull-secrets/{name}");
         let deed = Deed {
@@ -132,7 +132,7 @@ impl Broker {
             .await?
             .ok_or(Error::NotFound)?;
         precondition.check(Some(row.version))?;
-        pull_secrets::delete(&mut tx, row.id).await?;
+        pull_secrets::delete(&mut tx, row.tenant_id, row.id).await?;
         let target = format!("pull-secrets/{name}");
         let deed = Deed {
             action: "pull-secret.delete",
@@ -151,8 +151,8 @@ impl Broker {
         scope: &Scope,
         credential: &CredentialRow,
     ) -> Result<()> {
-        let listing = pull_secrets::listing(conn, credential.id).await?;
-        pull_secrets::detach(conn, credential.id, self.now()).await?;
+        let listing = pull_secrets::listing(conn, credential.tenant_id, credential.id).await?;
+        pull_secrets::detach(conn, credential.tenant_id, credential.id, self.now()).await?;
         for row in listing {
             let before = spec_of(&row)?;
             let mut after = before.clone();

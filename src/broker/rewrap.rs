@@ -264,7 +264,12 @@ impl Run<'_> {
         key: &DataKey,
         rows: &[SealedRow],
     ) -> Result<()> {
-        let mut tx = self.broker.begin().await?;
+        let mut tx = match self.broker.begin_writing_in(tenant).await {
+            Ok(tx) => tx,
+            // A tenant that was deleted meanwhile has nothing left to seal.
+            Err(Error::NotFound) => return Ok(()),
+            Err(error) => return Err(error),
+        };
         let mut failed = Vec::new();
         for row in rows {
             match self.seal_row(&mut tx, table, tenant, key, row).await {
@@ -290,11 +295,13 @@ impl Run<'_> {
     ) -> Result<()> {
         let (one, two) = fields_of(table);
         let place = match table {
-            Table::Credentials => match credentials::hold(conn, row.record).await? {
-                Some(credential) => state_context(&credential)?,
-                // It was deleted meanwhile.
-                None => return Ok(()),
-            },
+            Table::Credentials => {
+                match credentials::hold(conn, tenant.unwrap_or_default(), row.record).await? {
+                    Some(credential) => state_context(&credential)?,
+                    // It was deleted meanwhile.
+                    None => return Ok(()),
+                }
+            }
             _ => place_of(table, tenant, row, one)?,
         };
         let first = self.seal_value(conn, place, key, &row.first).await?;
@@ -305,7 +312,7 @@ impl Run<'_> {
             }
             None => None,
         };
-        sealed::replace(conn, table, row, &first, second.as_deref()).await?;
+        sealed::replace(conn, table, tenant, row, &first, second.as_deref()).await?;
         Ok(())
     }
 

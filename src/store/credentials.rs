@@ -55,7 +55,7 @@ pub async fn by_name(
 ) -> Result<Option<CredentialRow>> {
     super::query_as(
         "SELECT c.*, coalesce(v.document, '') AS document, v.auth_secret IS NOT NULL AS has_auth_secret
-           FROM credentials c LEFT JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
+           FROM credentials c LEFT JOIN credential_versions v ON v.tenant_id = c.tenant_id AND v.credential_id = c.id AND v.version = c.version
           WHERE c.tenant_id = $1 AND c.name = $2",
     )
     .bind(tenant)
@@ -72,7 +72,7 @@ pub async fn by_names(
 ) -> Result<Vec<CredentialRow>> {
     super::query_as(
         "SELECT c.*, coalesce(v.document, '') AS document, v.auth_secret IS NOT NULL AS has_auth_secret
-           FROM credentials c LEFT JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
+           FROM credentials c LEFT JOIN credential_versions v ON v.tenant_id = c.tenant_id AND v.credential_id = c.id AND v.version = c.version
           WHERE c.tenant_id = $1 AND c.name = ANY($2) ORDER BY c.name",
     )
     .bind(tenant)
@@ -89,7 +89,7 @@ pub async fn by_labels(
 ) -> Result<Vec<CredentialRow>> {
     super::query_as(
         "SELECT c.*, coalesce(v.document, '') AS document, v.auth_secret IS NOT NULL AS has_auth_secret
-           FROM credentials c LEFT JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
+           FROM credentials c LEFT JOIN credential_versions v ON v.tenant_id = c.tenant_id AND v.credential_id = c.id AND v.version = c.version
           WHERE c.tenant_id = $1 AND c.labels @> $2 ORDER BY c.name",
     )
     .bind(tenant)
@@ -106,7 +106,7 @@ pub async fn by_registries(
 ) -> Result<Vec<CredentialRow>> {
     super::query_as(
         "SELECT c.*, v.document, v.auth_secret IS NOT NULL AS has_auth_secret
-           FROM credentials c JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
+           FROM credentials c JOIN credential_versions v ON v.tenant_id = c.tenant_id AND v.credential_id = c.id AND v.version = c.version
           WHERE c.tenant_id = $1 AND c.registry = ANY($2) ORDER BY c.name",
     )
     .bind(tenant)
@@ -119,11 +119,12 @@ pub async fn by_registries(
 pub async fn pairs(conn: &mut PgConnection, tenant: Uuid) -> Result<Vec<CredentialRow>> {
     // Documents are text and written by serde: an auth server is an object there, or null.
     super::query_as(
-        r#"SELECT c.*, v.document, v.auth_secret IS NOT NULL AS has_auth_secret
-             FROM credentials c JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
-            WHERE c.tenant_id = $1 AND strpos(v.document, '"auth_server":{') > 0 ORDER BY c.name"#,
+        "SELECT c.*, v.document, v.auth_secret IS NOT NULL AS has_auth_secret
+             FROM credentials c JOIN credential_versions v ON v.tenant_id = c.tenant_id AND v.credential_id = c.id AND v.version = c.version
+            WHERE c.tenant_id = $1 AND strpos(v.document, $2) > 0 ORDER BY c.name",
     )
     .bind(tenant)
+    .bind(r#""auth_server":{"#)
     .fetch_all(conn)
     .await
 }
@@ -152,7 +153,7 @@ pub async fn page(
 ) -> Result<Vec<CredentialRow>> {
     super::query_as(
         "SELECT c.*, v.document, v.auth_secret IS NOT NULL AS has_auth_secret
-           FROM credentials c JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
+           FROM credentials c JOIN credential_versions v ON v.tenant_id = c.tenant_id AND v.credential_id = c.id AND v.version = c.version
           WHERE c.tenant_id = $1
             AND ($2::text IS NULL OR c.name > $2)
             AND ($3::text IS NULL OR c.registry = $3)
@@ -168,6 +169,7 @@ pub async fn page(
     .bind(filter.verification.as_deref())
     .bind(filter.expires_before)
     .bind(slice.limit)
+    .planned_anew()
     .fetch_all(conn)
     .await
 }
@@ -206,8 +208,8 @@ pub async fn update(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> 
         "UPDATE credentials
             SET version = $2, registry = $3, labels = $4, expires_at = $5, secret_changed_at = $6,
                 verification_state = $7, verification = $8, updated_at = $9,
-                previous_version = $10, previous_retires_at = $11, seal = $12
-          WHERE id = $1",
+                previous_version = $10, previous_retires_at = $11, seal = $13
+          WHERE tenant_id = $12 AND id = $1",
     )
     .bind(row.id)
     .bind(row.version)
@@ -220,6 +222,7 @@ pub async fn update(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> 
     .bind(row.updated_at)
     .bind(row.previous_version)
     .bind(row.previous_retires_at)
+    .bind(row.tenant_id)
     .bind(row.seal.as_deref())
     .execute(conn)
     .await?;
@@ -229,16 +232,20 @@ pub async fn update(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> 
 /// Keeps what a try gave. No version of the credential: nothing of it was written.
 pub async fn set_verification(
     conn: &mut PgConnection,
+    tenant: Uuid,
     id: Uuid,
     state: &str,
     verification: &str,
 ) -> Result<()> {
-    super::query("UPDATE credentials SET verification_state = $2, verification = $3 WHERE id = $1")
-        .bind(id)
-        .bind(state)
-        .bind(verification)
-        .execute(conn)
-        .await?;
+    super::query(
+        "UPDATE credentials SET verification_state = $3, verification = $4 WHERE tenant_id = $1 AND id = $2",
+    )
+    .bind(tenant)
+    .bind(id)
+    .bind(state)
+    .bind(verification)
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
@@ -277,8 +284,12 @@ pub async fn insert_all(conn: &mut PgConnection, rows: &[CredentialRow]) -> Resu
     Ok(())
 }
 
-/// Replaces what may change of many at once.
-pub async fn update_all(conn: &mut PgConnection, rows: &[CredentialRow]) -> Result<()> {
+/// Replaces what may change of many of a tenant at once.
+pub async fn update_all(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    rows: &[CredentialRow],
+) -> Result<()> {
     super::query(
         "UPDATE credentials AS c
             SET version = n.version, registry = n.registry, labels = n.labels, expires_at = n.expires_at,
@@ -288,7 +299,7 @@ pub async fn update_all(conn: &mut PgConnection, rows: &[CredentialRow]) -> Resu
                        $6::timestamptz[], $7::text[], $8::text[], $9::timestamptz[], $10::bytea[])
              AS n (id, version, registry, labels, expires_at, secret_changed_at, verification_state,
                    verification, updated_at, seal)
-          WHERE c.id = n.id",
+          WHERE c.tenant_id = $11 AND c.id = n.id",
     )
     .bind(column(rows, |row| row.id))
     .bind(column(rows, |row| row.version))
@@ -300,6 +311,7 @@ pub async fn update_all(conn: &mut PgConnection, rows: &[CredentialRow]) -> Resu
     .bind(column(rows, |row| row.verification.clone()))
     .bind(column(rows, |row| row.updated_at))
     .bind(column(rows, |row| row.seal.clone()))
+    .bind(tenant)
     .execute(conn)
     .await?;
     Ok(())
@@ -310,8 +322,9 @@ fn column<T>(rows: &[CredentialRow], of: impl Fn(&CredentialRow) -> T) -> Vec<T>
 }
 
 /// Removes one and its versions.
-pub async fn delete(conn: &mut PgConnection, id: Uuid) -> Result<()> {
-    super::query("DELETE FROM credentials WHERE id = $1")
+pub async fn delete(conn: &mut PgConnection, tenant: Uuid, id: Uuid) -> Result<()> {
+    super::query("DELETE FROM credentials WHERE tenant_id = $1 AND id = $2")
+        .bind(tenant)
         .bind(id)
         .execute(conn)
         .await?;
@@ -321,8 +334,10 @@ pub async fn delete(conn: &mut PgConnection, id: Uuid) -> Result<()> {
 /// Ends the overlap of one, with the seal of the state after it.
 pub async fn end_previous(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> {
     super::query(
-        "UPDATE credentials SET previous_version = NULL, previous_retires_at = NULL, seal = $2 WHERE id = $1",
+        "UPDATE credentials SET previous_version = NULL, previous_retires_at = NULL, seal = $3
+          WHERE tenant_id = $1 AND id = $2",
     )
+    .bind(row.tenant_id)
     .bind(row.id)
     .bind(row.seal.as_deref())
     .execute(conn)
@@ -330,15 +345,16 @@ pub async fn end_previous(conn: &mut PgConnection, row: &CredentialRow) -> Resul
     Ok(())
 }
 
-/// Up to `most` whose overlap is over, held until the transaction ends; those that others hold are passed over.
-pub async fn due(
+/// The tenants of the `most` overlaps whose time has been over for longest.
+pub async fn retiring(
     conn: &mut PgConnection,
     now: OffsetDateTime,
     most: i64,
-) -> Result<Vec<CredentialRow>> {
-    super::query_as(
-        "SELECT * FROM credentials WHERE previous_retires_at <= $1 ORDER BY previous_retires_at
-          LIMIT $2 FOR UPDATE SKIP LOCKED",
+) -> Result<Vec<Uuid>> {
+    super::query_scalar(
+        "SELECT DISTINCT tenant_id FROM (
+             SELECT tenant_id FROM credentials WHERE previous_retires_at <= $1
+              ORDER BY previous_retires_at LIMIT $2) AS over",
     )
     .bind(now)
     .bind(most)
@@ -346,19 +362,44 @@ pub async fn due(
     .await
 }
 
+/// Up to `most` of a tenant whose overlap is over.
+pub async fn due(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    now: OffsetDateTime,
+    most: i64,
+) -> Result<Vec<CredentialRow>> {
+    super::query_as(
+        "SELECT * FROM credentials WHERE tenant_id = $1 AND previous_retires_at <= $2
+          ORDER BY previous_retires_at LIMIT $3",
+    )
+    .bind(tenant)
+    .bind(now)
+    .bind(most)
+    .fetch_all(conn)
+    .await
+}
+
 /// Finds one by its id and holds it until the transaction ends.
-pub async fn hold(conn: &mut PgConnection, id: Uuid) -> Result<Option<CredentialRow>> {
-    super::query_as("SELECT * FROM credentials WHERE id = $1 FOR UPDATE")
+pub async fn hold(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    id: Uuid,
+) -> Result<Option<CredentialRow>> {
+    super::query_as("SELECT * FROM credentials WHERE tenant_id = $1 AND id = $2 FOR UPDATE")
+        .bind(tenant)
         .bind(id)
         .fetch_optional(conn)
         .await
 }
 
-/// Some that have no seal yet, and whose current version is of that time, too (format 2, `docs/keys.md`).
-pub async fn without_seal(conn: &mut PgConnection, most: i64) -> Result<Vec<Uuid>> {
-    super::query_scalar(
-        "SELECT c.id FROM credentials c JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
-          WHERE c.seal IS NULL AND get_byte(v.secret, 0) = 2 ORDER BY c.id LIMIT $1",
+/// Some that have no seal yet, and whose current version is of that time, too (format 2, `docs/keys.md`), each with its
+/// tenant.
+pub async fn without_seal(conn: &mut PgConnection, most: i64) -> Result<Vec<(Uuid, Uuid)>> {
+    super::query_as(
+        "SELECT c.tenant_id, c.id FROM credentials c
+           JOIN credential_versions v ON v.tenant_id = c.tenant_id AND v.credential_id = c.id AND v.version = c.version
+          WHERE c.seal IS NULL AND get_byte(v.secret, 0) = 2 ORDER BY c.tenant_id, c.id LIMIT $1",
     )
     .bind(most)
     .fetch_all(conn)
@@ -367,7 +408,8 @@ pub async fn without_seal(conn: &mut PgConnection, most: i64) -> Result<Vec<Uuid
 
 /// Gives one its seal.
 pub async fn set_seal(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> {
-    super::query("UPDATE credentials SET seal = $2 WHERE id = $1")
+    super::query("UPDATE credentials SET seal = $3 WHERE tenant_id = $1 AND id = $2")
+        .bind(row.tenant_id)
         .bind(row.id)
         .bind(row.seal.as_deref())
         .execute(conn)
