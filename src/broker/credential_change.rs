@@ -1,5 +1,6 @@
 //! What a write makes of a credential, and what it must not: point a stored secret at another host.
 
+use super::comparisons::{Came, Guard};
 use super::credential_state::{KnownSecret, Secrets};
 use super::{Error, Result};
 use crate::model::credential::{AuthServerSpec, CredentialSpec, CredentialWrite, SecretChange};
@@ -13,14 +14,26 @@ pub(super) struct Before {
     pub row: CredentialRow,
     pub spec: CredentialSpec,
     pub secrets: Secrets,
+    /// Those of the former version, while it is usable.
+    pub former: Option<Secrets>,
 }
 
 /// The state that a write leads to.
+pub(super) struct Next {
+    pub spec: CredentialSpec,
+    pub secrets: Secrets,
+    /// What came of comparing the given secrets with those that are stored.
+    pub came: Vec<Came>,
+}
+
+/// The state that a write leads to. Whether a given secret is the stored one is found out here and nowhere else, and only
+/// while the guard lets it: after that, each is another one.
 pub(super) fn next_state(
     before: Option<&Before>,
     write: CredentialWrite,
     version: i64,
-) -> Result<(CredentialSpec, Secrets)> {
+    guard: Guard,
+) -> Result<Next> {
     let mut mistakes = Vec::new();
     let old = before.map(|before| &before.secrets);
     let old_auth = old.and_then(|old| old.auth.as_ref());
@@ -28,15 +41,29 @@ pub(super) fn next_state(
         registry: matches!(write.secret, SecretChange::Set(_)),
         auth: matches!(write.auth_secret, SecretChange::Set(_)),
     };
+    let former = before.and_then(|before| before.former.as_ref());
+    let former_auth = former.and_then(|former| former.auth.as_ref());
+    let mut came = Vec::new();
+    let mut known = |text, stored: [Option<&KnownSecret>; 2]| {
+        let (secret, what) = known(text, version, stored, guard);
+        came.extend(what);
+        secret
+    };
     let registry = match write.secret {
-        SecretChange::Set(text) => Some(known(text, version, old.map(|old| &old.registry))),
+        SecretChange::Set(text) => Some(known(
+            text,
+            [
+                old.map(|old| &old.registry),
+                former.map(|former| &former.registry),
+            ],
+        )),
         SecretChange::Keep | SecretChange::Drop => old.map(|old| old.registry.clone()),
     };
     if registry.is_none() {
         mistakes.push(required("a new credential needs its secret").at("/secret"));
     }
     let auth = match write.auth_secret {
-        SecretChange::Set(text) => Some(known(text, version, old_auth)),
+        SecretChange::Set(text) => Some(known(text, [old_auth, former_auth])),
         SecretChange::Keep => old_auth
             .filter(|_| write.spec.auth_server.is_some())
             .cloned(),
@@ -46,20 +73,42 @@ pub(super) fn next_state(
         mistakes.extend(redirections(before, &write.spec, auth.is_some(), set_anew));
     }
     match registry {
-        Some(registry) if mistakes.is_empty() => Ok((write.spec, Secrets { registry, auth })),
+        Some(registry) if mistakes.is_empty() => Ok(Next {
+            spec: write.spec,
+            secrets: Secrets { registry, auth },
+            came,
+        }),
         _ => Err(Error::Invalid(mistakes)),
     }
 }
 
-/// A secret that was given: the same text as before is the same secret, brought by the same version.
-fn known(text: SecretText, version: i64, before: Option<&KnownSecret>) -> KnownSecret {
-    match before {
-        Some(before) if before.text.same_as(&text) => before.clone(),
-        _ => KnownSecret {
+/// A secret that was given: the same text as that of the current version, or of the former one that is still usable, is
+/// the same secret, brought by the same version.
+fn known(
+    text: SecretText,
+    version: i64,
+    stored: [Option<&KnownSecret>; 2],
+    guard: Guard,
+) -> (KnownSecret, Option<Came>) {
+    let stored: Vec<&KnownSecret> = stored.into_iter().flatten().collect();
+    let same = match guard {
+        Guard::Compares => stored.iter().find(|known| known.text.same_as(&text)),
+        Guard::Refuses => None,
+    };
+    let came = match (guard, same) {
+        _ if stored.is_empty() => None,
+        (Guard::Refuses, _) => Some(Came::NotCompared),
+        (Guard::Compares, Some(_)) => Some(Came::Equal),
+        (Guard::Compares, None) => Some(Came::Different),
+    };
+    let secret = match same {
+        Some(known) => (*known).clone(),
+        None => KnownSecret {
             text,
             revision: version,
         },
-    }
+    };
+    (secret, came)
 }
 
 #[derive(Clone, Copy)]
@@ -153,7 +202,8 @@ mod tests {
     }
 
     fn stored(document: &str) -> Before {
-        let (spec, secrets) = next_state(None, write(document), 1).expect("a first version");
+        let Next { spec, secrets, .. } =
+            next_state(None, write(document), 1, Guard::Compares).expect("a first version");
         let epoch = time::OffsetDateTime::UNIX_EPOCH;
         let row = CredentialRow {
             id: Uuid::nil(),
@@ -174,11 +224,16 @@ mod tests {
             document: String::new(),
             has_auth_secret: secrets.auth.is_some(),
         };
-        Before { row, spec, secrets }
+        Before {
+            row,
+            spec,
+            secrets,
+            former: None,
+        }
     }
 
     fn pointers(before: &Before, document: &str) -> Vec<String> {
-        match next_state(Some(before), write(document), 2) {
+        match next_state(Some(before), write(document), 2, Guard::Compares) {
             Ok(_) => Vec::new(),
             Err(Error::Invalid(mistakes)) => mistakes
                 .into_iter()
@@ -264,16 +319,47 @@ mod tests {
         let kept = r#"{"registry":"a.io","username":"u","auth_server":{"registry":"sso.io"}}"#;
         for before in [SHARED, OWN] {
             let before = stored(before);
-            let (_, secrets) = next_state(Some(&before), write(kept), 2).expect("nothing changes");
-            assert!(secrets.same_as(&before.secrets));
+            let next = next_state(Some(&before), write(kept), 2, Guard::Compares);
+            let next = next.expect("nothing changes");
+            assert!(next.secrets.same_revisions_as(&before.secrets));
+            assert!(next.came.is_empty());
         }
     }
 
     #[test]
     fn the_same_secret_given_anew_keeps_its_revision() {
         let before = stored(OWN);
-        let (_, secrets) = next_state(Some(&before), write(OWN), 2).expect("nothing changes");
-        assert_eq!(secrets.registry.revision, 1);
-        assert_eq!(secrets.auth.expect("its own").revision, 1);
+        let next = next_state(Some(&before), write(OWN), 2, Guard::Compares);
+        let next = next.expect("nothing changes");
+        assert_eq!(next.secrets.revisions(), (1, Some(1)));
+        assert_eq!(next.came, [Came::Equal, Came::Equal]);
+    }
+
+    #[test]
+    fn past_the_budget_right_and_wrong_are_one() {
+        let before = stored(OWN);
+        let wrong = OWN.replace("\"s\"", "\"x\"").replace("\"t\"", "\"y\"");
+        for given in [OWN, &wrong] {
+            let next = next_state(Some(&before), write(given), 2, Guard::Refuses);
+            let next = next.expect("it is written");
+            assert_eq!(next.secrets.revisions(), (2, Some(2)), "{given}");
+            assert_eq!(next.came, [Came::NotCompared, Came::NotCompared], "{given}");
+        }
+    }
+
+    #[test]
+    fn the_former_secret_given_anew_is_the_former_one() {
+        let mut before = stored(PLAIN);
+        let text = |text: &str| SecretText::new(text.to_owned());
+        before.former = Some(Secrets {
+            registry: KnownSecret {
+                text: text("older"),
+                revision: 0,
+            },
+            auth: None,
+        });
+        let again = PLAIN.replace("\"s\"", "\"older\"");
+        let next = next_state(Some(&before), write(&again), 2, Guard::Compares);
+        assert_eq!(next.expect("written").secrets.revisions(), (0, None));
     }
 }

@@ -28,14 +28,16 @@ pub(super) struct Secrets {
 }
 
 impl Secrets {
-    /// Whether both hold the same secrets.
-    pub fn same_as(&self, other: &Self) -> bool {
-        let auth = match (&self.auth, &other.auth) {
-            (Some(mine), Some(theirs)) => mine.text.same_as(&theirs.text),
-            (None, None) => true,
-            _ => false,
-        };
-        auth && self.registry.text.same_as(&other.registry.text)
+    /// Whether both hold the same secrets, of one credential: those that the same versions brought. Nothing is compared;
+    /// a secret that was given anew has its old revision already, if it is the same (`credential_change.rs`).
+    pub fn same_revisions_as(&self, other: &Self) -> bool {
+        self.revisions() == other.revisions()
+    }
+
+    /// The versions that brought them.
+    pub fn revisions(&self) -> (i64, Option<i64>) {
+        let auth = self.auth.as_ref().map(|secret| secret.revision);
+        (self.registry.revision, auth)
     }
 }
 

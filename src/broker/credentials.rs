@@ -1,15 +1,16 @@
 //! Credentials: reading, writing, deleting.
 
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 use time::Duration;
 use uuid::Uuid;
 
 use super::audit::Deed;
+use super::comparisons::{Guard, Tried, end_part};
 use super::credential_change::{Before, check_secret_names, next_state, same_logins};
 use super::credential_seal::sealed_state;
 use super::credential_state::{Secrets, sealed_version};
 use super::precondition::Precondition;
-use super::resolve::{credential_spec, current_version};
+use super::resolve::{credential_spec, current_version, rolled_back};
 use super::view::{CredentialVersionView, CredentialView, PreviousView, Written};
 use super::{Broker, Error, Result, Scope, previous};
 use crate::audit::change;
@@ -112,11 +113,25 @@ impl Broker {
         let before = self.load(&mut tx, scope, name).await?;
         precondition.check(before.as_ref().map(|before| before.row.version))?;
         let created = before.is_none();
-        let row = self
-            .write_credential(&mut tx, scope, name, before, write)
-            .await?;
+        let version = before.as_ref().map(|before| before.row.version);
+        let mut tried = Tried::default();
+        // What was compared stays counted even if nothing is written.
+        let mut inner = Connection::begin(&mut *tx).await?;
+        let written = self
+            .write_credential(&mut inner, scope, name, before, write, &mut tried)
+            .await;
+        end_part(inner, &written).await?;
+        self.count_misses(&mut tx, scope, &tried).await?;
+        if written
+            .as_ref()
+            .map_or(true, |row| Some(row.version) == version)
+        {
+            // There is no event of a write.
+            let target = format!("credentials/{name}");
+            self.tell_of(&mut tx, scope, &target, &tried).await?;
+        }
         tx.commit().await?;
-        let view = CredentialView::from_row(row, self.now())?;
+        let view = CredentialView::from_row(written?, self.now())?;
         Ok(if created {
             Written::Created(view)
         } else {
@@ -166,10 +181,19 @@ impl Broker {
         self.bring_forward(conn, &mut row).await?;
         let version = current_version(conn, tenant, row.id).await?;
         let secrets = self.open_secrets(conn, &row, &version).await?;
+        let former = match previous::previous_of(&row, self.now()) {
+            Some(kept) => {
+                let former = credential_versions::get(conn, tenant, row.id, kept.version).await?;
+                let former = former.ok_or_else(|| rolled_back(row.id))?;
+                Some(self.open_secrets(conn, &row, &former).await?)
+            }
+            None => None,
+        };
         Ok(Some(Before {
             spec: credential_spec(&row)?,
             row,
             secrets,
+            former,
         }))
     }
 
@@ -180,19 +204,30 @@ impl Broker {
         name: &Name,
         before: Option<Before>,
         write: CredentialWrite,
+        tried: &mut Tried,
     ) -> Result<CredentialRow> {
         let version = before.as_ref().map_or(1, |before| before.row.version + 1);
         let overlap = write.overlap;
-        let (spec, secrets) = next_state(before.as_ref(), write, version)?;
+        let guard = match &before {
+            Some(before) if write.gives_a_secret() => self.guard_of(conn, &before.row).await?,
+            _ => Guard::Compares,
+        };
+        let next = next_state(before.as_ref(), write, version, guard)?;
+        if let Some(before) = &before {
+            for came in &next.came {
+                tried.note(before.row.id, &before.row.name, *came);
+            }
+        }
+        let (spec, secrets) = (next.spec, next.secrets);
         check_secret_names(&spec, name)?;
         let old = match before {
-            Some(before) if before.spec == spec && before.secrets.same_as(&secrets) => {
+            Some(before) if before.spec == spec && before.secrets.same_revisions_as(&secrets) => {
                 return Ok(before.row);
             }
             Some(before) => Some((before.row, before.secrets)),
             None => None,
         };
-        self.store_version(conn, scope, name, old, &spec, &secrets, overlap)
+        self.store_version(conn, scope, name, old, &spec, &secrets, overlap, tried)
             .await
     }
 
@@ -210,6 +245,7 @@ impl Broker {
         spec: &CredentialSpec,
         secrets: &Secrets,
         overlap: Option<Duration>,
+        tried: &mut Tried,
     ) -> Result<CredentialRow> {
         let mut row = self.next_row(scope, name, old.as_ref(), spec, secrets)?;
         let before = old.as_ref();
@@ -231,7 +267,8 @@ impl Broker {
         let version = sealed_version(&key, scope, &row, spec, secrets)?;
         credential_versions::insert(conn, &version).await?;
         previous::prune(conn, row.tenant_id, row.id).await?;
-        self.refuse_conflicts_of(conn, scope, row.id).await?;
+        self.refuse_conflicts_of(conn, scope, &[row.id], tried)
+            .await?;
         if let Some(previous) = previous {
             self.refuse_unrenderable_overlap(conn, scope, &row).await?;
             detail["previous"] = serde_json::to_value(PreviousView::from(previous))?;
@@ -257,7 +294,7 @@ impl Broker {
         secrets: &Secrets,
     ) -> Result<CredentialRow> {
         let now = self.now();
-        let same_secrets = old.is_some_and(|(_, before)| before.same_as(secrets));
+        let same_secrets = old.is_some_and(|(_, before)| before.same_revisions_as(secrets));
         let old = old.map(|(row, _)| row);
         let old_spec: Option<CredentialSpec> = old.map(credential_spec).transpose()?;
         // What was verified is an account at an address; with either changed nothing is known.

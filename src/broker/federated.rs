@@ -29,6 +29,9 @@ struct Accepting {
     name: Name,
 }
 
+/// A check that was made for a provider: with which keys, for which audiences, and what came of it.
+type Checked = (Source, Vec<String>, Result<(), Unverified>);
+
 /// A provider that may take a token, whose signature is still to be checked.
 struct Candidate {
     id: Uuid,
@@ -122,7 +125,7 @@ impl Broker {
         token: &Compact<'_>,
         claims: &Registered,
         candidate: &Candidate,
-        checked: &mut Vec<(Source, Result<(), Unverified>)>,
+        checked: &mut Vec<Checked>,
     ) -> Result<(), String> {
         let spec = &candidate.spec;
         if !spec.algorithms.contains(&token.algorithm) {
@@ -136,12 +139,15 @@ impl Broker {
             return Err(format!("the audience is not one of {own}"));
         }
         let source = spec.source();
-        let known = checked.iter().find(|(known, _)| *known == source);
+        let known = checked
+            .iter()
+            .find(|(known, audiences, _)| *known == source && *audiences == spec.audiences);
         let verified = match known {
-            Some((_, verified)) => verified.clone(),
+            Some((.., verified)) => verified.clone(),
             None => {
-                let verified = self.issuers.verify(&source, token, self.now()).await;
-                checked.push((source, verified.clone()));
+                let (audiences, now) = (&spec.audiences, self.now());
+                let verified = self.issuers.verify(&source, audiences, token, now).await;
+                checked.push((source, audiences.clone(), verified.clone()));
                 verified
             }
         };

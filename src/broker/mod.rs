@@ -21,9 +21,11 @@ use crate::registry::egress::Egress;
 
 pub mod access;
 pub mod audit;
+pub mod audit_following;
 pub mod audit_reading;
 pub mod audit_upkeep;
 pub mod changes;
+mod comparisons;
 pub mod consumers;
 pub mod credential_change;
 mod credential_seal;

@@ -48,7 +48,7 @@ impl Broker {
     ) -> Result<Option<Previous>> {
         let (row, before) = old;
         let now = self.now();
-        let changed = !before.same_as(secrets);
+        let changed = !before.same_revisions_as(secrets);
         if let (Some(overlap), true) = (overlap, changed) {
             return Ok(Some(Previous {
                 version: row.version,
@@ -62,8 +62,8 @@ impl Broker {
         let former = credential_versions::get(conn, row.tenant_id, row.id, kept.version)
             .await?
             .ok_or_else(|| Error::Internal("a credential lacks its former version".into()))?;
-        let former = self.open_secrets(conn, row, &former).await?;
-        Ok(Some(kept).filter(|_| !changed || !former.same_as(secrets)))
+        let former = (former.secret_revision, former.auth_secret_revision);
+        Ok(Some(kept).filter(|_| !changed || former != secrets.revisions()))
     }
 
     /// Refuses an overlap that a pull secret which lists the credential could not render: the name of

@@ -1,9 +1,10 @@
 //! Pull secrets: reading, writing, deleting.
 
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use super::audit::Deed;
+use super::comparisons::{Tried, end_part};
 use super::precondition::Precondition;
 use super::view::{PullSecretView, Written};
 use super::{Broker, Error, Result, Scope};
@@ -61,22 +62,28 @@ impl Broker {
         let before = pull_secrets::by_name(&mut tx, scope.tenant()?.id, name.as_str()).await?;
         precondition.check(before.as_ref().map(|row| row.version))?;
         let created = before.is_none();
-        let listed = self.listed(&mut tx, scope, &spec.credentials).await?;
-        let listed: Vec<Uuid> = listed.iter().map(|row| row.id).collect();
         let old = before.as_ref().map(spec_of).transpose()?;
+        if let (Some(row), true) = (&before, old.as_ref() == Some(spec)) {
+            return PullSecretView::from_row(row.clone()).map(Written::Replaced);
+        }
         let detail = change_of(old.as_ref(), Some(spec))?;
-        let row = match before {
-            Some(row) if old.as_ref() == Some(spec) => {
-                return PullSecretView::from_row(row).map(Written::Replaced);
-            }
-            before => {
-                self.write_pull_secret(&mut tx, scope, name, spec, before)
-                    .await?
+        let mut tried = Tried::default();
+        // What was compared stays counted even if nothing is written.
+        let mut inner = Connection::begin(&mut *tx).await?;
+        let written = self
+            .write_and_check(&mut inner, scope, name, spec, before, &mut tried)
+            .await;
+        end_part(inner, &written).await?;
+        let target = format!("pull-secrets/{name}");
+        self.count_misses(&mut tx, scope, &tried).await?;
+        self.tell_of(&mut tx, scope, &target, &tried).await?;
+        let row = match written {
+            Ok(row) => row,
+            Err(error) => {
+                tx.commit().await?;
+                return Err(error);
             }
         };
-        pull_secrets::set_credentials(&mut tx, row.tenant_id, row.id, &listed).await?;
-        self.refuse_conflicts_in(&mut tx, scope, name, spec).await?;
-        let target = format!("pull-secrets/{name}");
         let deed = Deed {
             action: "pull-secret.write",
             target: &target,
@@ -91,6 +98,27 @@ impl Broker {
         } else {
             Written::Replaced(view)
         })
+    }
+
+    /// Writes a pull secret, and refuses it if its accounts claim one path twice.
+    pub(super) async fn write_and_check(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        name: &Name,
+        spec: &PullSecretSpec,
+        before: Option<PullSecretRow>,
+        tried: &mut Tried,
+    ) -> Result<PullSecretRow> {
+        let listed = self.listed(conn, scope, &spec.credentials).await?;
+        let listed: Vec<Uuid> = listed.iter().map(|row| row.id).collect();
+        let row = self
+            .write_pull_secret(conn, scope, name, spec, before)
+            .await?;
+        pull_secrets::set_credentials(conn, row.tenant_id, row.id, &listed).await?;
+        self.refuse_conflicts_in(conn, scope, name, spec, tried)
+            .await?;
+        Ok(row)
     }
 
     /// Writes the row of a pull secret, without its credentials.

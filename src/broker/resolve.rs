@@ -4,6 +4,7 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::comparisons::Tried;
 use super::credential_state::{KnownSecret, Secrets};
 use super::previous::previous_of;
 use super::pull_secrets::spec_of;
@@ -14,26 +15,12 @@ use crate::model::name::{Name, ObjectName};
 use crate::model::pull_secret::{OnConflict, PullSecretSpec, Target};
 use crate::render::bundle::{Half, Revision};
 use crate::render::former::{FormerState, Formers};
-use crate::render::plan::{self, Item, Opened, RenderError, Request};
+use crate::render::plan::{self, Conflict, Item, Opened, RenderError, Request};
 use crate::store::credential_versions::{RevisionRow, VersionRow};
 use crate::store::credentials::CredentialRow;
 use crate::store::{credential_versions, credentials, pull_secrets};
 
 impl Broker {
-    /// The credentials that a pull secret means, opened, in the order of [`Broker::meant`].
-    ///
-    /// # Errors
-    /// `Invalid` for a listed name that there is not.
-    pub(super) async fn resolve(
-        &self,
-        conn: &mut PgConnection,
-        scope: &Scope,
-        spec: &PullSecretSpec,
-    ) -> Result<Vec<Item>> {
-        let rows = self.meant(conn, scope, spec).await?;
-        self.open_rows(conn, scope, rows).await
-    }
-
     /// The rows of the credentials that a pull secret means: those listed, in list order, then those
     /// that the selector finds, in order of name.
     ///
@@ -85,16 +72,6 @@ impl Broker {
         } else {
             Err(Error::Invalid(mistakes))
         }
-    }
-
-    /// Opens the current versions of these rows, in their order.
-    pub(super) async fn open_rows(
-        &self,
-        conn: &mut PgConnection,
-        scope: &Scope,
-        rows: Vec<CredentialRow>,
-    ) -> Result<Vec<Item>> {
-        self.open(conn, scope, &rows, Formers::LeftOut).await
     }
 
     /// Opens the current versions of these rows, in their order, and the former ones if they are
@@ -161,62 +138,56 @@ impl Broker {
         scope: &Scope,
         name: &Name,
         spec: &PullSecretSpec,
+        tried: &mut Tried,
     ) -> Result<()> {
         if spec.on_conflict == OnConflict::First {
             return Ok(());
         }
-        let items = self.resolve(conn, scope, spec).await?;
-        self.refuse_conflicts(items, name)
+        let rows = self.meant(conn, scope, spec).await?;
+        self.refuse_conflicts_among(conn, scope, &rows, name, tried)
+            .await
     }
 
-    /// Refuses a credential's new state if it claims a path of another credential in a pull secret
+    /// Refuses new states of credentials that are written if they claim a path of another credential in a pull secret
     /// that lists both. What selectors find is looked at when they are rendered.
     pub(super) async fn refuse_conflicts_of(
         &self,
         conn: &mut PgConnection,
         scope: &Scope,
-        credential: Uuid,
-    ) -> Result<()> {
-        for row in pull_secrets::listing(conn, scope.tenant()?.id, credential).await? {
-            let mut spec = spec_of(&row)?;
-            spec.selector = None;
-            let name = super::view::stored_name(&row.name)?;
-            self.refuse_conflicts_in(conn, scope, &name, &spec).await?;
-        }
-        Ok(())
-    }
-
-    /// The same for many credentials whose new states are all written.
-    pub(super) async fn refuse_conflicts_of_all(
-        &self,
-        conn: &mut PgConnection,
-        scope: &Scope,
         credentials: &[Uuid],
+        tried: &mut Tried,
     ) -> Result<()> {
-        for row in pull_secrets::listing_any(conn, scope.tenant()?.id, credentials).await? {
+        let tenant = scope.tenant()?.id;
+        for row in pull_secrets::listing_any(conn, tenant, credentials).await? {
             let mut spec = spec_of(&row)?;
             spec.selector = None;
             let name = super::view::stored_name(&row.name)?;
-            self.refuse_conflicts_in(conn, scope, &name, &spec).await?;
+            self.refuse_conflicts_in(conn, scope, &name, &spec, tried)
+                .await?;
         }
         Ok(())
     }
+}
 
-    fn refuse_conflicts(&self, items: Vec<Item>, name: &Name) -> Result<()> {
-        let request = Request {
-            items,
-            on_conflict: OnConflict::Reject,
-            layout: crate::model::pull_secret::Layout::Merged,
-            target: Target::default(),
-            default_name: ObjectName::from(name),
-            secret_name_override: None,
-            formers: Formers::LeftOut,
-            now: self.now(),
-        };
-        match plan::plan(request) {
-            Err(error @ RenderError::Conflict(_)) => Err(error.into()),
-            _ => Ok(()),
-        }
+/// The conflicts among accounts, if a pull secret would list them all.
+pub(super) fn conflict_of(
+    items: Vec<Item>,
+    name: &Name,
+    now: OffsetDateTime,
+) -> std::result::Result<(), Vec<Conflict>> {
+    let request = Request {
+        items,
+        on_conflict: OnConflict::Reject,
+        layout: crate::model::pull_secret::Layout::Merged,
+        target: Target::default(),
+        default_name: ObjectName::from(name),
+        secret_name_override: None,
+        formers: Formers::LeftOut,
+        now,
+    };
+    match plan::plan(request) {
+        Err(RenderError::Conflict(conflicts)) => Err(conflicts),
+        _ => Ok(()),
     }
 }
 

@@ -253,6 +253,28 @@ fn first_id(at: OffsetDateTime, later: u64) -> Uuid {
     Uuid::from_u128(u128::from(millis + later) << 80)
 }
 
+/// Events of a tenant, or of the platform, in all lanes: after the number in `after` and up to that in `until`, both with
+/// the first lane first. Lane by lane, in the order of their numbers.
+pub async fn between(
+    conn: &mut PgConnection,
+    tenant: Option<Uuid>,
+    after: &[i64],
+    until: &[i64],
+) -> Result<Vec<SealedRow>> {
+    super::query_as(
+        r#"SELECT e.* FROM unnest($2::bigint[], $3::bigint[]) WITH ORDINALITY AS w (after, until, lane)
+             JOIN audit_events e ON e.lane = w.lane AND e.seq > w.after AND e.seq <= w.until
+            WHERE coalesce(e.tenant_id, '00000000-0000-0000-0000-000000000000'::uuid)
+                  = coalesce($1, '00000000-0000-0000-0000-000000000000'::uuid)
+            ORDER BY e.lane, e.seq"#,
+    )
+    .bind(tenant)
+    .bind(after)
+    .bind(until)
+    .fetch_all(conn)
+    .await
+}
+
 /// Events of a lane after a number, in order, streamed.
 pub fn of_lane(conn: &mut PgConnection, lane: i16, after: i64) -> BoxStream<'_, Result<SealedRow>> {
     super::query_as("SELECT * FROM audit_events WHERE lane = $1 AND seq > $2 ORDER BY seq")

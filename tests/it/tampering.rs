@@ -241,7 +241,7 @@ fn paths_that_open() -> Vec<(Method, &'static str, Option<Value>, &'static str)>
         (
             Method::POST,
             "/v1/tenants/team-a/manifest",
-            Some(both.clone()),
+            Some(both),
             "manifest.render",
         ),
         (Method::PUT, PATH, Some(keeps), "credential.write"),
@@ -257,18 +257,6 @@ fn paths_that_open() -> Vec<(Method, &'static str, Option<Value>, &'static str)>
             "/v1/tenants/team-a/credentials/one/rollback",
             Some(json!({"version": 1})),
             "credential.write",
-        ),
-        (
-            Method::PATCH,
-            "/v1/tenants/team-a/credentials/two",
-            Some(json!({"username": "other"})),
-            "credential.write",
-        ),
-        (
-            Method::PUT,
-            "/v1/tenants/team-a/pull-secrets/new",
-            Some(both),
-            "pull-secret.write",
         ),
     ]
 }

@@ -8,6 +8,7 @@ use super::plan::Change;
 use super::report::{ImportReport, ImportedPullSecret, Outcome};
 use super::stored_name;
 use crate::broker::audit::Deed;
+use crate::broker::comparisons::Tried;
 use crate::broker::credential_seal::sealed_state;
 use crate::broker::credential_state::sealed_version;
 use crate::broker::credentials::{KEPT_VERSIONS, as_written};
@@ -30,6 +31,7 @@ impl Broker {
         scope: &Scope,
         known: &Known,
         changes: Vec<Change>,
+        tried: &mut Tried,
     ) -> Result<()> {
         if changes.is_empty() {
             return Ok(());
@@ -41,7 +43,7 @@ impl Broker {
         credentials::update_all(conn, tenant, &replaced).await?;
         credential_versions::insert_all(conn, &versions).await?;
         credential_versions::prune(conn, tenant, &ids, KEPT_VERSIONS).await?;
-        self.refuse_conflicts_of_all(conn, scope, &ids).await?;
+        self.refuse_conflicts_of(conn, scope, &ids, tried).await?;
         for (row, change) in new.iter().chain(&replaced).zip(in_order(&changes)) {
             let before = change.before.map(|at| {
                 let before = &known.credentials[at];
@@ -123,6 +125,7 @@ impl Broker {
         wanted: &WantedPullSecret,
         on_existing: OnExisting,
         report: &ImportReport,
+        tried: &mut Tried,
     ) -> Result<ImportedPullSecret> {
         let names = names_to_list(report)?;
         let name = wanted.name.as_str();
@@ -148,7 +151,7 @@ impl Broker {
                 return Ok(told(Outcome::Conflict, reason));
             }
         };
-        self.store_pull_secret(conn, scope, &wanted.name, &spec, before)
+        self.store_pull_secret(conn, scope, &wanted.name, &spec, before, tried)
             .await?;
         Ok(outcome)
     }
@@ -160,18 +163,15 @@ impl Broker {
         name: &Name,
         spec: &PullSecretSpec,
         before: Option<PullSecretRow>,
+        tried: &mut Tried,
     ) -> Result<()> {
-        let listed = self.listed(conn, scope, &spec.credentials).await?;
-        let listed: Vec<Uuid> = listed.iter().map(|row| row.id).collect();
         let detail = change_of(
             before.as_ref().map(spec_of).transpose()?.as_ref(),
             Some(spec),
         )?;
         let row = self
-            .write_pull_secret(conn, scope, name, spec, before)
+            .write_and_check(conn, scope, name, spec, before, tried)
             .await?;
-        pull_secrets::set_credentials(conn, row.tenant_id, row.id, &listed).await?;
-        self.refuse_conflicts_in(conn, scope, name, spec).await?;
         let target = format!("pull-secrets/{}", row.name);
         self.note_write(
             conn,
