@@ -77,6 +77,12 @@ const DEEDS: [(&str, &str); 5] = [
     ),
 ];
 
+/// How many deeds are tried: each on the last one, two and three events of one, two and all lanes, before a server that
+/// wrote them and one that has just started; and events made up.
+pub fn tries() -> usize {
+    DEEDS.len() * 9 * 2 + 4
+}
+
 /// The lanes of which a server says that they lost something.
 async fn lanes_told_of(broker: &Broker) -> usize {
     broker.look_at_lanes().await.expect("the database is there");

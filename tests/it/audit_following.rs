@@ -188,5 +188,5 @@ async fn a_cursor_is_for_its_trail_and_stays_good() {
         Some(&json!("credential.write"))
     );
     let platform = admin.get("/v1/audit-events?follow=start").await.expect(200);
-    assert!(platform.items("action").contains(&json!("tenant.write")));
+    assert!(platform.items("action").contains(&json!("token.create")));
 }

@@ -30,6 +30,12 @@ fn assert_holds_none(text: &str) {
     }
 }
 
+/// How many ways in are tried, for both tokens.
+pub fn tries() -> usize {
+    // An import; a credential and an auth server in three spellings; five formats and a correction; three actions.
+    2 + 6 + 2 * 6 + 2 * 3
+}
+
 #[tokio::test]
 async fn an_import_skips_it_and_says_why() {
     let regcred = Regcred::start().await;

@@ -73,6 +73,7 @@ mod tenants;
 mod token_review;
 mod tokens;
 mod transit;
+mod tries;
 mod verification;
 mod verification_schedule;
 mod verify_command;

@@ -57,6 +57,17 @@ fn operations() -> Vec<Route> {
     operations
 }
 
+/// How many operations there are below `/v1`.
+pub fn routes() -> usize {
+    operations().len()
+}
+
+/// How many requests are tried: each operation by ten callers of all roles, by two that are limited, and by three strangers in
+/// a tenant that is there and one that is not.
+pub fn tries() -> usize {
+    operations().len() * (10 + 2 + 3 * 2)
+}
+
 /// The table of the contract, in the test's own words.
 fn expected(role: &str, method: &Method, template: &str) -> May {
     let read = method == Method::GET;

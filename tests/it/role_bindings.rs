@@ -302,6 +302,13 @@ async fn keys_of_ones_own_are_for_an_admin_who_could_grant_everything_for_ever()
     regcred.admin.patch(&bound, &change).await.expect(200);
 }
 
+/// How many writes of providers by callers who may not are tried.
+pub fn tries() -> usize {
+    // An operator's five and two more; for each of three callers two with keys of their own, and four of a bound one; an
+    // owner's three.
+    7 + 3 * (2 + 4) + 3
+}
+
 async fn limited_admin(regcred: &Regcred, mut body: Value) -> Client {
     body["role"] = "admin".into();
     let made = regcred.admin.post("/v1/tokens", &body).await.expect(201);

@@ -135,6 +135,11 @@ const MIXED_UP: [(&str, &str); 23] = [
     ("a data key that there is not", "UPDATE credential_versions SET secret = overlay(secret PLACING '\\x00112233445566778899aabbccddeeff'::bytea FROM 2 FOR 16)"),
 ];
 
+/// How many ways of changing rows are tried: those of the table, rows exchanged, and what is put back whole.
+pub fn tries() -> usize {
+    MIXED_UP.len() + 1 + 2 * PUT_BACK.len() + 1
+}
+
 #[tokio::test]
 async fn nothing_that_was_mixed_up_opens() {
     for (what, statement) in MIXED_UP {
