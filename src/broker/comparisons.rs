@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::PgConnection;
 use time::Duration;
 use uuid::Uuid;
 
@@ -20,7 +20,7 @@ use crate::model::name::Name;
 use crate::render::bundle::Bundle;
 use crate::render::plan::{Conflict, RenderError};
 use crate::store::credentials::CredentialRow;
-use crate::store::import_misses;
+use crate::store::{import_misses, savepoint};
 
 /// How many other secrets may be compared with those of one credential in [`MISSES_COUNT_FOR`].
 const MOST_MISSES: i32 = 20;
@@ -294,12 +294,10 @@ fn note_conflicts<T>(
     }
 }
 
-/// Ends a part of a transaction: what was done is kept, what was refused is undone, and what was compared can be counted
-/// beside it.
-pub(super) async fn end_part<T>(part: Transaction<'_, Postgres>, done: &Result<T>) -> Result<()> {
-    match done {
-        Ok(_) => part.commit().await?,
-        Err(_) => part.rollback().await?,
+/// Undoes what was refused, back to the savepoint: what was compared is counted all the same.
+pub(super) async fn undo_if_refused<T>(conn: &mut PgConnection, done: &Result<T>) -> Result<()> {
+    if done.is_err() {
+        savepoint::go_back(conn).await?;
     }
     Ok(())
 }

@@ -1,11 +1,11 @@
 //! Credentials: reading, writing, deleting.
 
-use sqlx::{Connection, PgConnection};
+use sqlx::PgConnection;
 use time::Duration;
 use uuid::Uuid;
 
 use super::audit::Deed;
-use super::comparisons::{Guard, Tried, end_part};
+use super::comparisons::{Guard, Tried, undo_if_refused};
 use super::credential_change::{Before, check_secret_names, next_state, same_logins};
 use super::credential_seal::sealed_state;
 use super::credential_state::{Secrets, sealed_version};
@@ -17,7 +17,7 @@ use crate::audit::change;
 use crate::model::credential::{CredentialSpec, CredentialWrite, Unnamed};
 use crate::model::name::Name;
 use crate::store::credentials::{CredentialRow, Filter};
-use crate::store::{Slice, credential_versions, credentials, pull_secrets};
+use crate::store::{Slice, credential_versions, credentials, pull_secrets, savepoint};
 
 /// How many versions of a credential are kept.
 pub(super) const KEPT_VERSIONS: i64 = 10;
@@ -116,11 +116,11 @@ impl Broker {
         let version = before.as_ref().map(|before| before.row.version);
         let mut tried = Tried::default();
         // What was compared stays counted even if nothing is written.
-        let mut inner = Connection::begin(&mut *tx).await?;
+        savepoint::set(&mut tx).await?;
         let written = self
-            .write_credential(&mut inner, scope, name, before, write, &mut tried)
+            .write_credential(&mut tx, scope, name, before, write, &mut tried)
             .await;
-        end_part(inner, &written).await?;
+        undo_if_refused(&mut tx, &written).await?;
         self.count_misses(&mut tx, scope, &tried).await?;
         if written
             .as_ref()

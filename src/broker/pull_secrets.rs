@@ -1,10 +1,10 @@
 //! Pull secrets: reading, writing, deleting.
 
-use sqlx::{Connection, PgConnection};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::audit::Deed;
-use super::comparisons::{Tried, end_part};
+use super::comparisons::{Tried, undo_if_refused};
 use super::precondition::Precondition;
 use super::view::{PullSecretView, Written};
 use super::{Broker, Error, Result, Scope};
@@ -13,7 +13,7 @@ use crate::model::name::Name;
 use crate::model::pull_secret::PullSecretSpec;
 use crate::store::credentials::CredentialRow;
 use crate::store::pull_secrets::PullSecretRow;
-use crate::store::{Slice, pull_secrets};
+use crate::store::{Slice, pull_secrets, savepoint};
 
 impl Broker {
     /// Pull secrets in order of name; only those that the caller's token is limited to.
@@ -69,11 +69,11 @@ impl Broker {
         let detail = change_of(old.as_ref(), Some(spec))?;
         let mut tried = Tried::default();
         // What was compared stays counted even if nothing is written.
-        let mut inner = Connection::begin(&mut *tx).await?;
+        savepoint::set(&mut tx).await?;
         let written = self
-            .write_and_check(&mut inner, scope, name, spec, before, &mut tried)
+            .write_and_check(&mut tx, scope, name, spec, before, &mut tried)
             .await;
-        end_part(inner, &written).await?;
+        undo_if_refused(&mut tx, &written).await?;
         let target = format!("pull-secrets/{name}");
         self.count_misses(&mut tx, scope, &tried).await?;
         self.tell_of(&mut tx, scope, &target, &tried).await?;

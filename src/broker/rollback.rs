@@ -1,9 +1,9 @@
 //! Making a former version of a credential current again.
 
-use sqlx::{Connection, PgConnection};
+use sqlx::PgConnection;
 use time::Duration;
 
-use super::comparisons::{Tried, end_part};
+use super::comparisons::{Tried, undo_if_refused};
 use super::idempotency::{Answer, Claim, Once};
 use super::precondition::Precondition;
 use super::resolve::current_version;
@@ -15,7 +15,7 @@ use crate::model::json::Json;
 use crate::model::mistake::{Fault, Mistake};
 use crate::model::name::Name;
 use crate::store::credentials::CredentialRow;
-use crate::store::{credential_versions, credentials};
+use crate::store::{credential_versions, credentials, savepoint};
 
 /// Which version to make current.
 #[derive(Debug, Clone, Copy)]
@@ -57,17 +57,17 @@ impl Broker {
         let mut tx = self.begin_writing(scope).await?;
         let mut tried = Tried::default();
         // What was compared stays counted even if nothing is written.
-        let mut inner = Connection::begin(&mut *tx).await?;
+        savepoint::set(&mut tx).await?;
         let done = self
             .roll_back_in(
-                &mut inner,
+                &mut tx,
                 scope,
                 name,
                 (rollback, precondition, once),
                 &mut tried,
             )
             .await;
-        end_part(inner, &done).await?;
+        undo_if_refused(&mut tx, &done).await?;
         self.count_misses(&mut tx, scope, &tried).await?;
         if done.is_err() {
             let target = format!("credentials/{name}");
