@@ -221,6 +221,7 @@ mod tests {
             previous_version: None,
             previous_retires_at: None,
             seal: None,
+            changes_beside_version: 0,
             document: String::new(),
             has_auth_secret: secrets.auth.is_some(),
         };

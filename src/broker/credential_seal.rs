@@ -241,6 +241,7 @@ mod tests {
             previous_version: Some(2),
             previous_retires_at: Some(epoch),
             seal: None,
+            changes_beside_version: 0,
             document: String::new(),
             has_auth_secret: false,
         }

@@ -320,6 +320,7 @@ impl Broker {
             previous_version: None,
             previous_retires_at: None,
             seal: None,
+            changes_beside_version: 0,
             document: serde_json::to_string(spec)?,
             has_auth_secret: secrets.auth.is_some(),
         })

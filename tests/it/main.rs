@@ -30,6 +30,7 @@ mod docker_helper;
 mod docker_session;
 mod egress;
 mod explain;
+mod explain_model;
 mod explain_peers;
 mod explain_vectors;
 mod external_secret;
