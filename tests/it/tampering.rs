@@ -534,11 +534,22 @@ mod former {
     }
 }
 
+/// Tenant, credential, version and document; id, wrapped key and key-encryption key of the data key.
+type Sealed = (
+    uuid::Uuid,
+    uuid::Uuid,
+    i64,
+    String,
+    uuid::Uuid,
+    Vec<u8>,
+    String,
+);
+
 /// Puts every version of a tenant into the form that it had before rows had a seal.
 async fn as_before_seals(scene: &Scene) {
     let pool = &scene.regcred.pool;
     let file = std::fs::read_to_string(scene._directory.path().join("key")).expect("a file");
-    let rows: Vec<(uuid::Uuid, uuid::Uuid, i64, String, uuid::Uuid, Vec<u8>, String)> = sqlx::query_as(
+    let rows: Vec<Sealed> = sqlx::query_as(
         "SELECT c.tenant_id, c.id, v.version, v.document, k.id, k.wrapped, k.kek_id FROM credential_versions v
            JOIN credentials c ON c.id = v.credential_id JOIN data_keys k ON k.tenant_id = c.tenant_id",
     )
