@@ -6,24 +6,15 @@
 //! The refresh token opens the person's whole account. Whoever carries auth files from one place to
 //! another leaves both behind.
 
-use crate::model::registry_path::RegistryPath;
-
-/// The paths below Docker Hub under which the tokens are kept. No namespace of Docker Hub has a dash,
-/// so no image is below them.
-const TOKENS: [&str; 2] = ["access-token", "refresh-token"];
+use crate::model::registry_path::{RegistryPath, SESSION_TOKEN};
 
 /// Why such an entry is left out, for a report.
 pub const WHY_LEFT_OUT: &str =
     "it is the Docker command line's own session and belongs to a person, not to a registry";
 
-/// Whether a registry path is where Docker keeps its session.
-pub fn is_session(path: &RegistryPath) -> bool {
-    path.host() == "docker.io" && TOKENS.contains(&path.path())
-}
-
 /// Whether a key of an auth file is one of Docker's session, in whatever spelling.
 pub fn is_session_key(key: &str) -> bool {
-    RegistryPath::parse(key.trim()).is_ok_and(|path| is_session(&path))
+    RegistryPath::parse(key.trim()).is_err_and(|fault| fault.code == SESSION_TOKEN)
 }
 
 #[cfg(test)]

@@ -234,7 +234,8 @@ fn a_session_of_docker_and_missing_padding_are_seen_to() {
         json!({"auths": {"https://index.docker.io/v1/": {"auth": "dTpwdw=="}}})
     );
     assert!(
-        err.contains("padding") && err.contains("docker.io/refresh-token: it is the Docker"),
+        err.contains("padding")
+            && err.contains("https://index.docker.io/v1/refresh-token: it is the Docker"),
         "{err}"
     );
 }

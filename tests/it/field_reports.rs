@@ -777,8 +777,8 @@ fn a_session_of_docker_is_left_behind() {
     let gathered = taken(&Content::Object(file.clone().into())).expect("it is taken");
     let expected = [
         ("docker.io", "account"),
-        ("docker.io/access-token", "nothing"),
-        ("docker.io/refresh-token", "nothing"),
+        ("https://index.docker.io/v1/access-token", "nothing"),
+        ("https://index.docker.io/v1/refresh-token", "nothing"),
     ];
     assert_eq!(
         found(&gathered),

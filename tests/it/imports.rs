@@ -927,8 +927,16 @@ async fn what_holds_no_account_is_refused_and_a_session_of_docker_skipped() {
         told(&reply),
         [
             one("docker.io", "created", "docker-io"),
-            one("docker.io/access-token", "skipped", Value::Null),
-            one("docker.io/refresh-token", "skipped", Value::Null),
+            one(
+                "https://index.docker.io/v1/access-token",
+                "skipped",
+                Value::Null
+            ),
+            one(
+                "https://index.docker.io/v1/refresh-token",
+                "skipped",
+                Value::Null
+            ),
         ]
     );
     assert!(

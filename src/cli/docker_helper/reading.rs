@@ -5,7 +5,6 @@ use zeroize::Zeroizing;
 use super::HelperError;
 use super::caller::Caller;
 use super::session::Session;
-use crate::auth_file::docker_session::is_session_key;
 use crate::cli::complain;
 
 /// The account for a registry.
@@ -13,10 +12,6 @@ use crate::cli::complain;
 /// # Errors
 /// `NotFound` where there is none, or none for this caller that it could store itself.
 pub(super) async fn get(session: &Session, server: &str) -> Result<Zeroizing<String>, HelperError> {
-    // Asked for at each `docker logout`; what is stored for Docker Hub is no answer to it.
-    if is_session_key(server) {
-        return Err(HelperError::NotFound);
-    }
     match session.accounts().await {
         Ok(accounts) => accounts.get(server),
         Err(HelperError::Client(error)) if matches!(error.status(), Some(403 | 404)) => {

@@ -12,7 +12,6 @@ use super::HelperError;
 use super::caller::Caller;
 use super::protocol::{Stored, TOKEN_USER};
 use super::session::Session;
-use crate::auth_file::docker_session::is_session_key;
 use crate::client::api::Call;
 use crate::client::error::ClientError;
 use crate::model::labels::Labels;
@@ -60,10 +59,6 @@ impl PullSecret {
 
 /// Stores an account: in the pull secret's credential for the registry, or in a new one.
 pub(super) async fn store(session: &Session, account: &Stored) -> Result<(), HelperError> {
-    // Docker hands its own session over, too, and takes a refusal for a failed login.
-    if is_session_key(&account.server) {
-        return Ok(());
-    }
     let registry = registry_of(&account.server)?;
     refuse_unless_editor(session, "store").await?;
     let pull_secret = pull_secret(session).await?;
@@ -84,9 +79,6 @@ pub(super) async fn store(session: &Session, account: &Stored) -> Result<(), Hel
 
 /// Takes the account for a registry out of the pull secret.
 pub(super) async fn erase(session: &Session, server: &str) -> Result<(), HelperError> {
-    if is_session_key(server) {
-        return Ok(());
-    }
     let registry = registry_of(server)?;
     refuse_unless_editor(session, "erase").await?;
     let pull_secret = pull_secret(session).await?.ok_or(HelperError::NotFound)?;
