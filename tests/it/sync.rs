@@ -151,7 +151,12 @@ async fn a_dry_run_tells_and_writes_nothing() {
         .synced(&["--pull-secret", "team-pull", "--dry-run"])
         .await;
 
-    assert_eq!(setting.cluster.writes(), Vec::<String>::new());
+    let writes = setting.cluster.writes();
+    assert!(
+        writes.iter().all(|line| line.ends_with("(dry run)")),
+        "{writes:?}"
+    );
+    assert!(setting.cluster.secret("a", "team-pull").is_none());
     assert!(output.contains("+ Secret a/team-pull"), "{output}");
     assert!(output.contains("imagePullSecrets: + team-pull"), "{output}");
     setting.synced(&["--pull-secret", "team-pull"]).await;
@@ -348,7 +353,7 @@ async fn a_binding_that_two_syncs_want_outlives_one_of_them() {
         .binding("project-b", "image-puller:a:default")
         .expect("still wanted");
     assert_eq!(
-        binding["metadata"]["labels"]["sync.regcred/first"],
+        binding["metadata"]["labels"]["sync.regcred/team-a.first"],
         Value::Null
     );
     setting
@@ -474,7 +479,10 @@ async fn a_secret_of_somebody_else_is_left_to_them_unless_told_otherwise() {
 
     let (code, _, errors) = setting.sync(&["--pull-secret", "team-pull"]).await;
     assert_eq!(code, 1);
-    assert!(errors.contains("conflict with \"somebody\""), "{errors}");
+    assert!(
+        errors.contains("made by somebody, and left to them; --force-conflicts takes it over"),
+        "{errors}"
+    );
     let untouched = setting
         .cluster
         .secret("a", "team-pull")
