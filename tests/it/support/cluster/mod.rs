@@ -234,6 +234,8 @@ async fn handle(State(state): State<Arc<Mutex<Inner>>>, request: Request) -> Res
             .collect();
     let path = parts.uri.path();
     if is_silent(&state, path) {
+        let silent = format!("{} {path} (silent)", parts.method);
+        state.lock().expect("no panic").requests.push(silent);
         std::future::pending::<()>().await;
     }
     let content_type = parts
