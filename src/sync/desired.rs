@@ -72,7 +72,7 @@ impl Desired {
             names.insert(manifest.key().name.clone());
             self.insert(Wanted {
                 manifest,
-                origin: Origin::of_pull_secret(&rendered.id),
+                origin: Origin::of_pull_secret(&rendered.path),
                 pull_secret: pull_secret.to_owned(),
                 note: note.clone(),
             })?;
@@ -222,7 +222,7 @@ mod tests {
 
     fn rendered(document: Value, target: Target) -> Rendered {
         Rendered {
-            id: "p".into(),
+            path: "t/p".into(),
             target,
             secrets: secrets(document).expect("usable"),
         }

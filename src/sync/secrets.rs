@@ -38,7 +38,11 @@ impl Sync {
             match step(wanted, live.as_ref(), &self.owner, self.conflicts) {
                 Step::Keep => return Ok(Line::new('=', key)),
                 Step::Leave(why) => return Ok(Line::new('=', key).with([why])),
-                Step::Refuse(why) | Step::Leaving(why) => return Err(taken(why)),
+                Step::Leaving(why) => return Err(taken(why)),
+                Step::Refuse(why) => {
+                    self.yield_to_others(wanted, live.as_ref()).await?;
+                    return Err(taken(why));
+                }
                 Step::Create | Step::Update => {
                     if let Some(line) = self.make(wanted, live.as_ref()).await? {
                         return Ok(line);
@@ -53,6 +57,24 @@ impl Sync {
             live = now;
         }
         Err(meanwhile(key))
+    }
+
+    /// Gives up a claim on what an object was made from before: the others alone say what it is from now on.
+    async fn yield_to_others(&self, wanted: &Wanted, live: Option<&Manifest>) -> Result<()> {
+        let Some(live) = live else {
+            return Ok(());
+        };
+        let before = Claims::on(live);
+        if before
+            .of(&self.owner)
+            .is_none_or(|before| *before == wanted.origin)
+        {
+            return Ok(());
+        }
+        match self.part_at_once(live).await? {
+            Changed::Done => Ok(()),
+            Changed::Meanwhile => Err(meanwhile(live.key())),
+        }
     }
 
     /// Applies it; `None` if it was changed meanwhile.

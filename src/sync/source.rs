@@ -58,8 +58,8 @@ pub enum Whither {
 
 /// A pull secret as it is rendered, for any namespace.
 pub struct Rendered {
-    /// The pull secret's id.
-    pub id: String,
+    /// The pull secret, as `TENANT/NAME`.
+    pub path: String,
     /// Where it goes and who uses it.
     pub target: Target,
     /// Its Secrets.
@@ -159,9 +159,6 @@ impl Source {
         let target: Target = serde_json::from_value(stored["target"].clone()).map_err(|_| {
             unusable("the server describes its target as this program does not know it")
         })?;
-        let id = stored["id"]
-            .as_str()
-            .ok_or_else(|| unusable("it has no id"))?;
         let namespace = match (whither, &target.namespace) {
             (Whither::Elsewhere, _) => ANYWHERE,
             (Whither::OwnTarget, Some(namespace)) => namespace.as_str(),
@@ -178,7 +175,7 @@ impl Source {
         let path = self.manifest_path(pull_secret);
         let document = self.json(pull_secret, Call::get(&path, &query)).await?;
         Ok(Rendered {
-            id: id.to_owned(),
+            path: format!("{}/{pull_secret}", self.tenant),
             target: target.without_reserved(),
             secrets: desired::secrets(document).map_err(|why| unusable(&why))?,
         })
