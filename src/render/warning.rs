@@ -128,6 +128,7 @@ pub(super) fn of_dropped(conflict: &Conflict) -> Warning {
         path,
         first,
         second,
+        ..
     } = conflict;
     Warning::for_everybody(
         "left-out",
