@@ -1,7 +1,7 @@
 //! One connection: TLS, then hyper, within the limits of its pulse.
 
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +35,9 @@ pub enum Scheme {
     Https,
 }
 
+type Served =
+    Pin<Box<dyn Future<Output = Result<(), Box<dyn std::error::Error + Send + Sync>>> + Send>>;
+
 /// A connection that was accepted.
 pub(super) struct Connection {
     pub tls: Option<TlsAcceptor>,
@@ -51,7 +54,7 @@ impl Connection {
         // Answers are small and written at once; waiting for more would only delay them.
         let _ = stream.set_nodelay(true);
         let Some(tls) = self.tls.clone() else {
-            return self.talk(stream, watcher).await;
+            return Box::pin(self.talk(stream, watcher)).await;
         };
         let shaken = tokio::select! {
             shaken = tokio::time::timeout(HANDSHAKE, tls.accept(stream)) => shaken,
@@ -72,17 +75,8 @@ impl Connection {
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let address = self.address;
-        let refusals = Refusals::new(self.metrics.clone(), address);
-        let stream = Watched::new(stream, self.pulse.clone(), refusals);
         let pulse = self.pulse.clone();
-        let connection = builder()
-            .serve_connection(
-                TokioIo::new(stream),
-                TowerToHyperService::new(self.service()),
-            )
-            .into_owned();
-        // The watched future is large; each idle connection has one.
-        let mut served = pin!(watcher.watch(connection));
+        let mut served = self.served(stream, watcher);
         let end = tokio::select! {
             done = &mut served => {
                 if let Err(error) = done {
@@ -96,6 +90,20 @@ impl Connection {
             End::Idle => tracing::debug!(%address, "an idle connection is closed"),
             End::Stuck(why) => tracing::info!(%address, why, "a connection is closed"),
         }
+    }
+
+    /// What serves it. Made outside of any future and boxed: a future keeps room for each place that a value was moved
+    /// through, and there are as many of these as idle connections.
+    fn served<I>(self, stream: I, watcher: Watcher) -> Served
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let refusals = Refusals::new(self.metrics.clone(), self.address);
+        let stream = Watched::new(stream, self.pulse.clone(), refusals);
+        let service = TowerToHyperService::new(self.service());
+        let builder = builder();
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        Box::pin(watcher.watch(connection.into_owned()))
     }
 
     fn service(

@@ -278,6 +278,7 @@ pub async fn insert_all(conn: &mut PgConnection, rows: &[CredentialRow]) -> Resu
     .bind(column(rows, |row| row.verification.clone()))
     .bind(column(rows, |row| row.created_at))
     .bind(column(rows, |row| row.updated_at))
+    .heavy()
     .execute(conn)
     .await?;
     Ok(())
@@ -311,6 +312,7 @@ pub async fn update_all(
     .bind(column(rows, |row| row.verification.clone()))
     .bind(column(rows, |row| row.updated_at))
     .bind(tenant)
+    .heavy()
     .execute(conn)
     .await?;
     Ok(())
