@@ -22,11 +22,14 @@ use crate::store::{Database, Transaction};
 
 pub mod access;
 pub mod audit;
+pub mod audit_following;
 pub mod audit_reading;
 pub mod audit_upkeep;
 pub mod changes;
+mod comparisons;
 pub mod consumers;
 pub mod credential_change;
+mod credential_seal;
 pub mod credential_state;
 pub mod credentials;
 pub mod discovery;
@@ -34,6 +37,7 @@ pub mod draft;
 pub mod error;
 pub mod explain;
 pub mod federated;
+mod former_seals;
 mod granting;
 pub mod idempotency;
 pub mod identity_providers;
@@ -90,6 +94,7 @@ pub struct Broker {
     webhook: Option<Webhook>,
     writers: Arc<writing::Writers>,
     leaving: Arc<AtomicBool>,
+    known_states: Arc<credential_seal::KnownStates>,
 }
 
 /// A request that was let in: who calls, in which tenant, under which id.
@@ -144,6 +149,7 @@ impl Broker {
             webhook: None,
             writers: Arc::default(),
             leaving: Arc::default(),
+            known_states: Arc::default(),
         }
     }
 
@@ -259,6 +265,7 @@ impl Broker {
         let due = self.keyring.due(&mut tx).await?;
         tx.commit().await?;
         self.keyring.prove(due).await?;
+        self.bring_credentials_forward().await?;
         self.remove_unneeded_keys().await.map(drop)
     }
 

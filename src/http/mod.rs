@@ -34,6 +34,7 @@ pub mod progress;
 pub mod pull_secrets;
 mod pulse;
 pub mod query;
+pub mod queryless;
 pub mod reached;
 mod refusal;
 pub mod role_bindings;

@@ -277,8 +277,7 @@ impl From<broker::Error> for Problem {
         match error {
             E::Unauthenticated => Self::new(
                 Code::Unauthenticated,
-                "the request carries no valid token; send one as `Authorization: Bearer TOKEN`: a token of regcred, or one of an \
-                 issuer that is configured here",
+                "the request carries no valid token; send one as `Authorization: Bearer TOKEN`",
             ),
             E::TooManyRequests(wait) => Self {
                 retry_after: Some(wait.whole_seconds().unsigned_abs() + 1),
