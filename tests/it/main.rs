@@ -60,6 +60,7 @@ mod pooler;
 mod previews;
 mod pull_secrets;
 mod queries;
+mod races;
 mod real_registries;
 mod recipes;
 mod replicas;
