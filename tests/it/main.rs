@@ -20,6 +20,7 @@ mod auth_files;
 mod backup;
 mod cli;
 mod clients_guide;
+mod connections;
 mod consumers;
 mod conventions;
 mod convert;
