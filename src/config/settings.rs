@@ -15,6 +15,7 @@ use super::value;
 use crate::auth::limits::Rates;
 use crate::model::secret::SecretText;
 use crate::registry::egress::Ports;
+use crate::store::database::Pooler;
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 
@@ -52,6 +53,8 @@ pub struct TlsFiles {
 pub struct Config {
     /// Where PostgreSQL is.
     pub database_url: Option<DatabaseUrl>,
+    /// What stands between this program and PostgreSQL.
+    pub database_pooler: Pooler,
     /// Where the API listens.
     pub listen: SocketAddr,
     /// Where `/metrics` listens; nowhere without.
@@ -153,6 +156,7 @@ impl Config {
         let listen = value::parse(texts, "listen", address)?;
         Ok(Self {
             database_url: texts.get("database_url").cloned().map(DatabaseUrl::new),
+            database_pooler: value::pooler(texts)?,
             listen: match listen {
                 Some(listen) => listen,
                 None => DEFAULT_LISTEN

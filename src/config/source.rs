@@ -6,8 +6,9 @@ use std::path::Path;
 use super::error::{ConfigError, wrong};
 
 /// Every setting: its key in the file and its variable.
-pub const SETTINGS: [(&str, &str); 29] = [
+pub const SETTINGS: [(&str, &str); 30] = [
     ("database_url", "DATABASE_URL"),
+    ("database_pooler", "REGCRED_DATABASE_POOLER"),
     ("listen", "REGCRED_LISTEN"),
     ("metrics_listen", "REGCRED_METRICS_LISTEN"),
     ("key_file", "REGCRED_KEY_FILE"),

@@ -167,6 +167,7 @@ pub async fn page(
     .bind(filter.verification.as_deref())
     .bind(filter.expires_before)
     .bind(slice.limit)
+    .planned_anew()
     .fetch_all(conn)
     .await
 }

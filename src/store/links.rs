@@ -66,6 +66,7 @@ pub async fn page(
     .bind(pull_secret)
     .bind(slice.after)
     .bind(slice.limit)
+    .planned_anew()
     .fetch_all(conn)
     .await
 }

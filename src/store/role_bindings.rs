@@ -57,6 +57,7 @@ pub async fn page(
     .bind(tenant)
     .bind(slice.after.as_deref())
     .bind(slice.limit)
+    .planned_anew()
     .fetch_all(conn)
     .await
 }

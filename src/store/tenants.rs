@@ -69,6 +69,7 @@ pub async fn page(
     .bind(slice.after.as_deref())
     .bind(only)
     .bind(slice.limit)
+    .planned_anew()
     .fetch_all(conn)
     .await
 }

@@ -90,6 +90,7 @@ pub async fn page(
     .bind(tenant)
     .bind(slice.after)
     .bind(slice.limit)
+    .planned_anew()
     .fetch_all(conn)
     .await
 }
