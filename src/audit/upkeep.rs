@@ -50,7 +50,7 @@ impl Trail {
         if audit_events::unsealed(conn, None, 1).await?.is_empty() {
             return Ok(0);
         }
-        let (lane, key) = self.hold_lane(conn, keys, now).await?;
+        let (lane, key) = self.hold_lane(conn, keys, now, &[]).await?;
         seal_where(conn, &key, lane, may_be_unsealed).await
     }
 

@@ -119,34 +119,34 @@ fn who(scope: &Scope, actor: &Actor, options: &Options, pull_secret: Uuid) -> Re
 }
 
 impl Broker {
-    /// Notes what a consumer is about to get, unless the same was noted a moment ago.
-    pub(super) async fn note_consumer(
+    /// What is noted of a consumer that is about to get a rendering; none if the same was noted a moment ago.
+    pub(super) fn consumer_of(
         &self,
-        conn: &mut PgConnection,
         scope: &Scope,
         actor: &Actor,
         options: &Options,
         rendition: &Rendition,
-    ) -> Result<()> {
+    ) -> Result<Option<ConsumerRow>> {
         let draft = &rendition.draft;
         let Some((pull_secret, version)) = draft.pull_secret.zip(draft.version) else {
-            return Ok(());
+            return Ok(None);
         };
         let who = who(scope, actor, options, pull_secret)?;
         let fingerprint = &rendition.manifest.fingerprint;
         let now = self.now();
         if self.recent.noted(&who, fingerprint, now) {
-            return Ok(());
+            return Ok(None);
         }
-        let rows = draft.rows.iter().zip(&rendition.used);
-        let credentials: Vec<Fetched<'_>> = rows
-            .map(|(row, used)| Fetched {
+        let credentials: Vec<Fetched<'_>> = rendition
+            .used
+            .iter()
+            .map(|used| Fetched {
                 name: &used.name,
-                version: row.version,
+                version: used.version,
                 secret_version: used.secret_version,
             })
             .collect();
-        let row = ConsumerRow {
+        Ok(Some(ConsumerRow {
             id: Uuid::now_v7(),
             pull_secret_id: pull_secret,
             caller_key: who.caller,
@@ -156,11 +156,26 @@ impl Broker {
             options: who.options,
             fingerprint: fingerprint.clone(),
             pull_secret_version: version,
+            contents: draft.contents,
             credentials: serde_json::to_string(&credentials)?,
             first_fetched_at: now,
             last_fetched_at: now,
-        };
-        Ok(consumers::note(conn, &row).await?)
+        }))
+    }
+
+    /// Notes what a consumer is about to get, in the transaction of something else.
+    pub(super) async fn note_consumer(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        actor: &Actor,
+        options: &Options,
+        rendition: &Rendition,
+    ) -> Result<()> {
+        match self.consumer_of(scope, actor, options, rendition)? {
+            Some(row) => Ok(consumers::note(conn, &row).await?),
+            None => Ok(()),
+        }
     }
 
     /// Remembers that it was noted, once that is committed.
@@ -274,9 +289,10 @@ impl<'a> Current<'a> {
     /// The fingerprint; `None` if it cannot be rendered so any more, which is another state too.
     async fn fingerprint(&self, options: &str) -> Result<Option<String>> {
         let options: StoredOptions = serde_json::from_str(options)?;
+        // After the rows were read: one who got a newer state than the request met is not stale.
         let state = self
             .broker
-            .state(self.scope, &self.source, &options.options()?)
+            .state(&self.scope.anew(), &self.source, &options.options()?)
             .await;
         match state {
             Ok(state) => Ok(Some(state.fingerprint)),

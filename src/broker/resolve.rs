@@ -215,7 +215,7 @@ impl Broker {
 }
 
 /// A credential whose version is gone, or whose current one is not the newest.
-fn rolled_back(credential: Uuid) -> Error {
+pub(super) fn rolled_back(credential: Uuid) -> Error {
     Error::DoesNotOpen(format!(
         "credential {credential}: its current version is gone, or older than another: it was rolled back in the database"
     ))
@@ -315,7 +315,7 @@ fn stand_ins(row: &RevisionRow) -> Secrets {
     }
 }
 
-fn revision(credential_id: Uuid, version: i64, half: Half) -> Revision {
+pub(super) fn revision(credential_id: Uuid, version: i64, half: Half) -> Revision {
     Revision {
         credential_id,
         version: u64::try_from(version).unwrap_or_default(),
@@ -323,7 +323,7 @@ fn revision(credential_id: Uuid, version: i64, half: Half) -> Revision {
     }
 }
 
-fn opened(credential: Uuid, secret: KnownSecret, half: Half) -> Opened {
+pub(super) fn opened(credential: Uuid, secret: KnownSecret, half: Half) -> Opened {
     Opened {
         secret: secret.text,
         revision: revision(credential, secret.revision, half),

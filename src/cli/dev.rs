@@ -148,7 +148,7 @@ async fn ensure_root_token(pool: &PgPool, file: &Path) -> anyhow::Result<()> {
                 )
             })?;
             let mut tx = pool.begin().await?;
-            if crate::store::tokens::by_hash(&mut tx, &token.hash().0)
+            if crate::store::tokens::by_hash_with_changes(&mut tx, &token.hash().0)
                 .await?
                 .is_some()
             {

@@ -151,13 +151,16 @@ async fn revalidate(
             if is_known(&current) {
                 Outcome::Unchanged(current)
             } else {
-                Outcome::Changed(None)
+                Outcome::Other
             }
         }
     };
     let mut response = match outcome {
         Outcome::Unchanged(current) => tagged(StatusCode::NOT_MODIFIED.into_response(), &current),
-        Outcome::Changed(_turn) => document(app.broker.manifest(scope, source, options).await?),
+        Outcome::Changed(scope, _turn) => {
+            document(app.broker.manifest(&scope, source, options).await?)
+        }
+        Outcome::Other => document(app.broker.manifest(scope, source, options).await?),
     };
     if let Some(patience) = patience {
         patience.applied(&mut response);
