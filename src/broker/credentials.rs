@@ -60,7 +60,7 @@ impl Broker {
         let row = credentials::by_name(&mut tx, scope.tenant()?.id, name)
             .await?
             .ok_or(Error::NotFound)?;
-        let versions = credential_versions::all_of(&mut tx, row.id).await?;
+        let versions = credential_versions::all_of(&mut tx, row.tenant_id, row.id).await?;
         // One that is kept because it is still usable may be older than the last ones.
         versions
             .into_iter()
@@ -136,10 +136,12 @@ impl Broker {
             .ok_or(Error::NotFound)?;
         precondition.check(Some(row.version))?;
         match listed {
-            Listed::IsDetached => pull_secrets::detach(&mut tx, row.id, self.now()).await?,
-            Listed::Forbids => refuse_if_listed(&mut tx, row.id).await?,
+            Listed::IsDetached => {
+                pull_secrets::detach(&mut tx, row.tenant_id, row.id, self.now()).await?;
+            }
+            Listed::Forbids => refuse_if_listed(&mut tx, &row).await?,
         }
-        credentials::delete(&mut tx, row.id).await?;
+        credentials::delete(&mut tx, row.tenant_id, row.id).await?;
         let target = format!("credentials/{name}");
         let deed = Deed {
             action: "credential.delete",
@@ -161,7 +163,7 @@ impl Broker {
         let Some(row) = credentials::by_name(conn, tenant, name.as_str()).await? else {
             return Ok(None);
         };
-        let version = current_version(conn, row.id).await?;
+        let version = current_version(conn, tenant, row.id).await?;
         let secrets = self.open_secrets(conn, tenant, &version).await?;
         Ok(Some(Before {
             spec: credential_spec(&row)?,
@@ -221,7 +223,7 @@ impl Broker {
         }
         let version = self.seal_version(conn, scope, &row, spec, secrets).await?;
         credential_versions::insert(conn, &version).await?;
-        previous::prune(conn, &row, row.previous_version).await?;
+        previous::prune(conn, row.tenant_id, row.id).await?;
         self.refuse_conflicts_of(conn, scope, row.id).await?;
         if previous.is_some() {
             self.refuse_unrenderable_overlap(conn, scope, &row).await?;
@@ -280,8 +282,8 @@ impl Broker {
     }
 }
 
-async fn refuse_if_listed(conn: &mut PgConnection, credential: Uuid) -> Result<()> {
-    let listing = pull_secrets::listing(conn, credential).await?;
+async fn refuse_if_listed(conn: &mut PgConnection, credential: &CredentialRow) -> Result<()> {
+    let listing = pull_secrets::listing(conn, credential.tenant_id, credential.id).await?;
     if listing.is_empty() {
         return Ok(());
     }

@@ -70,7 +70,7 @@ impl Broker {
                     .await?
             }
         };
-        pull_secrets::set_credentials(&mut tx, row.id, &listed).await?;
+        pull_secrets::set_credentials(&mut tx, row.tenant_id, row.id, &listed).await?;
         self.refuse_conflicts_in(&mut tx, scope, name, spec).await?;
         let target = format!("pull-secrets/{name}");
         let deed = Deed {
@@ -128,7 +128,7 @@ impl Broker {
             .await?
             .ok_or(Error::NotFound)?;
         precondition.check(Some(row.version))?;
-        pull_secrets::delete(&mut tx, row.id).await?;
+        pull_secrets::delete(&mut tx, row.tenant_id, row.id).await?;
         let target = format!("pull-secrets/{name}");
         let deed = Deed {
             action: "pull-secret.delete",

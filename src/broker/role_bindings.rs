@@ -171,7 +171,7 @@ impl Broker {
             self.keep_an_owner(&mut tx, scope, Taken::Binding(row.id))
                 .await?;
         }
-        role_bindings::delete(&mut tx, row.id).await?;
+        role_bindings::delete(&mut tx, row.tenant_id, row.id).await?;
         let target = format!("role-bindings/{name}");
         let deed = Deed {
             action: "role-binding.delete",

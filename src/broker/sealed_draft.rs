@@ -265,7 +265,7 @@ impl Broker {
             .iter()
             .filter_map(|row| Some((row.id, row.previous_version?)));
         let (ids, numbers): (Vec<Uuid>, Vec<i64>) = current.chain(former).unzip();
-        let versions = credential_versions::several(&mut tx, &ids, &numbers).await?;
+        let versions = credential_versions::several(&mut tx, tenant, &ids, &numbers).await?;
         let changes = tenant_changes::of(&mut tx, &[tenant]).await?;
         tx.commit().await?;
         let contents = changes.first().map_or(0, |changes| changes.contents);

@@ -143,20 +143,21 @@ pub async fn append_all(
                     moved AS (
                  UPDATE audit_lanes l SET seq = $3, mac = $4, head = $5 FROM lane WHERE l.lane = lane.lane RETURNING 1),
                     kept AS (
-                 SELECT p.id FROM pull_secrets p WHERE p.id = ANY ($24) AND EXISTS (SELECT 1 FROM lane)
+                 SELECT p.tenant_id, p.id FROM pull_secrets p
+                  WHERE p.tenant_id = ANY ($35) AND p.id = ANY ($24) AND EXISTS (SELECT 1 FROM lane)
                   ORDER BY p.id FOR KEY SHARE SKIP LOCKED),
                     noted AS (
-                 INSERT INTO consumers AS known (id, pull_secret_id, caller_key, caller, source, format, options,
+                 INSERT INTO consumers AS known (tenant_id, id, pull_secret_id, caller_key, caller, source, format, options,
                                                  fingerprint, pull_secret_version, contents, credentials,
                                                  first_fetched_at, last_fetched_at)
-                 SELECT c.*, c.at
+                 SELECT kept.tenant_id, c.*, c.at
                    FROM kept JOIN unnest($23::uuid[], $24::uuid[], $25::text[], $26::text[], $27::text[], $28::text[],
                                          $29::text[], $30::text[], $31::bigint[], $32::bigint[], $33::text[],
                                          $34::timestamptz[])
                           AS c (id, pull_secret_id, caller_key, caller, source, format, options, fingerprint,
                                 pull_secret_version, contents, credentials, at) ON c.pull_secret_id = kept.id
                   ORDER BY c.pull_secret_id, c.caller_key, c.source, c.options
-                 ON CONFLICT (pull_secret_id, caller_key, source, options) DO UPDATE
+                 ON CONFLICT (tenant_id, pull_secret_id, caller_key, source, options) DO UPDATE
                     SET caller = EXCLUDED.caller, fingerprint = EXCLUDED.fingerprint,
                         pull_secret_version = EXCLUDED.pull_secret_version, contents = EXCLUDED.contents,
                         credentials = EXCLUDED.credentials,
@@ -204,6 +205,7 @@ pub async fn append_all(
         .bind(column(consumers, |row| row.contents))
         .bind(column(consumers, |row| row.credentials.as_str()))
         .bind(column(consumers, |row| row.last_fetched_at))
+        .bind(column(consumers, |row| row.tenant_id))
         .fetch_one(conn)
         .await
 }

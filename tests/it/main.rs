@@ -62,6 +62,7 @@ mod served_waits;
 mod share_links;
 mod sync;
 mod tampering;
+mod tenant_first;
 mod tenants;
 mod tokens;
 mod transit;
