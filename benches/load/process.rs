@@ -28,7 +28,9 @@ fn ticks_of(pid: u32) -> Option<(u64, u32)> {
     // The name is in brackets and may hold anything.
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
     let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
-    Some((number(11)? + number(12)?, u32::try_from(number(1)?).ok()?))
+    // Its own, and that of children that have ended: those of `pgbench` have.
+    let ticks: u64 = (11..=14).map(number).sum::<Option<u64>>()?;
+    Some((ticks, u32::try_from(number(1)?).ok()?))
 }
 
 /// Resident memory of a process in KiB.
