@@ -65,6 +65,9 @@ pub struct ConsumerView {
     /// The format that was fetched.
     #[schema(example = "secret")]
     pub format: String,
+    /// The other parameters of the request: one who fetches for two namespaces is two consumers.
+    #[schema(value_type = Object, example = json!({"namespace": "default"}))]
+    pub parameters: serde_json::Value,
     /// The pull secret's version at the last fetch.
     pub pull_secret_version: i64,
     /// The credentials of the last fetch, each with its version and the version that brought its secret.
@@ -315,6 +318,15 @@ impl<'a> Current<'a> {
     }
 }
 
+/// What was asked for beside the format, without what was left out.
+fn parameters(options: &str) -> Result<serde_json::Value> {
+    let mut options: serde_json::Map<String, serde_json::Value> = serde_json::from_str(options)?;
+    options.retain(|name, value| {
+        !value.is_null() && *value != false && !["format", "output"].contains(&name.as_str())
+    });
+    Ok(options.into())
+}
+
 impl ConsumerView {
     fn from_row(row: ConsumerRow, stale: bool) -> Result<Self> {
         Ok(Self {
@@ -322,6 +334,7 @@ impl ConsumerView {
             caller: serde_json::from_str(&row.caller)?,
             source: Some(row.source).filter(|source| !source.is_empty()),
             format: row.format,
+            parameters: parameters(&row.options)?,
             pull_secret_version: row.pull_secret_version,
             credentials: serde_json::from_str(&row.credentials)?,
             stale,

@@ -34,6 +34,7 @@ mod federated;
 mod fidelity;
 mod fingerprints;
 mod forged;
+mod freshness;
 mod identity_docs;
 mod imports;
 mod issuer_keys;
