@@ -17,6 +17,7 @@ use super::App;
 use super::problem::{Code, Problem};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const PREFER: HeaderName = HeaderName::from_static("prefer");
 
 /// The id of the request, in its extensions.
 #[derive(Debug, Clone, Copy)]
@@ -36,13 +37,15 @@ pub async fn envelope(State(app): State<App>, mut request: Request, next: Next) 
     let id = Uuid::now_v7();
     let started = Instant::now();
     let method = request.method().clone();
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let route = matched.as_ref().map_or("unmatched", MatchedPath::as_str);
     request.extensions_mut().insert(RequestId(id));
-    let (_present, here) = watch::channel(());
-    request.extensions_mut().insert(Here(here));
+    // Only who waits looks whether the client is still there.
+    let _present = request.headers().contains_key(PREFER).then(|| {
+        let (present, here) = watch::channel(());
+        request.extensions_mut().insert(Here(here));
+        present
+    });
     let span = tracing::info_span!("request", %id, %method, route);
     let work = AssertUnwindSafe(next.run(request))
         .catch_unwind()
@@ -56,7 +59,7 @@ pub async fn envelope(State(app): State<App>, mut request: Request, next: Next) 
     let status = response.status().as_u16();
     let elapsed = started.elapsed();
     app.metrics
-        .observe(method.as_str(), &route, status, elapsed);
+        .observe(method.as_str(), route, status, elapsed);
     span.in_scope(|| tracing::info!(status, millis = elapsed.as_millis(), "answered"));
     response
 }
