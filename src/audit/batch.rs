@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use sqlx::{Connection, PgConnection};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::AuditError;
@@ -14,12 +14,16 @@ use super::chain::{ChainKey, ChainKeys};
 use super::counters::Trouble;
 use super::event::Outcome;
 use super::trail::{Trail, extended, keyed};
+use crate::store::Database;
 use crate::store::audit_events::{self, Added, AuditRow, Places};
 use crate::store::audit_lanes::LaneRow;
 use crate::store::consumers::ConsumerRow;
 
 /// PostgreSQL's code for what is there already.
 const UNIQUE_VIOLATION: &str = "23505";
+
+/// PostgreSQL's code for what it cannot do.
+const FEATURE_NOT_SUPPORTED: &str = "0A000";
 
 /// A lane as this process has left it.
 pub(super) struct Ready {
@@ -37,17 +41,29 @@ pub struct Batch {
 
 impl Trail {
     /// Adds events, all of them or none, durable when this returns; gives the pull secrets whose consumers were noted. The
-    /// connection must be in no transaction.
+    /// connection must be in no transaction; where one is needed, it is begun on another connection.
     ///
     /// # Errors
     /// Whatever kept them from being written.
     pub async fn append_all(
         &self,
-        conn: &mut PgConnection,
+        (database, conn): (&Database, &mut PgConnection),
         batch: &Batch,
     ) -> Result<Vec<Uuid>, AuditError> {
         let result = match self.keys() {
-            Some(keys) => self.append_chained(conn, keys, batch).await,
+            Some(keys) => {
+                let way = (database, &mut *conn);
+                match self.append_chained(way, keys, batch).await {
+                    Err(error) if cannot_be_together(&error) && !batch.consumers.is_empty() => {
+                        let events = Batch {
+                            rows: batch.rows.clone(),
+                            consumers: Vec::new(),
+                        };
+                        self.append_chained((database, conn), keys, &events).await
+                    }
+                    result => result,
+                }
+            }
             None => Err(AuditError::NoLane),
         };
         for row in &batch.rows {
@@ -61,7 +77,7 @@ impl Trail {
 
     async fn append_chained(
         &self,
-        conn: &mut PgConnection,
+        (database, conn): (&Database, &mut PgConnection),
         keys: &ChainKeys,
         batch: &Batch,
     ) -> Result<Vec<Uuid>, AuditError> {
@@ -73,7 +89,7 @@ impl Trail {
             }
             except.push(lane);
         }
-        self.append_anywhere(conn, keys, batch, &except).await
+        self.append_anywhere(database, keys, batch, &except).await
     }
 
     /// Adds the events to a lane if it ends where it is thought to.
@@ -105,7 +121,7 @@ impl Trail {
     /// Adds the events to a lane that nobody holds.
     async fn append_anywhere(
         &self,
-        conn: &mut PgConnection,
+        database: &Database,
         keys: &ChainKeys,
         batch: &Batch,
         except: &[i16],
@@ -113,7 +129,7 @@ impl Trail {
         let Some(first) = batch.rows.first() else {
             return Ok(Vec::new());
         };
-        let mut tx = conn.begin().await?;
+        let mut tx = database.begin().await?;
         loop {
             let (lane, key) = self.hold_lane(&mut tx, keys, first.at, except).await?;
             if audit_events::is_beyond(&mut tx, lane.lane, lane.seq).await? {
@@ -166,6 +182,16 @@ fn chained(ready: &Ready, rows: &[AuditRow]) -> (Places, LaneRow) {
     }
     let lane = keyed(&ready.key, lane);
     (places, lane)
+}
+
+/// Whether the database cannot do it in one statement, as where its rows stand on several machines: the consumers are
+/// then noted one by one.
+fn cannot_be_together(error: &AuditError) -> bool {
+    let AuditError::Database(error) = error else {
+        return false;
+    };
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| code == FEATURE_NOT_SUPPORTED)
 }
 
 fn is_taken(error: &sqlx::Error) -> bool {

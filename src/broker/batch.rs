@@ -9,11 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use sqlx::pool::PoolConnection;
-use sqlx::{PgPool, Postgres};
 use tokio::sync::{Notify, oneshot};
 
 use super::{Error, Result};
+use crate::store::{Database, Single};
 
 /// Most questions of one batch.
 const MOST_AT_ONCE: usize = 256;
@@ -28,8 +27,8 @@ const KEPT_FOR: Duration = Duration::from_millis(250);
 
 /// A connection that is kept from batch to batch, taken when it is first needed.
 pub(super) struct Kept {
-    pool: PgPool,
-    held: Option<PoolConnection<Postgres>>,
+    database: Database,
+    held: Option<Single>,
 }
 
 impl Kept {
@@ -37,22 +36,23 @@ impl Kept {
     ///
     /// # Errors
     /// `Unavailable` if there is none.
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "a batch is one statement, or begins a transaction on it"
-    )]
-    pub(super) async fn get(&mut self) -> Result<&mut PoolConnection<Postgres>> {
+    pub(super) async fn get(&mut self) -> Result<&mut Single> {
         let held = match self.held.take() {
             Some(held) => held,
-            None => self.pool.acquire().await?,
+            None => self.database.single().await?,
         };
         Ok(self.held.insert(held))
     }
 
     /// Closes it: what state it is in is not known.
-    pub(super) fn give_up(&mut self) {
+    fn give_up(&mut self) {
+        self.held = None;
+    }
+
+    /// Gives it back: every statement has had its answer.
+    fn give_back(&mut self) {
         if let Some(held) = self.held.take() {
-            drop(held.detach());
+            held.done();
         }
     }
 }
@@ -84,16 +84,16 @@ struct Queue<W: Work> {
 /// The queue before one kind of work.
 pub(super) struct Batches<W: Work> {
     work: W,
-    pool: PgPool,
+    database: Database,
     queue: Mutex<Queue<W>>,
     news: Notify,
 }
 
 impl<W: Work> Batches<W> {
-    pub(super) fn new(pool: PgPool, work: W) -> Arc<Self> {
+    pub(super) fn new(database: Database, work: W) -> Arc<Self> {
         Arc::new(Self {
             work,
-            pool,
+            database,
             queue: Mutex::new(Queue {
                 waiting: Vec::new(),
                 is_served: false,
@@ -132,7 +132,7 @@ impl<W: Work> Batches<W> {
     /// Works until nobody has asked for a while, or until a batch was slow.
     async fn serve(self: Arc<Self>) {
         let mut kept = Kept {
-            pool: self.pool.clone(),
+            database: self.database.clone(),
             held: None,
         };
         loop {
@@ -140,6 +140,7 @@ impl<W: Work> Batches<W> {
             if batch.is_empty() {
                 let news = tokio::time::timeout(KEPT_FOR, self.news.notified()).await;
                 if news.is_err() && self.rests() {
+                    kept.give_back();
                     return;
                 }
             } else if self.run(&mut kept, batch).await == Pace::Slow {
@@ -189,6 +190,7 @@ impl<W: Work> Batches<W> {
         }
         tell(replies, result);
         if pace == Pace::Slow {
+            kept.give_back();
             self.queue().slow -= 1;
             self.begin_if_needed();
         }

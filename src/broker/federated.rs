@@ -11,12 +11,18 @@ use super::standing::{PLATFORM, Standings};
 use super::view::stored_name;
 use super::{Broker, Result, TenantRef};
 use crate::auth::caller::{Caller, Grant, Identity};
-use crate::auth::oidc::Refused;
 use crate::auth::oidc::claims::Registered;
 use crate::auth::oidc::compact::Compact;
+use crate::auth::oidc::issuer_keys::{Source, Unverified};
+use crate::auth::oidc::provider::check_url;
 use crate::model::name::Name;
 use crate::store::role_bindings::BindingRow;
 use crate::store::{identity_providers, role_bindings, tenant_changes};
+
+/// Most providers that the trail names for one token.
+const MOST_NAMED: usize = 3;
+/// Longest issuer that the trail names, in bytes.
+const LONGEST_ISSUER: usize = 200;
 
 /// A provider that takes a token.
 struct Accepting {
@@ -46,10 +52,10 @@ impl Broker {
         let named = tenant.and_then(|name| self.known.tenant(name));
         let asked = (PLATFORM, named.as_ref().map(|known| known.tenant.id));
         let standings = self.standings(asked).await?;
-        let accepting = self.accepting(&token, &claims, &standings).await?;
-        let nobody = Refused("no identity provider takes it");
-        let provider = accepting.first().ok_or_else(|| refused(nobody))?;
-        let provider = provider.name.clone();
+        let accepting = self.accepting(login, &token, &claims, &standings).await?;
+        let accepting = accepting.map_err(|why| self.refuse(login, Shown::Untaken(why)))?;
+        let nobody = || self.refuse(login, Shown::Untaken(unknown_issuer(&claims.issuer)));
+        let provider = accepting.first().ok_or_else(nobody)?.name.clone();
         let ids: Vec<Uuid> = accepting.iter().map(|provider| provider.id).collect();
         let named = named.map(|known| known.tenant.clone());
         let whose = (ids, claims.subject.clone());
@@ -72,39 +78,82 @@ impl Broker {
     }
 
     /// The providers that take the token: of its issuer, for its audience, with its algorithm, whose keys
-    /// made its signature.
+    /// made its signature, and whose cluster still takes it. If there are none, why not, for the trail.
     async fn accepting(
         &self,
+        login: Login<'_>,
         token: &Compact<'_>,
         claims: &Registered,
         standings: &Standings,
-    ) -> Result<Vec<Accepting>> {
-        let providers = self.providers_of(&claims.issuer, standings).await?;
+    ) -> Result<Result<Vec<Accepting>, String>> {
+        let known = self.providers_of(&claims.issuer, standings).await?;
+        if known.providers.is_empty() {
+            return Ok(Err(unknown_issuer(&claims.issuer)));
+        }
         // No connection is held while an issuer is asked: it may be slow, others shall not wait.
         let mut accepting = Vec::new();
-        let mut checked: Vec<(_, bool)> = Vec::new();
-        for KnownProvider { id, name, spec } in &providers.providers {
-            if !spec.algorithms.contains(&token.algorithm) || !claims.is_for(&spec.audiences) {
-                continue;
-            }
-            let keys_of = spec.source();
-            let known = checked.iter().find(|(source, _)| *source == keys_of);
-            let verified = match known {
-                Some((_, verified)) => *verified,
-                None => {
-                    let verified = self.issuers.verify(&keys_of, token, self.now()).await;
-                    checked.push((keys_of, verified));
-                    verified
-                }
-            };
-            if verified {
-                accepting.push(Accepting {
-                    id: *id,
-                    name: name.clone(),
-                });
+        let mut whys = Vec::new();
+        let mut checked = Vec::new();
+        for candidate in &known.providers {
+            match self
+                .takes(login, token, claims, candidate, &mut checked)
+                .await
+            {
+                Ok(()) => accepting.push(Accepting {
+                    id: candidate.id,
+                    name: candidate.name.clone(),
+                }),
+                Err(why) => whys.push(format!("identity provider {}: {why}", candidate.name)),
             }
         }
-        Ok(accepting)
+        if accepting.is_empty() {
+            whys.truncate(MOST_NAMED);
+            return Ok(Err(whys.join("; ")));
+        }
+        Ok(Ok(accepting))
+    }
+
+    /// Whether a provider takes the token. Signatures that were checked for one with the same keys stand in `checked`.
+    async fn takes(
+        &self,
+        login: Login<'_>,
+        token: &Compact<'_>,
+        claims: &Registered,
+        candidate: &KnownProvider,
+        checked: &mut Vec<(Source, Result<(), Unverified>)>,
+    ) -> Result<(), String> {
+        let spec = &candidate.spec;
+        if !spec.algorithms.contains(&token.algorithm) {
+            return Err(format!(
+                "the algorithm {} is not one of its own",
+                token.algorithm.as_str()
+            ));
+        }
+        if !claims.is_for(&spec.audiences) {
+            let own = spec.audiences.join(", ");
+            return Err(format!("the audience is not one of {own}"));
+        }
+        let source = spec.source();
+        let known = checked.iter().find(|(known, _)| *known == source);
+        let verified = match known {
+            Some((_, verified)) => verified.clone(),
+            None => {
+                let verified = self.issuers.verify(&source, token, self.now()).await;
+                checked.push((source, verified.clone()));
+                verified
+            }
+        };
+        verified.map_err(|why| why.to_string())?;
+        let Some(review) = &spec.review else {
+            return Ok(());
+        };
+        let reviewed = self.reviews.review(
+            &self.egress,
+            review,
+            (&spec.audiences, login.bearer),
+            self.now(),
+        );
+        reviewed.await.map_err(|why| why.to_string())
     }
 
     async fn providers_of(
@@ -173,8 +222,7 @@ impl Broker {
     ) -> Result<Bound> {
         let mut tx = self.begin_snapshot().await?;
         let now = self.now();
-        let rows =
-            role_bindings::for_subject(&mut tx, &providers, &subject, tenant, now).await?;
+        let rows = role_bindings::for_subject(&mut tx, &providers, &subject, tenant, now).await?;
         let mut tenants: Vec<Uuid> = rows.iter().map(|row| row.tenant_id).collect();
         tenants.push(PLATFORM);
         tenants.dedup();
@@ -209,6 +257,15 @@ impl Broker {
         let mut grants: Vec<Grant> = live.map(grant).collect();
         grants.dedup();
         grants
+    }
+}
+
+/// An issuer is what a stranger wrote: it is named only where it looks like one.
+fn unknown_issuer(issuer: &str) -> String {
+    if issuer.len() <= LONGEST_ISSUER && check_url(issuer).is_ok() {
+        format!("no identity provider has the issuer {issuer}")
+    } else {
+        "no identity provider has its issuer".to_owned()
     }
 }
 

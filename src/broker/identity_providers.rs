@@ -11,7 +11,7 @@ use super::precondition::Precondition;
 use super::view::Written;
 use super::{Broker, Error, Result, Scope};
 use crate::auth::oidc::algorithm::Algorithm;
-use crate::auth::oidc::provider::{ProviderSpec, check_url};
+use crate::auth::oidc::provider::{ProviderSpec, Review, check_url};
 use crate::model::mistake::{Fault, Mistake};
 use crate::model::name::Name;
 use crate::store::identity_providers::ProviderRow;
@@ -42,6 +42,8 @@ pub struct ProviderView {
     /// The algorithms that are taken.
     #[schema(example = json!(["RS256"]))]
     pub algorithms: Vec<Algorithm>,
+    /// Who is asked whether a token still stands; null means nobody.
+    pub review: Option<Review>,
     /// When it was made.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
@@ -61,6 +63,7 @@ impl ProviderView {
             audiences: spec.audiences,
             jwks_uri: spec.jwks_uri,
             algorithms: spec.algorithms,
+            review: spec.review,
             created_at: row.created_at,
             updated_at: row.updated_at,
         })
@@ -107,6 +110,11 @@ impl Broker {
         let before = identity_providers::lock_by_name(&mut tx, name.as_str()).await?;
         precondition.check(before.as_ref().map(|row| row.version))?;
         let created = before.is_none();
+        let stored: Option<ProviderSpec> = before
+            .as_ref()
+            .map(|row| serde_json::from_str(&row.document))
+            .transpose()?;
+        keep_who_reviews(scope, stored.as_ref(), spec)?;
         let row = match before {
             Some(row) => {
                 let stored: ProviderSpec = serde_json::from_str(&row.document)?;
@@ -181,7 +189,14 @@ impl Broker {
         let of_issuer = refusal(&spec.issuer, "/issuer").filter(|_| !is_only_a_name);
         let of_keys = spec.jwks_uri.as_deref();
         let of_keys = of_keys.and_then(|uri| refusal(uri, "/jwks_uri"));
-        let mistakes: Vec<Mistake> = of_issuer.into_iter().chain(of_keys).collect();
+        let of_review = spec.review.as_ref();
+        let of_review =
+            of_review.and_then(|review| refusal(&review.api_server, "/review/api_server"));
+        let mistakes: Vec<Mistake> = of_issuer
+            .into_iter()
+            .chain(of_keys)
+            .chain(of_review)
+            .collect();
         if mistakes.is_empty() {
             Ok(())
         } else {
@@ -253,4 +268,20 @@ impl Broker {
     pub async fn refresh_issuer_keys(&self) {
         self.issuers.refresh(self.now()).await;
     }
+}
+
+/// The callers' tokens are sent to who reviews them, and taking a review away takes tokens that are over: neither is
+/// an operator's.
+fn keep_who_reviews(
+    scope: &Scope,
+    before: Option<&ProviderSpec>,
+    spec: &ProviderSpec,
+) -> Result<()> {
+    let stored = before.and_then(|before| before.review.as_ref());
+    if stored == spec.review.as_ref() || scope.caller.is_admin() {
+        return Ok(());
+    }
+    Err(Error::Forbidden(
+        "only an admin says who reviews tokens: they are sent there",
+    ))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 
 use super::audit::{Deed, event_of};
@@ -23,6 +23,7 @@ use crate::render::inputs::Inputs;
 use crate::render::link::{Link, ServiceAccountObject};
 use crate::render::plan::{self, Item, RenderError, Request};
 use crate::render::{Format, Output, Rendered, fingerprint_with, render_with};
+use crate::store::Transaction;
 
 /// What to render.
 #[derive(Debug, Clone)]
@@ -52,6 +53,8 @@ pub struct Options {
     pub secret_type: Option<SecretType>,
     /// What an expired credential means.
     pub expired: Expired,
+    /// What it is for.
+    pub purpose: Purpose,
     /// What the format needs beside the credentials.
     pub inputs: Inputs,
 }
@@ -92,6 +95,7 @@ impl Options {
             secret_name: None,
             secret_type: None,
             expired: Expired::Warns,
+            purpose: Purpose::Use,
             inputs: Inputs::Nothing,
         }
     }
@@ -106,6 +110,7 @@ impl Options {
             secret_name: None,
             secret_type: None,
             expired: Expired::Warns,
+            purpose: Purpose::Use,
             inputs: Inputs::Image(image),
         }
     }
@@ -118,6 +123,15 @@ pub enum Expired {
     Warns,
     /// A refusal.
     Refuses,
+}
+
+/// What a rendering is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// It is used: who asks is a consumer from now on, and has this state.
+    Use,
+    /// It is looked at, by a dry run for instance: who uses what stays as it is. It is in the audit trail all the same.
+    Preview,
 }
 
 /// What a rendering would be.
@@ -229,9 +243,14 @@ impl Broker {
         let rendition = self.rendition(scope, source, options).await?;
         let actor = scope.caller.actor();
         let event = self.event_of_rendition(scope, source, options, &rendition);
-        let consumer = self.consumer_of(scope, &actor, options, &rendition)?;
+        let consumer = match options.purpose {
+            Purpose::Use => self.consumer_of(scope, &actor, options, &rendition)?,
+            _ => None,
+        };
         self.write_note(event, consumer).await?;
-        self.remember_consumer(scope, &actor, options, &rendition);
+        if options.purpose == Purpose::Use {
+            self.remember_consumer(scope, &actor, options, &rendition);
+        }
         Ok(rendition.manifest)
     }
 
@@ -290,6 +309,9 @@ impl Broker {
             serde_json::json!({"format": options.format.as_str(), "credentials": rendition.used});
         if let Some(image) = options.inputs.image() {
             detail["image"] = image.into();
+        }
+        if options.purpose == Purpose::Preview {
+            detail["preview"] = true.into();
         }
         let deed = Deed {
             action: "manifest.render",
@@ -466,7 +488,11 @@ fn refuse_expired(entries: &[&Entry], options: &Options, now: OffsetDateTime) ->
     )))
 }
 
-fn known_fingerprint(draft: &SealedDraft, options: &Options, now: OffsetDateTime) -> Option<String> {
+fn known_fingerprint(
+    draft: &SealedDraft,
+    options: &Options,
+    now: OffsetDateTime,
+) -> Option<String> {
     draft.fingerprint(&options.way()?, now)
 }
 
@@ -493,7 +519,7 @@ fn layout(options: &Options, stored: Layout) -> Layout {
 }
 
 /// Ends the transaction of a note. Whatever keeps it from being durable, nothing leaves.
-pub(super) async fn commit_note(tx: Transaction<'static, Postgres>) -> Result<()> {
+pub(super) async fn commit_note(tx: Transaction) -> Result<()> {
     let result = tx.commit().await;
     result.map_err(|error| Error::Unavailable(error.to_string()))
 }

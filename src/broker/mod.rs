@@ -6,7 +6,6 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use sqlx::{PgPool, Postgres, Transaction};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -14,10 +13,12 @@ use crate::audit::trail::Trail;
 use crate::auth::caller::Caller;
 use crate::auth::limits::Limits;
 use crate::auth::oidc::issuer_keys::IssuerKeys;
+use crate::auth::oidc::review::Reviews;
 use crate::auth::proxies::TrustedProxies;
 use crate::keys::keyring::Keyring;
 use crate::model::name::Name;
 use crate::registry::egress::Egress;
+use crate::store::{Database, Transaction};
 
 pub mod access;
 pub mod audit;
@@ -87,11 +88,12 @@ pub struct Broker(Arc<Parts>);
 /// What a broker is made of.
 #[derive(Clone)]
 pub struct Parts {
-    pool: PgPool,
+    database: Database,
     keyring: Arc<Keyring>,
     clock: Clock,
     egress: Egress,
     issuers: IssuerKeys,
+    reviews: Reviews,
     limits: Arc<Limits>,
     changes: Arc<Changes>,
     recent: Arc<RecentFetches>,
@@ -166,21 +168,28 @@ impl Scope {
 
 impl Broker {
     /// The use cases over a database at the right version.
-    pub fn new(pool: PgPool, keyring: Arc<Keyring>, clock: Clock) -> Self {
+    pub fn new(database: Database, keyring: Arc<Keyring>, clock: Clock) -> Self {
         let egress = Egress::default();
         let trail = Arc::new(Trail::new(keyring.clone()));
         let parts = Parts {
-            standing_reads: Batches::new(pool.clone(), ReadStandings),
-            notes: Batches::new(pool.clone(), WriteNotes { trail: trail.clone() }),
+            standing_reads: Batches::new(database.clone(), ReadStandings),
+            notes: Batches::new(
+                database.clone(),
+                WriteNotes {
+                    trail: trail.clone(),
+                    database: database.clone(),
+                },
+            ),
             known: Arc::default(),
             drafts: Arc::default(),
-            pool,
+            database,
             trail,
             audit_retention: None,
             proxies: Arc::default(),
             keyring,
             clock,
             issuers: IssuerKeys::new(Arc::new(egress.clone())),
+            reviews: Reviews::default(),
             egress,
             limits: Arc::default(),
             changes: Arc::default(),
@@ -198,6 +207,13 @@ impl Broker {
     pub fn with_egress(mut self, egress: Egress) -> Self {
         self.issuers = IssuerKeys::new(Arc::new(egress.clone()));
         self.egress = egress;
+        self
+    }
+
+    /// Asks API servers to review tokens with the tokens of this directory; without one without a login.
+    #[must_use]
+    pub fn with_review_tokens(mut self, directory: Option<std::path::PathBuf>) -> Self {
+        self.reviews = Reviews::with_logins(directory);
         self
     }
 
@@ -245,8 +261,9 @@ impl Broker {
         let trail = Arc::new(trail);
         let work = WriteNotes {
             trail: trail.clone(),
+            database: self.database.clone(),
         };
-        self.notes = Batches::new(self.pool.clone(), work);
+        self.notes = Batches::new(self.database.clone(), work);
         self.trail = trail;
         self
     }
@@ -278,9 +295,9 @@ impl Broker {
         crate::model::time::to_microseconds((self.clock)())
     }
 
-    /// The pool, for those who look at the database as a whole.
-    pub fn pool(&self) -> &PgPool {
-        &self.pool
+    /// The database, for those who look at it as a whole.
+    pub fn database(&self) -> &Database {
+        &self.database
     }
 
     /// The keys, for those who ask whether they are usable.
@@ -312,15 +329,12 @@ impl Broker {
         Ok(tx.commit().await?)
     }
 
-    async fn begin(&self) -> Result<Transaction<'static, Postgres>> {
-        Ok(self.pool.begin().await?)
+    async fn begin(&self) -> Result<Transaction> {
+        Ok(self.database.begin().await?)
     }
 
     /// A transaction that sees one state of the database throughout.
-    async fn begin_snapshot(&self) -> Result<Transaction<'static, Postgres>> {
-        Ok(self
-            .pool
-            .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ")
-            .await?)
+    async fn begin_snapshot(&self) -> Result<Transaction> {
+        Ok(self.database.begin_snapshot().await?)
     }
 }

@@ -8,6 +8,7 @@ use super::{Broker, Error, Result};
 use crate::audit::batch::Batch;
 use crate::audit::event::Event;
 use crate::audit::trail::Trail;
+use crate::store::Database;
 use crate::store::audit_events::AuditRow;
 use crate::store::consumers::{self, ConsumerRow};
 
@@ -29,6 +30,7 @@ pub(super) enum Noted {
 /// Writes notes of all who come at the same time.
 pub(super) struct WriteNotes {
     pub(super) trail: Arc<Trail>,
+    pub(super) database: Database,
 }
 
 impl Work for WriteNotes {
@@ -36,14 +38,16 @@ impl Work for WriteNotes {
     type Answer = Noted;
 
     async fn answer(&self, connection: &mut Kept, notes: Vec<Note>) -> Result<Vec<Noted>> {
-        let (rows, noted): (Vec<_>, Vec<_>) =
-            notes.into_iter().map(|note| (note.row, note.consumer)).unzip();
+        let (rows, noted): (Vec<_>, Vec<_>) = notes
+            .into_iter()
+            .map(|note| (note.row, note.consumer))
+            .unzip();
         let batch = Batch {
             rows,
             consumers: each_once(&noted),
         };
-        let connection = connection.get().await?;
-        let kept = self.trail.append_all(connection, &batch).await?;
+        let way = (&self.database, &mut **connection.get().await?);
+        let kept = self.trail.append_all(way, &batch).await?;
         let fate = |consumer: Option<ConsumerRow>| match consumer {
             Some(row) if !kept.contains(&row.pull_secret_id) => {
                 Noted::WithoutConsumer(Box::new(row))
@@ -58,7 +62,12 @@ impl Work for WriteNotes {
 fn each_once(noted: &[Option<ConsumerRow>]) -> Vec<ConsumerRow> {
     let mut newest: HashMap<_, &ConsumerRow> = HashMap::new();
     for row in noted.iter().flatten() {
-        let who = (row.pull_secret_id, &row.caller_key, &row.source, &row.options);
+        let who = (
+            row.pull_secret_id,
+            &row.caller_key,
+            &row.source,
+            &row.options,
+        );
         let known = newest.entry(who).or_insert(row);
         if known.contents <= row.contents {
             *known = row;

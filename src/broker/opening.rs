@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use sqlx::{Postgres, Transaction};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -15,13 +14,14 @@ use crate::keys::envelope::data_key_of;
 use crate::render::bundle::Half;
 use crate::render::former::{FormerState, Formers};
 use crate::render::plan::Item;
+use crate::store::Transaction;
 
 /// Opens secrets with the keys that are in memory; takes a connection only for those that are not.
 struct Opener<'a> {
     broker: &'a Broker,
     tenant: Uuid,
     keys: Vec<Arc<DataKey>>,
-    tx: Option<Transaction<'static, Postgres>>,
+    tx: Option<Transaction>,
 }
 
 impl Opener<'_> {
@@ -38,7 +38,9 @@ impl Opener<'_> {
 
     async fn open_one(&mut self, sealed: &SealedSecret) -> Result<KnownSecret> {
         let plain = match self.key_of(&sealed.bytes).await {
-            Ok(key) => key.open(&sealed.context, &sealed.bytes).map_err(Error::from),
+            Ok(key) => key
+                .open(&sealed.context, &sealed.bytes)
+                .map_err(Error::from),
             Err(error) => Err(error),
         };
         let plain = plain.map_err(|error| error.of_record(&sealed.record()))?;

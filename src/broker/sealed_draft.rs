@@ -123,9 +123,7 @@ impl SealedDraft {
         let known = self.fingerprints.lock();
         let known = known.unwrap_or_else(PoisonError::into_inner);
         let holds = |known: &&Fingerprint| {
-            known.way == *way
-                && known.from <= now
-                && known.until.is_none_or(|until| now < until)
+            known.way == *way && known.from <= now && known.until.is_none_or(|until| now < until)
         };
         known.iter().find(holds).map(|known| known.text.clone())
     }

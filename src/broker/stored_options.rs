@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::{Result, stored};
-use super::manifests::{Expired, Options};
+use super::manifests::{Expired, Options, Purpose};
 use crate::model::form::{self, Form};
 use crate::model::mistake::Fault;
 use crate::model::name::{Namespace, ObjectName};
@@ -52,6 +52,7 @@ impl StoredOptions {
             namespace: self.namespace.clone(),
             secret_name: self.secret_name.clone(),
             secret_type: self.secret_type,
+            purpose: Purpose::Use,
             expired: if self.strict {
                 Expired::Refuses
             } else {
@@ -84,6 +85,7 @@ impl Options {
             namespace: form.optional("namespace", form::parsed(Namespace::parse)),
             secret_name: form.optional("secret_name", form::parsed(ObjectName::parse)),
             secret_type: form.optional("type", form::parsed(SecretType::parse)),
+            purpose: Purpose::Use,
             expired: match form.optional("strict", form::boolean) {
                 Some(true) => Expired::Refuses,
                 _ => Expired::Warns,

@@ -58,8 +58,7 @@ pub async fn envelope(State(app): State<App>, mut request: Request, next: Next) 
     let response = complete(response, id);
     let status = response.status().as_u16();
     let elapsed = started.elapsed();
-    app.metrics
-        .observe(method.as_str(), route, status, elapsed);
+    app.metrics.observe(method.as_str(), route, status, elapsed);
     span.in_scope(|| tracing::info!(status, millis = elapsed.as_millis(), "answered"));
     response
 }

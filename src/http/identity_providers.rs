@@ -17,7 +17,7 @@ use super::problem::{Answer, Problem};
 use super::query::Query;
 use super::tenants::{answer_written, merged_onto, versioned};
 use crate::auth::oidc::algorithm::Algorithm;
-use crate::auth::oidc::provider::ProviderSpec;
+use crate::auth::oidc::provider::{ProviderSpec, Review};
 use crate::broker::identity_providers::ProviderView;
 use crate::broker::view::Page;
 use crate::model::json::Json as Document;
@@ -34,6 +34,8 @@ pub struct ProviderBody {
     pub jwks_uri: Option<String>,
     /// The algorithms that are taken; all of them unless given. There is no `none` and no HMAC.
     pub algorithms: Option<Vec<Algorithm>>,
+    /// Who is asked whether a token still stands, beside the signature; only an admin says who that is.
+    pub review: Option<Review>,
 }
 
 /// Lists identity providers

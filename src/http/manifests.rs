@@ -2,7 +2,7 @@
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::App;
@@ -17,7 +17,7 @@ use super::query::Query;
 use super::sealed_manifests::Wanted;
 use super::waiting::{Outcome, Patience, Prefers};
 use crate::broker::Scope;
-use crate::broker::manifests::{Expired, Manifest, Options, Source};
+use crate::broker::manifests::{Expired, Manifest, Options, Purpose, Source};
 use crate::model::mistake::Fault;
 use crate::model::name::{Namespace, ObjectName};
 use crate::model::pull_secret::{Layout, PullSecretSpec, SecretType};
@@ -110,6 +110,7 @@ pub(super) async fn answer(
         headers,
         prefers: Prefers(patience),
         reached,
+        method,
     } = asking;
     let Asked {
         mut options,
@@ -121,17 +122,39 @@ pub(super) async fn answer(
     // Reading the header tells whether it is valid, whatever it is compared with.
     conditional::is_known(&headers, "")?;
     if headers.contains_key(header::IF_NONE_MATCH) {
-        return revalidate(app, scope, &headers, patience, (&source, &options)).await;
+        return revalidate(
+            app,
+            scope,
+            (&headers, &method),
+            patience,
+            (&source, &options),
+        )
+        .await;
     }
-    let manifest = app.broker.manifest(scope, &source, &options).await?;
-    Ok(document(manifest))
+    current(app, scope, &method, (&source, &options)).await
+}
+
+/// What there is now. HEAD tells its entity tag alone: nothing is rendered, so nothing is noted.
+async fn current(
+    app: &App,
+    scope: &Scope,
+    method: &Method,
+    (source, options): (&Source, &Options),
+) -> Answer<Response> {
+    if method != Method::HEAD {
+        return Ok(document(app.broker.manifest(scope, source, options).await?));
+    }
+    let state = app.broker.state(scope, source, options).await?;
+    let media_type = options.output.media_type();
+    let response = [(header::CONTENT_TYPE, media_type)];
+    Ok(tagged(response.into_response(), &state.fingerprint))
 }
 
 /// Answers a client that has a rendering: 304 reveals nothing, so nothing is opened and nothing noted.
 async fn revalidate(
     app: &App,
     scope: &Scope,
-    headers: &HeaderMap,
+    (headers, method): (&HeaderMap, &Method),
     mut patience: Option<Patience>,
     what: (&Source, &Options),
 ) -> Answer<Response> {
@@ -157,10 +180,8 @@ async fn revalidate(
     };
     let mut response = match outcome {
         Outcome::Unchanged(current) => tagged(StatusCode::NOT_MODIFIED.into_response(), &current),
-        Outcome::Changed(scope, _turn) => {
-            document(app.broker.manifest(&scope, source, options).await?)
-        }
-        Outcome::Other => document(app.broker.manifest(scope, source, options).await?),
+        Outcome::Changed(scope, _turn) => current(app, &scope, method, what).await?,
+        Outcome::Other => current(app, scope, method, what).await?,
     };
     if let Some(patience) = patience {
         patience.applied(&mut response);
@@ -247,6 +268,11 @@ pub(super) fn options(mut query: Query, headers: &HeaderMap) -> Answer<Options> 
     } else {
         Expired::Warns
     };
+    let purpose = if query.switch("preview") {
+        Purpose::Preview
+    } else {
+        Purpose::Use
+    };
     query.finish()?;
     let output = output(format, asked, headers)?;
     Ok(Options {
@@ -257,6 +283,7 @@ pub(super) fn options(mut query: Query, headers: &HeaderMap) -> Answer<Options> 
         secret_name,
         secret_type,
         expired,
+        purpose,
         inputs: Inputs::Nothing,
     })
 }

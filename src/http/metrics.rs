@@ -179,7 +179,9 @@ impl Metrics {
     pub fn set_kept(&self, drafts: u64, callers: u64) {
         for (what, bytes) in [("drafts", drafts), ("callers", callers)] {
             let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-            self.kept_bytes.get_or_create(&KeptLabels { what }).set(bytes);
+            self.kept_bytes
+                .get_or_create(&KeptLabels { what })
+                .set(bytes);
         }
     }
 

@@ -203,6 +203,12 @@ impl Form {
         self.mistakes.push(fault.at(pointer));
     }
 
+    /// Notes a mistake at a member of an object whose names are data.
+    pub fn report_member(&mut self, name: &str, member: &str, fault: Fault) {
+        let pointer = format!("{}/{}", self.pointer_to(name), escaped(member));
+        self.mistakes.push(fault.at(pointer));
+    }
+
     /// Notes a mistake at a field.
     pub fn report(&mut self, name: &str, fault: Fault) {
         let pointer = self.pointer_to(name);
@@ -240,12 +246,12 @@ impl Form {
 
     /// The pointer to a field; RFC 6901 escapes `~` and `/` in its name.
     fn pointer_to(&self, name: &str) -> String {
-        format!(
-            "{}/{}",
-            self.pointer,
-            name.replace('~', "~0").replace('/', "~1")
-        )
+        format!("{}/{}", self.pointer, escaped(name))
     }
+}
+
+fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }
 
 /// The fault of a value of another type.

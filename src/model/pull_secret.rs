@@ -17,6 +17,12 @@ const MOST_TARGETS: usize = 500;
 /// The label that every rendered object carries, and its value.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "regcred");
 
+/// The prefix of labels and annotations by which `regcred sync` knows what it made. What a target could write there
+/// would be taken for its word.
+pub const SYNC_PREFIX: &str = "sync.regcred/";
+/// Where `kubectl apply` keeps what it applied, the data of a Secret included.
+pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
 /// What happens when two accounts claim one registry path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -172,6 +178,22 @@ pub struct Target {
     pub immutable: bool,
 }
 
+impl Target {
+    /// The same without labels and annotations that are not a target's to write. Writing refuses them; what was stored
+    /// before it did must not be rendered either.
+    #[must_use]
+    pub fn without_reserved(mut self) -> Self {
+        self.labels.retain(|key, _| !is_reserved(key));
+        self.annotations.retain(|key, _| !is_reserved(key));
+        self
+    }
+}
+
+/// Whether a label or annotation says something of an object that only its maker can say.
+fn is_reserved(key: &str) -> bool {
+    key.starts_with(SYNC_PREFIX) || key == LAST_APPLIED
+}
+
 impl Serialize for ServiceAccounts {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.to_list().serialize(serializer)
@@ -298,7 +320,7 @@ pub fn read_target(form: &mut Form) -> Target {
         service_accounts,
         pull_from,
         labels: read_target_labels(form),
-        annotations: labels::read_annotations(form, "annotations").unwrap_or_default(),
+        annotations: read_target_annotations(form),
         immutable: form
             .optional("immutable", form::boolean)
             .unwrap_or_default(),
@@ -314,7 +336,25 @@ fn read_target_labels(form: &mut Form) -> Labels {
         let detail = format!("the label {} is always {}", MANAGED_BY.0, MANAGED_BY.1);
         form.report("labels", Fault::new("reserved", detail));
     }
+    refuse_reserved(form, "labels", &labels);
     labels
+}
+
+fn read_target_annotations(form: &mut Form) -> Labels {
+    let annotations = labels::read_annotations(form, "annotations").unwrap_or_default();
+    refuse_reserved(form, "annotations", &annotations);
+    annotations
+}
+
+fn refuse_reserved(form: &mut Form, field: &str, keys: &Labels) {
+    for key in keys.keys().filter(|key| is_reserved(key)) {
+        let detail = if key == LAST_APPLIED {
+            format!("{key} is where kubectl apply keeps a copy of the data")
+        } else {
+            format!("what begins with {SYNC_PREFIX} is how regcred sync knows what it made")
+        };
+        form.report_member(field, key, Fault::new("reserved", detail));
+    }
 }
 
 fn read_service_accounts(form: &mut Form, field: &str) -> ServiceAccounts {

@@ -110,7 +110,11 @@ async fn nobody_reads_less_than_was_acknowledged_before() {
     let over = Arc::new(AtomicBool::new(false));
     let readers: Vec<_> = (0..6)
         .map(|number| {
-            let replica = if number % 2 == 0 { &pair.one } else { &pair.other };
+            let replica = if number % 2 == 0 {
+                &pair.one
+            } else {
+                &pair.other
+            };
             let caller = replica.like(&pair.owner);
             tokio::spawn(read(caller, acknowledged.clone(), over.clone()))
         })
@@ -281,10 +285,12 @@ async fn a_deleted_tenant_is_gone_everywhere_at_once() {
 #[tokio::test]
 async fn what_somebody_changes_in_the_database_does_not_open() {
     let pair = Pair::start().await;
-    sqlx::query("UPDATE credential_versions SET secret = set_byte(secret, 100, get_byte(secret, 100) # 1)")
-        .execute(&pair.one.pool)
-        .await
-        .expect("valid SQL");
+    sqlx::query(
+        "UPDATE credential_versions SET secret = set_byte(secret, 100, get_byte(secret, 100) # 1)",
+    )
+    .execute(&pair.one.pool)
+    .await
+    .expect("valid SQL");
     for _ in 0..2 {
         pair.there(&pair.owner, CONFIG).await.expect(500);
     }

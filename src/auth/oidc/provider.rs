@@ -2,15 +2,19 @@
 
 use serde::{Deserialize, Serialize};
 use url::Url;
+use utoipa::ToSchema;
 
 use super::algorithm::Algorithm;
 use super::issuer_keys::Source;
 use crate::model::form::{self, Form};
 use crate::model::json::Json;
 use crate::model::mistake::{Fault, Mistake};
+use crate::registry::egress::parse_ca_bundle;
 
 /// Longest URL or audience in bytes.
 const MOST_BYTES: usize = 2048;
+/// Longest CA in bytes: a few certificates.
+const MOST_CA_BYTES: usize = 64 * 1024;
 /// Most audiences.
 const MOST_AUDIENCES: usize = 64;
 
@@ -25,6 +29,20 @@ pub struct ProviderSpec {
     pub jwks_uri: Option<String>,
     /// The algorithms that are taken.
     pub algorithms: Vec<Algorithm>,
+    /// Who is asked whether a token still stands, if anybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub review: Option<Review>,
+}
+
+/// The API server that reviews a provider's tokens (`authentication.k8s.io/v1`, `TokenReview`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Review {
+    /// Its URL: https, or http in an allow-listed network.
+    #[schema(example = "https://api.cluster-a.example.com:6443")]
+    pub api_server: String,
+    /// Its CA in PEM, trusted instead of all others; null means the system's and those of `REGCRED_CA_BUNDLE`.
+    #[serde(default)]
+    pub ca: Option<String>,
 }
 
 impl ProviderSpec {
@@ -41,11 +59,13 @@ impl ProviderSpec {
             form::parsed(|text| check_url(text).map(|_| text.to_owned())),
         );
         let algorithms = read_algorithms(&mut form);
+        let review = form.object("review", read_review);
         let spec = issuer.zip(audiences).map(|(issuer, audiences)| Self {
             issuer,
             audiences,
             jwks_uri,
             algorithms,
+            review,
         });
         form.finish(spec)
     }
@@ -105,6 +125,18 @@ fn read_algorithms(form: &mut Form) -> Vec<Algorithm> {
     algorithms
 }
 
+fn read_review(form: &mut Form) -> Option<Review> {
+    let api_server = form.required("api_server", form::parsed(check_issuer));
+    let ca = form.optional("ca", |value| {
+        let text = form::text_up_to(MOST_CA_BYTES)(value)?;
+        match parse_ca_bundle(text.as_bytes()) {
+            Ok(_) => Ok(text),
+            Err(why) => Err(Fault::new("invalid-certificate", why)),
+        }
+    });
+    api_server.map(|api_server| Review { api_server, ca })
+}
+
 /// What is named twice is meant once; the order stays as it was written.
 fn drop_repeated<T: PartialEq>(items: &mut Vec<T>) {
     let mut at = 0;
@@ -117,13 +149,13 @@ fn drop_repeated<T: PartialEq>(items: &mut Vec<T>) {
     }
 }
 
-/// An issuer has neither query nor fragment (OpenID Connect Core 1.0, section 2).
+/// An issuer has neither query nor fragment (OpenID Connect Core 1.0, section 2), nor has an API server.
 fn check_issuer(text: &str) -> Result<String, Fault> {
     let url = check_url(text)?;
     if url.query().is_some() || url.fragment().is_some() {
         return Err(Fault::new(
             "invalid-url",
-            "an issuer has neither query nor fragment",
+            "expected a URL without query and fragment",
         ));
     }
     Ok(text.to_owned())
@@ -205,6 +237,14 @@ mod tests {
             (
                 r#"{"issuer":" https://i.example","audiences":["a"]}"#,
                 vec!["/issuer"],
+            ),
+            (
+                r#"{"issuer":"https://i.example","audiences":["a"],"review":{"ca":"x","y":1}}"#,
+                vec!["/review/api_server", "/review/ca", "/review/y"],
+            ),
+            (
+                r#"{"issuer":"https://i.example","audiences":["a"],"review":{"api_server":"https://k?x"}}"#,
+                vec!["/review/api_server"],
             ),
         ] {
             assert_eq!(mistakes(document), expected, "{document}");

@@ -232,6 +232,10 @@ pub struct RenderParams {
     /// `true` refuses to render an expired credential with 409.
     #[param(example = false)]
     strict: Option<bool>,
+    /// `true` is for looking only: who asks does not become a consumer, nor one that has the current state. It is in
+    /// the audit trail all the same. (HEAD renders nothing at all and tells the entity tag.)
+    #[param(example = false)]
+    preview: Option<bool>,
 }
 
 /// What a rendering that seals takes.
@@ -261,4 +265,8 @@ pub struct SealParams {
     /// `true` refuses to render an expired credential with 409.
     #[param(example = false)]
     strict: Option<bool>,
+    /// `true` is for looking only: who asks does not become a consumer, nor one that has the current state. It is in
+    /// the audit trail all the same. (HEAD renders nothing at all and tells the entity tag.)
+    #[param(example = false)]
+    preview: Option<bool>,
 }
