@@ -276,6 +276,7 @@ impl Broker {
             updated_at: now,
             previous_version: None,
             previous_retires_at: None,
+            changes_beside_version: 0,
             document: serde_json::to_string(spec)?,
             has_auth_secret: secrets.auth.is_some(),
         })

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::audit::Deed;
 use super::granting::{Taken, check_end, check_role};
 use super::precondition::Precondition;
-use super::view::Written;
+use super::view::{SinceWritten, Written};
 use super::{Broker, Error, Result, Scope};
 use crate::auth::binding::BindingSpec;
 use crate::auth::oidc::pattern::Pattern;
@@ -50,6 +50,9 @@ pub struct BindingView {
     /// When it was last changed.
     #[serde(with = "time::serde::rfc3339")]
     pub updated_at: OffsetDateTime,
+    /// Whether it still shows what it did when this version was written.
+    #[serde(skip)]
+    pub since_written: SinceWritten,
 }
 
 /// Callers of an identity provider.
@@ -67,6 +70,11 @@ impl BindingView {
     fn from_row(row: BindingRow) -> Result<Self> {
         let spec: BindingSpec = serde_json::from_str(&row.document)?;
         let names = spec.pull_secrets;
+        let provider = row.provider_updated_at;
+        let since_written = match provider.is_some_and(|changed| changed > row.updated_at) {
+            true => SinceWritten::Changed,
+            false => SinceWritten::Same,
+        };
         Ok(Self {
             name: row.name,
             id: row.id,
@@ -81,6 +89,7 @@ impl BindingView {
             issuer: row.issuer,
             created_at: row.created_at,
             updated_at: row.updated_at,
+            since_written,
         })
     }
 }
@@ -229,6 +238,7 @@ impl Broker {
             version: before.as_ref().map_or(1, |row| row.version + 1),
             created_at: before.as_ref().map_or(now, |row| row.created_at),
             updated_at: now,
+            provider_updated_at: None,
             issuer: provider.issuer,
             tenant: String::new(),
         };

@@ -121,13 +121,26 @@ impl Broker {
     }
 
     /// Deletes the scope's tenant and all that it holds, its keys first.
-    pub async fn delete_tenant(&self, scope: &Scope, precondition: &Precondition) -> Result<()> {
+    ///
+    /// # Errors
+    /// `InUse` where it holds something and neither the question nor the condition says that this is meant;
+    /// `NotFound`, `PreconditionFailed`, `Unavailable`.
+    pub async fn delete_tenant(
+        &self,
+        scope: &Scope,
+        contents: Contents,
+        precondition: &Precondition,
+    ) -> Result<()> {
         let tenant = scope.tenant()?;
         let mut tx = self.begin().await?;
         let row = tenants::lock_by_name(&mut tx, tenant.name.as_str())
             .await?
             .ok_or(Error::NotFound)?;
         precondition.check(Some(row.version))?;
+        let is_meant = contents == Contents::AreDestroyed || precondition.must_match.is_some();
+        if !is_meant {
+            refuse_if_not_empty(&mut tx, row.id).await?;
+        }
         let keys = data_keys::count_of(&mut tx, row.id).await?;
         tenants::delete(&mut tx, row.id).await?;
         let target = format!("tenants/{}", tenant.name);
@@ -153,6 +166,32 @@ impl Broker {
         tx.commit().await?;
         self.keyring.forget_tenant(row.id);
         Ok(())
+    }
+}
+
+/// What becomes of all that a tenant holds when it is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contents {
+    /// It goes, too.
+    AreDestroyed,
+    /// It keeps the tenant from being deleted.
+    Forbid,
+}
+
+/// Tells what would be destroyed.
+async fn refuse_if_not_empty(conn: &mut sqlx::PgConnection, tenant: Uuid) -> Result<()> {
+    let held: Vec<String> = tenants::holdings(conn, tenant)
+        .await?
+        .into_iter()
+        .filter(|holding| holding.count > 0)
+        .map(|holding| holding.to_string())
+        .collect();
+    match held.as_slice() {
+        [] => Ok(()),
+        held => Err(Error::InUse(format!(
+            "the tenant holds {}; deleting it destroys them and its keys for good: say so with ?force=true or If-Match",
+            held.join(", ")
+        ))),
     }
 }
 

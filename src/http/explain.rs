@@ -13,7 +13,7 @@ use super::gate::Entered;
 use super::problem::{Answer, Problem};
 use crate::auth_file::explain::realm::Realm;
 use crate::auth_file::explain::report::Report;
-use crate::auth_file::explain::{CLIENTS, Client, Parsed, client_named};
+use crate::auth_file::explain::{CLIENTS, Client, Parsed, client_named, usual_clients};
 use crate::auth_file::parse::{AuthFile, FileFormat};
 use crate::broker::explain::Ask;
 use crate::broker::manifests::Source;
@@ -41,7 +41,9 @@ pub struct ExplainBody {
     /// The image, as it is written in a pod.
     #[schema(example = "quay.io/team/app:1")]
     image: String,
-    /// `kubelet`, `containers-image`, `docker`, `openshift-import`; all unless given.
+    /// `kubelet`, `containers-image`, `docker`, `openshift-import`, which answer unless others are asked;
+    /// `ggcr` (kaniko, crane, ko, cosign), `buildkit` (`docker build`), `nerdctl`, `oras` (and Helm); or
+    /// `["*"]` for all of them.
     clients: Option<Vec<String>>,
     /// Where the registry sends clients to log in: the realm of its challenge.
     #[schema(example = "https://sso.redhat.com/auth/realms/rhcc/protocol/redhat-docker-v2/auth")]
@@ -60,7 +62,9 @@ pub struct ExplainStoredBody {
     /// The image, as it is written in a pod.
     #[schema(example = "quay.io/team/app:1")]
     image: String,
-    /// `kubelet`, `containers-image`, `docker`, `openshift-import`; all unless given.
+    /// `kubelet`, `containers-image`, `docker`, `openshift-import`, which answer unless others are asked;
+    /// `ggcr` (kaniko, crane, ko, cosign), `buildkit` (`docker build`), `nerdctl`, `oras` (and Helm); or
+    /// `["*"]` for all of them.
     clients: Option<Vec<String>>,
     /// Where the registry sends clients to log in; the credential's auth server unless given.
     auth_realm: Option<String>,
@@ -175,18 +179,28 @@ fn listing(credentials: Vec<Name>) -> PullSecretSpec {
 
 fn read_ask(form: &mut Form) -> Option<Ask> {
     let image = form.required("image", form::text);
-    let clients = form.list("clients", |item| form::parsed(client_named)(item));
+    let clients = form.list("clients", |item| form::parsed(clients_named)(item));
     if clients.as_ref().is_some_and(Vec::is_empty) {
         form.report(
             "clients",
-            Fault::new("required", "name at least one client"),
+            Fault::new("required", "name at least one client, or * for all"),
         );
     }
     let realm = form.optional("auth_realm", form::parsed(Realm::parse));
-    let all = || CLIENTS.into_iter().collect::<Vec<&'static dyn Client>>();
     Some(Ask {
         image: image?,
-        clients: clients.unwrap_or_else(all),
+        clients: match clients {
+            Some(clients) => clients.concat(),
+            None => usual_clients().to_vec(),
+        },
         realm,
     })
+}
+
+/// A client by its name; `*` are all of them.
+fn clients_named(name: &str) -> Result<Vec<&'static dyn Client>, Fault> {
+    match name {
+        "*" => Ok(CLIENTS.to_vec()),
+        name => Ok(vec![client_named(name)?]),
+    }
 }

@@ -19,7 +19,7 @@ use super::tenants::{answer_written, merged_onto, versioned};
 use crate::auth::oidc::algorithm::Algorithm;
 use crate::auth::oidc::provider::{ProviderSpec, Review};
 use crate::broker::identity_providers::ProviderView;
-use crate::broker::view::Page;
+use crate::broker::view::{Page, SinceWritten};
 use crate::model::json::Json as Document;
 
 /// An identity provider as written.
@@ -61,7 +61,7 @@ pub async fn read(
     headers: HeaderMap,
 ) -> Answer<Response> {
     let view = app.broker.provider(known_name(&name)?.as_str()).await?;
-    versioned(&headers, view.version, view)
+    versioned(&headers, view.version, SinceWritten::Same, view)
 }
 
 /// Creates or replaces an identity provider

@@ -16,7 +16,7 @@ use super::patching::merged;
 use super::problem::{Answer, Problem};
 use super::query::Query;
 use super::tenants::{answer_written, merged_onto, versioned};
-use crate::broker::view::{Page, PullSecretView};
+use crate::broker::view::{Page, PullSecretView, SinceWritten};
 use crate::model::json::Json as Document;
 use crate::model::labels::Labels;
 use crate::model::pull_secret::{Layout, OnConflict, PullSecretSpec, SecretType};
@@ -104,7 +104,7 @@ pub async fn read(
         .broker
         .pull_secret(&scope, known_name(&name)?.as_str())
         .await?;
-    versioned(&headers, view.version, view)
+    versioned(&headers, view.version, SinceWritten::Same, view)
 }
 
 /// Creates or replaces a pull secret

@@ -84,7 +84,7 @@ pub async fn read(
         .broker
         .binding(&scope, known_name(&name)?.as_str())
         .await?;
-    versioned(&headers, view.version, view)
+    versioned(&headers, view.version, view.since_written, view)
 }
 
 /// Creates or replaces a role binding

@@ -16,7 +16,8 @@ use super::patching::merged;
 use super::problem::Answer;
 use super::query::Query;
 use crate::broker::precondition::{Precondition, VersionSet};
-use crate::broker::view::{Page, TenantView, Written};
+use crate::broker::tenants::Contents;
+use crate::broker::view::{Page, SinceWritten, TenantView, Written};
 use crate::model::json::Json as Document;
 use crate::model::labels::Labels;
 use crate::model::tenant::TenantSpec;
@@ -58,7 +59,7 @@ pub async fn read(
     headers: HeaderMap,
 ) -> Answer<Response> {
     let view = app.broker.tenant(&scope).await?;
-    versioned(&headers, view.version, view)
+    versioned(&headers, view.version, SinceWritten::Same, view)
 }
 
 /// Creates or replaces a tenant
@@ -112,29 +113,45 @@ pub async fn patch(
 
 /// Deletes a tenant
 ///
-/// With all that it holds; its keys go first, so that not even a backup without them opens its secrets.
+/// With all that it holds; its keys go first, so that not even a backup without them opens its secrets. Where it
+/// holds anything, `force=true` or `If-Match` must say that this is meant; else the answer is 409 and tells what
+/// would be destroyed.
 #[utoipa::path(delete, path = "/v1/tenants/{tenant}", tag = "tenants",
-    params(super::openapi::TenantParam, super::openapi::WriteConditions),
+    params(super::openapi::TenantParam, super::openapi::WriteConditions,
+        ("force" = Option<bool>, Query, description = "Destroy all that it holds")),
     responses((status = 204, description = "Deleted")))]
 pub async fn delete(
     State(app): State<App>,
     Entered(scope): Entered,
     headers: HeaderMap,
+    mut query: Query,
 ) -> Answer<StatusCode> {
+    let contents = match query.switch("force") {
+        true => Contents::AreDestroyed,
+        false => Contents::Forbid,
+    };
+    query.finish()?;
     app.broker
-        .delete_tenant(&scope, &conditional::precondition(&headers)?)
+        .delete_tenant(&scope, contents, &conditional::precondition(&headers)?)
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// A read resource with its entity tag, or 304 if the client has it.
+/// A read resource with its entity tag, or 304 if the client has it. The tag is the version, which writes are
+/// compared with; what has changed without a write, a client that knows the version need not have, so it gets
+/// it.
 pub(super) fn versioned<T: Serialize>(
     headers: &HeaderMap,
     version: i64,
+    since_written: SinceWritten,
     view: T,
 ) -> Answer<Response> {
     let tag = etag(version);
-    if conditional::is_known(headers, tag.to_str().unwrap_or_default())? {
+    let current = match since_written {
+        SinceWritten::Same => tag.to_str().unwrap_or_default(),
+        SinceWritten::Changed => conditional::NO_TAG,
+    };
+    if conditional::is_known(headers, current)? {
         return Ok((StatusCode::NOT_MODIFIED, [("etag", tag)]).into_response());
     }
     Ok(([("etag", tag)], Json(view)).into_response())

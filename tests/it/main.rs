@@ -27,6 +27,7 @@ mod dev;
 mod docker_helper;
 mod egress;
 mod explain;
+mod explain_model;
 mod explain_peers;
 mod explain_vectors;
 mod external_secret;
