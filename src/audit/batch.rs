@@ -40,32 +40,31 @@ pub struct Batch {
 }
 
 impl Trail {
-    /// Adds events, all of them or none, durable when this returns; gives the pull secrets whose consumers were noted. The
-    /// connection must be in no transaction; where one is needed, it is begun on another connection.
+    /// Adds events, all of them or none, durable when this returns; gives the pull secrets whose consumers were noted. One
+    /// statement does it on `single`, a connection that is in no transaction; without one, or where more is needed, it is
+    /// done in a transaction.
     ///
     /// # Errors
     /// Whatever kept them from being written.
     pub async fn append_all(
         &self,
-        (database, conn): (&Database, &mut PgConnection),
+        database: &Database,
+        mut single: Option<&mut PgConnection>,
         batch: &Batch,
     ) -> Result<Vec<Uuid>, AuditError> {
-        let result = match self.keys() {
-            Some(keys) => {
-                let way = (database, &mut *conn);
-                match self.append_chained(way, keys, batch).await {
-                    Err(error) if cannot_be_together(&error) && !batch.consumers.is_empty() => {
-                        let events = Batch {
-                            rows: batch.rows.clone(),
-                            consumers: Vec::new(),
-                        };
-                        self.append_chained((database, conn), keys, &events).await
-                    }
-                    result => result,
-                }
-            }
-            None => Err(AuditError::NoLane),
-        };
+        let mut result = self
+            .append_chained(database, single.as_deref_mut(), batch)
+            .await;
+        if let Err(error) = &result
+            && cannot_be_together(error)
+            && !batch.consumers.is_empty()
+        {
+            let events = Batch {
+                rows: batch.rows.clone(),
+                consumers: Vec::new(),
+            };
+            result = self.append_chained(database, single, &events).await;
+        }
         for row in &batch.rows {
             match (&result, Outcome::parse(&row.outcome)) {
                 (Ok(_), Ok(outcome)) => self.counters().event(outcome),
@@ -77,14 +76,17 @@ impl Trail {
 
     async fn append_chained(
         &self,
-        (database, conn): (&Database, &mut PgConnection),
-        keys: &ChainKeys,
+        database: &Database,
+        single: Option<&mut PgConnection>,
         batch: &Batch,
     ) -> Result<Vec<Uuid>, AuditError> {
+        let keys = self.keys().ok_or(AuditError::NoLane)?;
         let mut except = Vec::new();
-        if let Some(ready) = self.take_ready() {
+        if let Some(single) = single
+            && let Some(ready) = self.take_ready()
+        {
             let lane = ready.lane.lane;
-            if let Some(kept) = self.append_to(conn, ready, batch).await? {
+            if let Some(kept) = self.append_to(single, ready, batch).await? {
                 return Ok(kept);
             }
             except.push(lane);

@@ -12,6 +12,7 @@ use futures_util::FutureExt;
 use tokio::sync::{Notify, oneshot};
 
 use super::{Error, Result};
+use crate::store::pooler::Sessions;
 use crate::store::{Database, Single};
 
 /// Most questions of one batch.
@@ -32,7 +33,18 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// The connection.
+    /// The database, for what takes a transaction.
+    pub(super) fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Whether a statement may be a transaction of its own. A statement without a name is sent in two parts, between
+    /// which a proxy that pools transactions may change the server.
+    pub(super) fn takes_singles(&self) -> bool {
+        self.database.sessions() != Sessions::Pooled
+    }
+
+    /// The connection, for statements that are each a transaction of their own.
     ///
     /// # Errors
     /// `Unavailable` if there is none.

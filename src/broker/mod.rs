@@ -177,7 +177,6 @@ impl Broker {
                 database.clone(),
                 WriteNotes {
                     trail: trail.clone(),
-                    database: database.clone(),
                 },
             ),
             known: Arc::default(),
@@ -261,7 +260,6 @@ impl Broker {
         let trail = Arc::new(trail);
         let work = WriteNotes {
             trail: trail.clone(),
-            database: self.database.clone(),
         };
         self.notes = Batches::new(self.database.clone(), work);
         self.trail = trail;

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use sqlx::PgConnection;
+
 use super::batch::{Kept, Work};
 use super::{Broker, Error, Result};
 use crate::audit::batch::Batch;
 use crate::audit::event::Event;
 use crate::audit::trail::Trail;
-use crate::store::Database;
 use crate::store::audit_events::AuditRow;
 use crate::store::consumers::{self, ConsumerRow};
 
@@ -30,7 +31,6 @@ pub(super) enum Noted {
 /// Writes notes of all who come at the same time.
 pub(super) struct WriteNotes {
     pub(super) trail: Arc<Trail>,
-    pub(super) database: Database,
 }
 
 impl Work for WriteNotes {
@@ -46,8 +46,12 @@ impl Work for WriteNotes {
             rows,
             consumers: each_once(&noted),
         };
-        let way = (&self.database, &mut **connection.get().await?);
-        let kept = self.trail.append_all(way, &batch).await?;
+        let database = connection.database().clone();
+        let single: Option<&mut PgConnection> = match connection.takes_singles() {
+            true => Some(connection.get().await?),
+            false => None,
+        };
+        let kept = self.trail.append_all(&database, single, &batch).await?;
         let fate = |consumer: Option<ConsumerRow>| match consumer {
             Some(row) if !kept.contains(&row.pull_secret_id) => {
                 Noted::WithoutConsumer(Box::new(row))

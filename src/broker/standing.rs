@@ -68,7 +68,14 @@ impl Work for ReadStandings {
         let mut tenants: Vec<Uuid> = both.flatten().collect();
         tenants.sort_unstable();
         tenants.dedup();
-        let rows = tenant_changes::of(connection.get().await?, &tenants).await?;
+        let rows = if connection.takes_singles() {
+            tenant_changes::of(connection.get().await?, &tenants).await?
+        } else {
+            let mut tx = connection.database().begin().await?;
+            let rows = tenant_changes::of(&mut tx, &tenants).await?;
+            tx.commit().await?;
+            rows
+        };
         Ok(vec![Standings::read(&tenants, rows); asked.len()])
     }
 }
