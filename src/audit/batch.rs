@@ -107,7 +107,7 @@ impl Trail {
             audit_events::append_all(conn, &batch.rows, &places, ends, &batch.consumers).await;
         match added {
             Ok(Added { added: true, kept }) => {
-                self.saw(after.lane, after.seq);
+                self.saw(&after);
                 self.keep_ready(Ready {
                     lane: after,
                     key: ready.key,
@@ -149,7 +149,7 @@ impl Trail {
                 return Err(AuditError::NoLane);
             }
             tx.commit().await?;
-            self.saw(after.lane, after.seq);
+            self.saw(&after);
             self.keep_ready(Ready {
                 lane: after,
                 key: ready.key,

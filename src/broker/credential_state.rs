@@ -3,6 +3,7 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::credential_seal::{Beside, context_of};
 use super::{Broker, Error, Result, Scope};
 use crate::keys::data_key::DataKey;
 use crate::keys::envelope::{Field, RecordContext};
@@ -51,7 +52,7 @@ impl SealedSecrets {
         let sealed = |field, bytes: &[u8], revision| -> Result<SealedSecret> {
             let place = (tenant, row.credential_id, row.version);
             Ok(SealedSecret {
-                context: context_of(place, field, &row.document)?,
+                context: context_of(place, field, &Beside::from(row))?,
                 bytes: bytes.to_vec(),
                 revision,
                 credential: row.credential_id,
@@ -98,25 +99,30 @@ fn text_of(plain: &[u8]) -> Result<SecretText> {
 }
 
 impl Secrets {
-    /// Whether both hold the same secrets.
-    pub fn same_as(&self, other: &Self) -> bool {
-        let auth = match (&self.auth, &other.auth) {
-            (Some(mine), Some(theirs)) => mine.text.same_as(&theirs.text),
-            (None, None) => true,
-            _ => false,
-        };
-        auth && self.registry.text.same_as(&other.registry.text)
+    /// Whether both hold the same secrets, of one credential: those that the same versions brought. Nothing is compared;
+    /// a secret that was given anew has its old revision already, if it is the same (`credential_change.rs`).
+    pub fn same_revisions_as(&self, other: &Self) -> bool {
+        self.revisions() == other.revisions()
+    }
+
+    /// The versions that brought them.
+    pub fn revisions(&self) -> (i64, Option<i64>) {
+        let auth = self.auth.as_ref().map(|secret| secret.revision);
+        (self.registry.revision, auth)
     }
 }
 
 impl Broker {
-    /// Opens the secrets of a version row.
+    /// Opens the secrets of a version of a credential, whose row is looked at first: nothing is opened of a credential
+    /// that is not in the state in which it was left.
     pub(super) async fn open_secrets(
         &self,
         conn: &mut PgConnection,
-        tenant: Uuid,
+        credential: &CredentialRow,
         row: &VersionRow,
     ) -> Result<Secrets> {
+        self.check_state(conn, credential, row).await?;
+        let tenant = credential.tenant_id;
         let registry = self
             .open_one(conn, tenant, row, Field::Secret, &row.secret)
             .await?;
@@ -147,28 +153,12 @@ impl Broker {
         sealed: &[u8],
     ) -> Result<SecretText> {
         let place = (tenant, row.credential_id, row.version);
-        let context = context_of(place, field, &row.document)?;
+        let context = context_of(place, field, &Beside::from(row))?;
         let plain = self.keyring.open(conn, &context, sealed).await;
         let plain = plain.map_err(|error| {
             Error::from(error).of_record(&record(row.credential_id, row.version))
         })?;
         text_of(&plain)
-    }
-
-    /// Seals a version for exactly its row. The secrets' revisions say which version brought them.
-    pub(super) async fn seal_version(
-        &self,
-        conn: &mut PgConnection,
-        scope: &Scope,
-        row: &CredentialRow,
-        spec: &CredentialSpec,
-        secrets: &Secrets,
-    ) -> Result<VersionRow> {
-        let key = self
-            .keyring
-            .newest(conn, Some(row.tenant_id), self.now())
-            .await?;
-        sealed_version(&key, scope, row, spec, secrets)
     }
 }
 
@@ -181,9 +171,15 @@ pub(super) fn sealed_version(
     secrets: &Secrets,
 ) -> Result<VersionRow> {
     let document = serde_json::to_string(spec)?;
+    let beside = Beside {
+        document: &document,
+        auth_has_own: secrets.auth.is_some(),
+        revision: secrets.registry.revision,
+        auth_revision: secrets.auth.as_ref().map(|secret| secret.revision),
+    };
     let seal = |field, secret: &KnownSecret| -> Result<Vec<u8>> {
         let place = (row.tenant_id, row.id, row.version);
-        let context = context_of(place, field, &document)?;
+        let context = context_of(place, field, &beside)?;
         Ok(key.seal(&context, secret.text.expose().as_bytes())?)
     };
     let auth = secrets.auth.as_ref();
@@ -201,16 +197,4 @@ pub(super) fn sealed_version(
         created_at: row.updated_at,
         document,
     })
-}
-
-/// The place of a secret: tenant, credential and version, the field, and the document that says which
-/// registry it is for.
-pub(super) fn context_of(
-    (tenant, credential, version): (Uuid, Uuid, i64),
-    field: Field,
-    document: &str,
-) -> Result<RecordContext> {
-    let version = u64::try_from(version)
-        .map_err(|_| Error::DoesNotOpen("a stored version is negative".into()))?;
-    Ok(RecordContext::new(Some(tenant), credential, version, field).beside(document))
 }

@@ -15,6 +15,7 @@ use crate::auth::oidc::claims::Registered;
 use crate::auth::oidc::compact::Compact;
 use crate::auth::oidc::issuer_keys::{Source, Unverified};
 use crate::auth::oidc::provider::check_url;
+use crate::auth::role::Action;
 use crate::model::name::Name;
 use crate::store::role_bindings::BindingRow;
 use crate::store::{identity_providers, role_bindings, tenant_changes};
@@ -29,6 +30,9 @@ struct Accepting {
     id: Uuid,
     name: Name,
 }
+
+/// A check that was made for a provider: with which keys, for which audiences, and what came of it.
+type Checked = (Source, Vec<String>, Result<(), Unverified>);
 
 /// The bindings that may concern a caller, and where their tenants stood.
 struct Bound {
@@ -59,7 +63,11 @@ impl Broker {
         let ids: Vec<Uuid> = accepting.iter().map(|provider| provider.id).collect();
         let named = named.map(|known| known.tenant.clone());
         let whose = (ids, claims.subject.clone());
-        let bound = self.bound(whose, tenant, named, standings).await?;
+        // Who asks what needs no role is not looked up among those who have one.
+        let bound = match door.action {
+            Action::Lint | Action::Explain => Bound::nothing(standings),
+            _ => self.bound(whose, tenant, named, standings).await?,
+        };
         let grants = self.grants(&token, &bound.bindings);
         Ok(Authenticated {
             caller: Caller {
@@ -120,7 +128,7 @@ impl Broker {
         token: &Compact<'_>,
         claims: &Registered,
         candidate: &KnownProvider,
-        checked: &mut Vec<(Source, Result<(), Unverified>)>,
+        checked: &mut Vec<Checked>,
     ) -> Result<(), String> {
         let spec = &candidate.spec;
         if !spec.algorithms.contains(&token.algorithm) {
@@ -134,12 +142,15 @@ impl Broker {
             return Err(format!("the audience is not one of {own}"));
         }
         let source = spec.source();
-        let known = checked.iter().find(|(known, _)| *known == source);
+        let known = checked
+            .iter()
+            .find(|(known, audiences, _)| *known == source && *audiences == spec.audiences);
         let verified = match known {
-            Some((_, verified)) => verified.clone(),
+            Some((.., verified)) => verified.clone(),
             None => {
-                let verified = self.issuers.verify(&source, token, self.now()).await;
-                checked.push((source, verified.clone()));
+                let (audiences, now) = (&spec.audiences, self.now());
+                let verified = self.issuers.verify(&source, audiences, token, now).await;
+                checked.push((source, audiences.clone(), verified.clone()));
                 verified
             }
         };

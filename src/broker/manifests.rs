@@ -373,11 +373,9 @@ impl Broker {
         name: &Name,
         current: ServiceAccountObject,
     ) -> Result<Link> {
-        let mut tx = self.begin_snapshot().await?;
         let source = Source::PullSecret(name.clone());
-        let draft = self.draft(&mut tx, scope, &source).await?;
         let options = Options::as_stored(Format::ServiceAccount);
-        let bundle = self.sketched(&mut tx, scope, &draft, &options).await?;
+        let (_, bundle) = self.look_at(scope, &source, &options).await?;
         let names: Vec<ObjectName> = bundle
             .secrets
             .iter()
@@ -388,27 +386,27 @@ impl Broker {
         link.map_err(Error::invalid)
     }
 
-    /// A bundle without secrets. Nothing is opened, unless two credentials claim one path: whether they
-    /// are one account, only their secrets tell.
-    pub(super) async fn sketched(
+    /// The fingerprint of what somebody would be given who is not the caller.
+    pub(super) async fn fingerprint_for_another(
         &self,
-        conn: &mut PgConnection,
         scope: &Scope,
-        draft: &Draft,
+        source: &Source,
         options: &Options,
-    ) -> Result<Bundle> {
-        let formers = options.formers();
-        let items = self.sketch(conn, &draft.rows, formers).await?;
-        match self.bundle(draft, items, options) {
-            Err(Error::RegistryPathConflict { .. }) => {
-                let items = self.open(conn, scope, &draft.rows, formers).await?;
-                self.bundle(draft, items, options)
-            }
-            planned => planned,
-        }
+    ) -> Result<String> {
+        let (_, bundle) = self.look_at(scope, source, options).await?;
+        name_of(&bundle, options, &options.inputs)
     }
 
-    fn bundle(&self, draft: &Draft, items: Vec<Item>, options: &Options) -> Result<Bundle> {
+    /// What a draft comes to.
+    ///
+    /// # Errors
+    /// Those of the plan.
+    pub(super) fn plan_of(
+        &self,
+        draft: &Draft,
+        items: Vec<Item>,
+        options: &Options,
+    ) -> std::result::Result<Bundle, RenderError> {
         let what = (&draft.spec, &draft.default_name);
         planned(what, items, options, self.now())
     }
@@ -420,7 +418,12 @@ fn bundle(
     options: &Options,
     now: OffsetDateTime,
 ) -> Result<Bundle> {
-    planned((&draft.spec, &draft.default_name), items, options, now)
+    Ok(planned(
+        (&draft.spec, &draft.default_name),
+        items,
+        options,
+        now,
+    )?)
 }
 
 fn planned(
@@ -428,7 +431,7 @@ fn planned(
     items: Vec<Item>,
     options: &Options,
     now: OffsetDateTime,
-) -> Result<Bundle> {
+) -> std::result::Result<Bundle, RenderError> {
     let target = spec.target.clone();
     let target = Target {
         namespace: options.namespace.clone().or(target.namespace),
@@ -445,7 +448,7 @@ fn planned(
         formers: options.formers(),
         now,
     };
-    Ok(plan::plan(request)?)
+    plan::plan(request)
 }
 
 /// Keeps the credentials that the inputs let count, before any is opened: what is not for an image is
@@ -471,13 +474,23 @@ fn narrowed<'a>(
 }
 
 fn refuse_expired(entries: &[&Entry], options: &Options, now: OffsetDateTime) -> Result<()> {
+    let ends = entries.iter();
+    let ends = ends.map(|entry| (entry.name.as_str(), entry.expires_at));
+    refuse_ended(ends, options, now)
+}
+
+/// Refuses credentials that have expired, where that is asked for.
+pub(super) fn refuse_ended<'a>(
+    ends: impl Iterator<Item = (&'a str, Option<OffsetDateTime>)>,
+    options: &Options,
+    now: OffsetDateTime,
+) -> Result<()> {
     if options.expired == Expired::Warns {
         return Ok(());
     }
-    let expired: Vec<&str> = entries
-        .iter()
-        .filter(|entry| entry.expires_at.is_some_and(|end| end <= now))
-        .map(|entry| entry.name.as_str())
+    let expired: Vec<&str> = ends
+        .filter(|(_, end)| end.is_some_and(|end| end <= now))
+        .map(|(name, _)| name)
         .collect();
     if expired.is_empty() {
         return Ok(());

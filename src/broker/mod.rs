@@ -22,12 +22,15 @@ use crate::store::{Database, Transaction};
 
 pub mod access;
 pub mod audit;
+pub mod audit_following;
 pub mod audit_reading;
 pub mod audit_upkeep;
 mod batch;
 pub mod changes;
+mod comparisons;
 pub mod consumers;
 pub mod credential_change;
+mod credential_seal;
 pub mod credential_state;
 pub mod credentials;
 pub mod discovery;
@@ -35,6 +38,7 @@ pub mod draft;
 pub mod error;
 pub mod explain;
 pub mod federated;
+mod former_seals;
 mod granting;
 pub mod idempotency;
 pub mod identity_providers;
@@ -104,6 +108,7 @@ pub struct Parts {
     schedule: Schedule,
     webhook: Option<Webhook>,
     writers: Arc<writing::Writers>,
+    known_states: Arc<credential_seal::KnownStates>,
     standing_reads: Arc<Batches<ReadStandings>>,
     notes: Arc<Batches<WriteNotes>>,
     known: Arc<Known>,
@@ -197,6 +202,7 @@ impl Broker {
             schedule: Schedule::default(),
             webhook: None,
             writers: Arc::default(),
+            known_states: Arc::default(),
         };
         Self(Arc::new(parts))
     }
@@ -313,6 +319,7 @@ impl Broker {
         let due = self.keyring.due(&mut tx).await?;
         tx.commit().await?;
         self.keyring.prove(due).await?;
+        self.bring_credentials_forward().await?;
         self.remove_unneeded_keys().await.map(drop)
     }
 

@@ -26,6 +26,9 @@ struct Opener<'a> {
 
 impl Opener<'_> {
     async fn open(&mut self, state: &SealedState) -> Result<Secrets> {
+        if let Some(why) = &state.refused {
+            return Err(Error::DoesNotOpen(why.clone()));
+        }
         let sealed = &state.secrets;
         Ok(Secrets {
             registry: self.open_one(&sealed.registry).await?,

@@ -16,7 +16,7 @@ use super::credential_state::SealedSecrets;
 use super::draft::Draft;
 use super::manifests::{Source, Way};
 use super::resolve::rolled_back;
-use super::{Broker, Result, Scope};
+use super::{Broker, Error, Result, Scope};
 use crate::model::credential::CredentialSpec;
 use crate::model::name::{Name, ObjectName};
 use crate::model::pull_secret::PullSecretSpec;
@@ -51,6 +51,8 @@ pub(super) struct Entry {
 pub(super) struct SealedState {
     pub(super) spec: CredentialSpec,
     pub(super) secrets: SealedSecrets,
+    /// Why it may not be opened: its row is not the one that was written last.
+    pub(super) refused: Option<String>,
 }
 
 impl Entry {
@@ -265,15 +267,31 @@ impl Broker {
         let (ids, numbers): (Vec<Uuid>, Vec<i64>) = current.chain(former).unzip();
         let versions = credential_versions::several(&mut tx, tenant, &ids, &numbers).await?;
         let changes = tenant_changes::of(&mut tx, &[tenant]).await?;
+        let mut refused = HashMap::new();
+        for version in &versions {
+            let row = draft
+                .rows
+                .iter()
+                .find(|row| row.id == version.credential_id);
+            let row = row.ok_or_else(|| rolled_back(version.credential_id))?;
+            match self.check_state(&mut tx, row, version).await {
+                Ok(()) => {}
+                Err(Error::DoesNotOpen(why)) => {
+                    refused.insert((version.credential_id, version.version), why);
+                }
+                Err(error) => return Err(error),
+            }
+        }
         tx.commit().await?;
         let contents = changes.first().map_or(0, |changes| changes.contents);
-        sealed(draft, versions, (tenant, contents, begun))
+        sealed(draft, versions, refused, (tenant, contents, begun))
     }
 }
 
 fn sealed(
     draft: Draft,
     versions: Vec<VersionRow>,
+    mut refused: HashMap<(Uuid, i64), String>,
     (tenant, contents, begun): (Uuid, i64, Instant),
 ) -> Result<SealedDraft> {
     let mut bytes = ENTRY_BYTES;
@@ -284,6 +302,7 @@ fn sealed(
         let state = SealedState {
             spec: serde_json::from_str(&row.document)?,
             secrets: SealedSecrets::of(tenant, &row)?,
+            refused: refused.remove(&(row.credential_id, row.version)),
         };
         states.insert((row.credential_id, row.version), state);
     }
