@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use sqlx::PgConnection;
 use time::OffsetDateTime;
 
 use super::audit::{Deed, event_of};
