@@ -81,17 +81,16 @@ impl Trail {
         batch: &Batch,
     ) -> Result<Vec<Uuid>, AuditError> {
         let keys = self.keys().ok_or(AuditError::NoLane)?;
-        let mut except = Vec::new();
+        let mut left = None;
         if let Some(single) = single
             && let Some(ready) = self.take_ready()
         {
-            let lane = ready.lane.lane;
+            left = Some((ready.lane.lane, ready.lane.seq));
             if let Some(kept) = self.append_to(single, ready, batch).await? {
                 return Ok(kept);
             }
-            except.push(lane);
         }
-        self.append_anywhere(database, keys, batch, &except).await
+        self.append_anywhere(database, keys, batch, left).await
     }
 
     /// Adds the events to a lane if it ends where it is thought to.
@@ -120,20 +119,25 @@ impl Trail {
         }
     }
 
-    /// Adds the events to a lane that nobody holds.
+    /// Adds the events to a lane that nobody holds, and that nobody else has added to since this process left it there.
     async fn append_anywhere(
         &self,
         database: &Database,
         keys: &ChainKeys,
         batch: &Batch,
-        except: &[i16],
+        left: Option<(i16, i64)>,
     ) -> Result<Vec<Uuid>, AuditError> {
         let Some(first) = batch.rows.first() else {
             return Ok(Vec::new());
         };
         let mut tx = database.begin().await?;
         loop {
-            let (lane, key) = self.hold_lane(&mut tx, keys, first.at, except).await?;
+            // The first free lane is looked at, even if another one is taken: what happened to it is noticed.
+            let (mut lane, mut key) = self.hold_lane(&mut tx, keys, first.at, &[]).await?;
+            if left.is_some_and(|(other, seq)| lane.lane == other && lane.seq > seq) {
+                let except = [lane.lane];
+                (lane, key) = self.hold_lane(&mut tx, keys, first.at, &except).await?;
+            }
             if audit_events::is_beyond(&mut tx, lane.lane, lane.seq).await? {
                 self.alarm(lane.lane, "there is an event after the end", first.at);
                 continue;

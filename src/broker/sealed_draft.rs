@@ -279,6 +279,8 @@ impl Broker {
                 Err(Error::DoesNotOpen(why)) => {
                     refused.insert((version.credential_id, version.version), why);
                 }
+                // Where the trail cannot be looked into, nothing is opened, and it may be tried again.
+                Err(Error::Internal(why)) => return Err(Error::Unavailable(why)),
                 Err(error) => return Err(error),
             }
         }

@@ -133,7 +133,10 @@ pub async fn append_all(
     // Two texts, so that what mostly happens is planned and run without the rest.
     let statement = if consumers.is_empty() {
         super::query_as(
-            r#"WITH lane AS (SELECT lane FROM audit_lanes WHERE lane = $1 AND head = $2 FOR UPDATE SKIP LOCKED),
+            r#"WITH lane AS (
+                 SELECT lane FROM audit_lanes
+                  WHERE lane = $1 AND head = $2 AND seq = $23 AND mac = $24 AND base_seq = $25 AND base_mac = $26
+                    AND key_id = $27 FOR UPDATE SKIP LOCKED),
                     added AS (
                  INSERT INTO audit_events (lane, key_id, id, at, tenant_id, tenant, actor, actor_id, actor_name, source,
                                            action, target, target_version, outcome, detail, request_id, seq, mac)
@@ -147,7 +150,10 @@ pub async fn append_all(
         )
     } else {
         super::query_as(
-            r#"WITH lane AS (SELECT lane FROM audit_lanes WHERE lane = $1 AND head = $2 FOR UPDATE SKIP LOCKED),
+            r#"WITH lane AS (
+                 SELECT lane FROM audit_lanes
+                  WHERE lane = $1 AND head = $2 AND seq = $23 AND mac = $24 AND base_seq = $25 AND base_mac = $26
+                    AND key_id = $27 FOR UPDATE SKIP LOCKED),
                     added AS (
                  INSERT INTO audit_events (lane, key_id, id, at, tenant_id, tenant, actor, actor_id, actor_name, source,
                                            action, target, target_version, outcome, detail, request_id, seq, mac)
@@ -159,16 +165,16 @@ pub async fn append_all(
                  UPDATE audit_lanes l SET seq = $3, mac = $4, head = $5 FROM lane WHERE l.lane = lane.lane RETURNING 1),
                     kept AS (
                  SELECT p.tenant_id, p.id FROM pull_secrets p
-                  WHERE p.tenant_id = ANY ($35) AND p.id = ANY ($24) AND EXISTS (SELECT 1 FROM lane)
+                  WHERE p.tenant_id = ANY ($40) AND p.id = ANY ($29) AND EXISTS (SELECT 1 FROM lane)
                   ORDER BY p.id FOR KEY SHARE SKIP LOCKED),
                     noted AS (
                  INSERT INTO consumers AS known (tenant_id, id, pull_secret_id, caller_key, caller, source, format, options,
                                                  fingerprint, pull_secret_version, contents, credentials,
                                                  first_fetched_at, last_fetched_at)
                  SELECT kept.tenant_id, c.*, c.at
-                   FROM kept JOIN unnest($23::uuid[], $24::uuid[], $25::text[], $26::text[], $27::text[], $28::text[],
-                                         $29::text[], $30::text[], $31::bigint[], $32::bigint[], $33::text[],
-                                         $34::timestamptz[])
+                   FROM kept JOIN unnest($28::uuid[], $29::uuid[], $30::text[], $31::text[], $32::text[], $33::text[],
+                                         $34::text[], $35::text[], $36::bigint[], $37::bigint[], $38::text[],
+                                         $39::timestamptz[])
                           AS c (id, pull_secret_id, caller_key, caller, source, format, options, fingerprint,
                                 pull_secret_version, contents, credentials, at) ON c.pull_secret_id = kept.id
                   ORDER BY c.pull_secret_id, c.caller_key, c.source, c.options
@@ -203,7 +209,12 @@ pub async fn append_all(
         .bind(column(rows, |row| row.detail.as_deref()))
         .bind(column(rows, |row| row.request_id))
         .bind(&places.seqs)
-        .bind(&places.macs);
+        .bind(&places.macs)
+        .bind(before.seq)
+        .bind(&before.mac)
+        .bind(before.base_seq)
+        .bind(&before.base_mac)
+        .bind(before.key_id);
     if consumers.is_empty() {
         return statement.fetch_one(conn).await;
     }
