@@ -26,6 +26,7 @@ const UNIQUE_VIOLATION: &str = "23505";
 const FEATURE_NOT_SUPPORTED: &str = "0A000";
 
 /// A lane as this process has left it.
+#[derive(Clone)]
 pub(super) struct Ready {
     lane: LaneRow,
     key: Arc<ChainKey>,
@@ -85,7 +86,7 @@ impl Trail {
         if let Some(single) = single
             && let Some(ready) = self.take_ready()
         {
-            left = Some((ready.lane.lane, ready.lane.seq));
+            left = Some(ready.clone());
             if let Some(kept) = self.append_to(single, ready, batch).await? {
                 return Ok(kept);
             }
@@ -125,7 +126,7 @@ impl Trail {
         database: &Database,
         keys: &ChainKeys,
         batch: &Batch,
-        left: Option<(i16, i64)>,
+        left: Option<Ready>,
     ) -> Result<Vec<Uuid>, AuditError> {
         let Some(first) = batch.rows.first() else {
             return Ok(Vec::new());
@@ -134,7 +135,12 @@ impl Trail {
         loop {
             // The first free lane is looked at, even if another one is taken: what happened to it is noticed.
             let (mut lane, mut key) = self.hold_lane(&mut tx, keys, first.at, &[]).await?;
-            if left.is_some_and(|(other, seq)| lane.lane == other && lane.seq > seq) {
+            let is_left = |left: &Ready| left.lane.lane == lane.lane;
+            let moved = left.as_ref().is_some_and(is_left);
+            if left
+                .as_ref()
+                .is_some_and(|left| is_left(left) && lane.seq > left.lane.seq)
+            {
                 let except = [lane.lane];
                 (lane, key) = self.hold_lane(&mut tx, keys, first.at, &except).await?;
             }
@@ -158,6 +164,10 @@ impl Trail {
                 lane: after,
                 key: ready.key,
             });
+            // Somebody holds it, and may undo what they do: it is tried again.
+            if let Some(left) = left.filter(|_| !moved) {
+                self.keep_ready(left);
+            }
             return Ok(added.kept);
         }
     }

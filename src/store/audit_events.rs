@@ -165,7 +165,7 @@ pub async fn append_all(
                  UPDATE audit_lanes l SET seq = $3, mac = $4, head = $5 FROM lane WHERE l.lane = lane.lane RETURNING 1),
                     kept AS (
                  SELECT p.tenant_id, p.id FROM pull_secrets p
-                  WHERE p.tenant_id = ANY ($40) AND p.id = ANY ($29) AND EXISTS (SELECT 1 FROM lane)
+                  WHERE p.tenant_id = ANY($40) AND p.id = ANY($29) AND EXISTS (SELECT 1 FROM lane)
                   ORDER BY p.id FOR KEY SHARE SKIP LOCKED),
                     noted AS (
                  INSERT INTO consumers AS known (tenant_id, id, pull_secret_id, caller_key, caller, source, format, options,
@@ -524,6 +524,7 @@ pub async fn standing(
 /// Removes the events of a lane up to its base.
 pub async fn remove(conn: &mut PgConnection, lane: i16, base: i64) -> Result<u64> {
     let done = super::query("DELETE FROM audit_events WHERE lane = $1 AND seq <= $2")
+        .heavy()
         .bind(lane)
         .bind(base)
         .execute(conn)
