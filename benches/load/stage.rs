@@ -12,7 +12,7 @@ use regcred::broker::tokens::{Ends, TokenWrite, bootstrap_token};
 use regcred::dev::{DataDir, Server, Settings};
 use regcred::keys::provider::local::LocalKeys;
 use regcred::model::name::Name;
-use regcred::store::database;
+use regcred::store::{Database, database};
 
 use crate::fill::{Filler, OF_TENANT};
 use crate::http::{Connection, request};
@@ -64,7 +64,7 @@ impl Stage {
             &database.program("pgbench"),
             &database.database_url("postgres"),
         )?;
-        let pool = database::pool(&database.database_url("postgres"), 1)?;
+        let pool = Database::of_command(&database.database_url("postgres"), 1)?;
         database::migrate(&pool).await?;
         let write = TokenWrite {
             name: Name::parse("load").map_err(|fault| anyhow::anyhow!(fault.detail))?,
