@@ -18,6 +18,9 @@ pub fn action_of(method: &Method, template: &str) -> Option<Action> {
         ("/v1/lint", _) => A::Lint,
         ("/v1/explain", _) => A::Explain,
         ("/v1/tokens" | "/v1/tokens/{token}", _) => A::ManagePlatformTokens,
+        ("/v1/identity-providers" | "/v1/identity-providers/{identity_provider}", _) if read => {
+            A::ReadIdentityProviders
+        }
         ("/v1/identity-providers" | "/v1/identity-providers/{identity_provider}", _) => {
             A::ManageIdentityProviders
         }

@@ -5,16 +5,19 @@ use time::Duration;
 use uuid::Uuid;
 
 use super::audit::Deed;
+use super::comparisons::{Guard, Tried, undo_if_refused};
 use super::credential_change::{Before, check_secret_names, next_state, same_logins};
-use super::credential_state::Secrets;
+use super::credential_seal::sealed_state;
+use super::credential_state::{Secrets, sealed_version};
 use super::precondition::Precondition;
-use super::resolve::{credential_spec, current_version};
+use super::resolve::{credential_spec, current_version, rolled_back};
 use super::view::{CredentialVersionView, CredentialView, PreviousView, Written};
 use super::{Broker, Error, Result, Scope, previous};
+use crate::audit::change;
 use crate::model::credential::{CredentialSpec, CredentialWrite, Unnamed};
 use crate::model::name::Name;
 use crate::store::credentials::{CredentialRow, Filter};
-use crate::store::{Slice, credential_versions, credentials, pull_secrets};
+use crate::store::{Slice, credential_versions, credentials, pull_secrets, savepoint};
 
 /// How many versions of a credential are kept.
 pub(super) const KEPT_VERSIONS: i64 = 10;
@@ -110,11 +113,25 @@ impl Broker {
         let before = self.load(&mut tx, scope, name).await?;
         precondition.check(before.as_ref().map(|before| before.row.version))?;
         let created = before.is_none();
-        let row = self
-            .write_credential(&mut tx, scope, name, before, write)
-            .await?;
+        let version = before.as_ref().map(|before| before.row.version);
+        let mut tried = Tried::default();
+        // What was compared stays counted even if nothing is written.
+        savepoint::set(&mut tx).await?;
+        let written = self
+            .write_credential(&mut tx, scope, name, before, write, &mut tried)
+            .await;
+        undo_if_refused(&mut tx, &written).await?;
+        self.count_misses(&mut tx, scope, &tried).await?;
+        if written
+            .as_ref()
+            .map_or(true, |row| Some(row.version) == version)
+        {
+            // There is no event of a write.
+            let target = format!("credentials/{name}");
+            self.tell_of(&mut tx, scope, &target, &tried).await?;
+        }
         tx.commit().await?;
-        let view = CredentialView::from_row(row, self.now())?;
+        let view = CredentialView::from_row(written?, self.now())?;
         Ok(if created {
             Written::Created(view)
         } else {
@@ -136,9 +153,7 @@ impl Broker {
             .ok_or(Error::NotFound)?;
         precondition.check(Some(row.version))?;
         match listed {
-            Listed::IsDetached => {
-                pull_secrets::detach(&mut tx, row.tenant_id, row.id, self.now()).await?;
-            }
+            Listed::IsDetached => self.detach(&mut tx, scope, &row).await?,
             Listed::Forbids => refuse_if_listed(&mut tx, &row).await?,
         }
         credentials::delete(&mut tx, row.tenant_id, row.id).await?;
@@ -147,7 +162,7 @@ impl Broker {
             action: "credential.delete",
             target: &target,
             version: Some(row.version),
-            detail: None,
+            detail: Some(as_written(&row, None).until_it_went()),
         };
         self.note(&mut tx, scope, deed).await?;
         tx.commit().await
@@ -160,15 +175,25 @@ impl Broker {
         name: &Name,
     ) -> Result<Option<Before>> {
         let tenant = scope.tenant()?.id;
-        let Some(row) = credentials::by_name(conn, tenant, name.as_str()).await? else {
+        let Some(mut row) = credentials::by_name(conn, tenant, name.as_str()).await? else {
             return Ok(None);
         };
+        self.bring_forward(conn, &mut row).await?;
         let version = current_version(conn, tenant, row.id).await?;
-        let secrets = self.open_secrets(conn, tenant, &version).await?;
+        let secrets = self.open_secrets(conn, &row, &version).await?;
+        let former = match previous::previous_of(&row, self.now()) {
+            Some(kept) => {
+                let former = credential_versions::get(conn, tenant, row.id, kept.version).await?;
+                let former = former.ok_or_else(|| rolled_back(row.id))?;
+                Some(self.open_secrets(conn, &row, &former).await?)
+            }
+            None => None,
+        };
         Ok(Some(Before {
             spec: credential_spec(&row)?,
             row,
             secrets,
+            former,
         }))
     }
 
@@ -179,19 +204,30 @@ impl Broker {
         name: &Name,
         before: Option<Before>,
         write: CredentialWrite,
+        tried: &mut Tried,
     ) -> Result<CredentialRow> {
         let version = before.as_ref().map_or(1, |before| before.row.version + 1);
         let overlap = write.overlap;
-        let (spec, secrets) = next_state(before.as_ref(), write, version)?;
+        let guard = match &before {
+            Some(before) if write.gives_a_secret() => self.guard_of(conn, &before.row).await?,
+            _ => Guard::Compares,
+        };
+        let next = next_state(before.as_ref(), write, version, guard)?;
+        if let Some(before) = &before {
+            for came in &next.came {
+                tried.note(before.row.id, &before.row.name, *came);
+            }
+        }
+        let (spec, secrets) = (next.spec, next.secrets);
         check_secret_names(&spec, name)?;
         let old = match before {
-            Some(before) if before.spec == spec && before.secrets.same_as(&secrets) => {
+            Some(before) if before.spec == spec && before.secrets.same_revisions_as(&secrets) => {
                 return Ok(before.row);
             }
             Some(before) => Some((before.row, before.secrets)),
             None => None,
         };
-        self.store_version(conn, scope, name, old, &spec, &secrets, overlap)
+        self.store_version(conn, scope, name, old, &spec, &secrets, overlap, tried)
             .await
     }
 
@@ -209,33 +245,40 @@ impl Broker {
         spec: &CredentialSpec,
         secrets: &Secrets,
         overlap: Option<Duration>,
+        tried: &mut Tried,
     ) -> Result<CredentialRow> {
         let mut row = self.next_row(scope, name, old.as_ref(), spec, secrets)?;
+        let before = old.as_ref();
+        let before = before.map(|(row, secrets)| as_written(row, Some(secrets)));
+        let mut detail = as_written(&row, Some(secrets)).since(before);
         let previous = match &old {
             Some(old) => self.previous_after(conn, old, secrets, overlap).await?,
             None => None,
         };
         row.previous_version = previous.as_ref().map(|previous| previous.version);
         row.previous_retires_at = previous.as_ref().map(|previous| previous.retires_at);
+        let tenant = Some(row.tenant_id);
+        let key = self.keyring.newest(conn, tenant, self.now()).await?;
+        row.seal = Some(sealed_state(&key, &row)?);
         match old {
             Some(_) => credentials::update(conn, &row).await?,
             None => credentials::insert(conn, &row).await?,
         }
-        let version = self.seal_version(conn, scope, &row, spec, secrets).await?;
+        let version = sealed_version(&key, scope, &row, spec, secrets)?;
         credential_versions::insert(conn, &version).await?;
         previous::prune(conn, row.tenant_id, row.id).await?;
-        self.refuse_conflicts_of(conn, scope, row.id).await?;
-        if previous.is_some() {
+        self.refuse_conflicts_of(conn, scope, &[row.id], tried)
+            .await?;
+        if let Some(previous) = previous {
             self.refuse_unrenderable_overlap(conn, scope, &row).await?;
+            detail["previous"] = serde_json::to_value(PreviousView::from(previous))?;
         }
         let target = format!("credentials/{name}");
         let deed = Deed {
             action: "credential.write",
             target: &target,
             version: Some(row.version),
-            detail: previous
-                .map(PreviousView::from)
-                .map(|view| serde_json::json!({"previous": view})),
+            detail: Some(detail),
         };
         self.note(conn, scope, deed).await?;
         Ok(row)
@@ -251,7 +294,7 @@ impl Broker {
         secrets: &Secrets,
     ) -> Result<CredentialRow> {
         let now = self.now();
-        let same_secrets = old.is_some_and(|(_, before)| before.same_as(secrets));
+        let same_secrets = old.is_some_and(|(_, before)| before.same_revisions_as(secrets));
         let old = old.map(|(row, _)| row);
         let old_spec: Option<CredentialSpec> = old.map(credential_spec).transpose()?;
         // What was verified is an account at an address; with either changed nothing is known.
@@ -276,10 +319,49 @@ impl Broker {
             updated_at: now,
             previous_version: None,
             previous_retires_at: None,
+            seal: None,
             changes_beside_version: 0,
             document: serde_json::to_string(spec)?,
             has_auth_secret: secrets.auth.is_some(),
         })
+    }
+}
+
+/// A credential as its event shows it: as written, and which versions brought its secrets.
+pub(super) struct Recorded {
+    id: Uuid,
+    document: serde_json::Value,
+}
+
+/// What an event shows of a row; of what is deleted, nobody asks for the secrets' versions.
+pub(super) fn as_written(row: &CredentialRow, secrets: Option<&Secrets>) -> Recorded {
+    let mut document: serde_json::Value = serde_json::from_str(&row.document).unwrap_or_default();
+    if let (Some(secrets), true) = (secrets, document.is_object()) {
+        document["secret_version"] = secrets.registry.revision.into();
+        if let Some(auth) = &secrets.auth {
+            document["auth_server"]["secret_version"] = auth.revision.into();
+        }
+    }
+    Recorded {
+        id: row.id,
+        document,
+    }
+}
+
+impl Recorded {
+    /// The detail of the write that led here.
+    pub(super) fn since(self, before: Option<Self>) -> serde_json::Value {
+        let before = before.map(|before| before.document);
+        let mut detail = change::between(before.as_ref(), Some(&self.document));
+        detail["id"] = self.id.to_string().into();
+        detail
+    }
+
+    /// The detail of its end.
+    fn until_it_went(self) -> serde_json::Value {
+        let mut detail = change::between(Some(&self.document), None);
+        detail["id"] = self.id.to_string().into();
+        detail
     }
 }
 

@@ -4,13 +4,16 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::audit::Deed;
+use super::comparisons::{Tried, undo_if_refused};
 use super::precondition::Precondition;
 use super::view::{PullSecretView, Written};
 use super::{Broker, Error, Result, Scope};
+use crate::audit::change;
 use crate::model::name::Name;
 use crate::model::pull_secret::PullSecretSpec;
+use crate::store::credentials::CredentialRow;
 use crate::store::pull_secrets::PullSecretRow;
-use crate::store::{Slice, pull_secrets};
+use crate::store::{Slice, pull_secrets, savepoint};
 
 impl Broker {
     /// Pull secrets in order of name; only those that the caller's token is limited to.
@@ -59,25 +62,33 @@ impl Broker {
         let before = pull_secrets::by_name(&mut tx, scope.tenant()?.id, name.as_str()).await?;
         precondition.check(before.as_ref().map(|row| row.version))?;
         let created = before.is_none();
-        let listed = self.listed(&mut tx, scope, &spec.credentials).await?;
-        let listed: Vec<Uuid> = listed.iter().map(|row| row.id).collect();
-        let row = match before {
-            Some(row) if spec_of(&row)? == *spec => {
-                return PullSecretView::from_row(row).map(Written::Replaced);
-            }
-            before => {
-                self.write_pull_secret(&mut tx, scope, name, spec, before)
-                    .await?
+        let old = before.as_ref().map(spec_of).transpose()?;
+        if let (Some(row), true) = (&before, old.as_ref() == Some(spec)) {
+            return PullSecretView::from_row(row.clone()).map(Written::Replaced);
+        }
+        let detail = change_of(old.as_ref(), Some(spec))?;
+        let mut tried = Tried::default();
+        // What was compared stays counted even if nothing is written.
+        savepoint::set(&mut tx).await?;
+        let written = self
+            .write_and_check(&mut tx, scope, name, spec, before, &mut tried)
+            .await;
+        undo_if_refused(&mut tx, &written).await?;
+        let target = format!("pull-secrets/{name}");
+        self.count_misses(&mut tx, scope, &tried).await?;
+        self.tell_of(&mut tx, scope, &target, &tried).await?;
+        let row = match written {
+            Ok(row) => row,
+            Err(error) => {
+                tx.commit().await?;
+                return Err(error);
             }
         };
-        pull_secrets::set_credentials(&mut tx, row.tenant_id, row.id, &listed).await?;
-        self.refuse_conflicts_in(&mut tx, scope, name, spec).await?;
-        let target = format!("pull-secrets/{name}");
         let deed = Deed {
             action: "pull-secret.write",
             target: &target,
             version: Some(row.version),
-            detail: None,
+            detail: Some(detail),
         };
         self.note(&mut tx, scope, deed).await?;
         tx.commit().await?;
@@ -87,6 +98,27 @@ impl Broker {
         } else {
             Written::Replaced(view)
         })
+    }
+
+    /// Writes a pull secret, and refuses it if its accounts claim one path twice.
+    pub(super) async fn write_and_check(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        name: &Name,
+        spec: &PullSecretSpec,
+        before: Option<PullSecretRow>,
+        tried: &mut Tried,
+    ) -> Result<PullSecretRow> {
+        let listed = self.listed(conn, scope, &spec.credentials).await?;
+        let listed: Vec<Uuid> = listed.iter().map(|row| row.id).collect();
+        let row = self
+            .write_pull_secret(conn, scope, name, spec, before)
+            .await?;
+        pull_secrets::set_credentials(conn, row.tenant_id, row.id, &listed).await?;
+        self.refuse_conflicts_in(conn, scope, name, spec, tried)
+            .await?;
+        Ok(row)
     }
 
     /// Writes the row of a pull secret, without its credentials.
@@ -134,11 +166,57 @@ impl Broker {
             action: "pull-secret.delete",
             target: &target,
             version: Some(row.version),
-            detail: None,
+            detail: Some(change_of(Some(&spec_of(&row)?), None)?),
         };
         self.note(&mut tx, scope, deed).await?;
         tx.commit().await
     }
+
+    /// Takes a credential out of every pull secret that lists it; each is a write of that pull secret.
+    pub(super) async fn detach(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        credential: &CredentialRow,
+    ) -> Result<()> {
+        let listing = pull_secrets::listing(conn, credential.tenant_id, credential.id).await?;
+        pull_secrets::detach(conn, credential.tenant_id, credential.id, self.now()).await?;
+        for row in listing {
+            let before = spec_of(&row)?;
+            let mut after = before.clone();
+            let is_another = |name: &Name| name.as_str() != credential.name;
+            after.credentials.retain(is_another);
+            let mut detail = change_of(Some(&before), Some(&after))?;
+            detail["by"] = "detach".into();
+            let target = format!("pull-secrets/{}", row.name);
+            let deed = Deed {
+                action: "pull-secret.write",
+                target: &target,
+                version: Some(row.version + 1),
+                detail: Some(detail),
+            };
+            self.note(conn, scope, deed).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What an event shows of a write of a pull secret, or of its end.
+pub(super) fn change_of(
+    before: Option<&PullSecretSpec>,
+    after: Option<&PullSecretSpec>,
+) -> Result<serde_json::Value> {
+    let shown = |spec: &PullSecretSpec| -> Result<serde_json::Value> {
+        let mut document = serde_json::to_value(spec)?;
+        // They stand in a table of their own.
+        document["credentials"] = serde_json::to_value(&spec.credentials)?;
+        Ok(document)
+    };
+    let (before, after) = (
+        before.map(shown).transpose()?,
+        after.map(shown).transpose()?,
+    );
+    Ok(change::between(before.as_ref(), after.as_ref()))
 }
 
 /// What was written of a stored pull secret.

@@ -13,6 +13,7 @@ use super::granting::{Taken, check_end, check_role};
 use super::precondition::Precondition;
 use super::view::{SinceWritten, Written};
 use super::{Broker, Error, Result, Scope};
+use crate::audit::change;
 use crate::auth::binding::BindingSpec;
 use crate::auth::oidc::pattern::Pattern;
 use crate::auth::role::Role;
@@ -20,6 +21,9 @@ use crate::model::mistake::Fault;
 use crate::model::name::Name;
 use crate::store::role_bindings::BindingRow;
 use crate::store::{Slice, identity_providers, role_bindings};
+
+/// Most role bindings of a tenant: all of a provider are read when one of its callers asks who it is.
+const MOST_BINDINGS: i64 = 500;
 
 /// A role binding.
 #[derive(Debug, Serialize, ToSchema)]
@@ -136,6 +140,7 @@ impl Broker {
         let spec = self.granted(scope, spec)?;
         let document = serde_json::to_string(&spec)?;
         let created = before.is_none();
+        let old = before.as_ref().map(|row| row.document.clone());
         let row = match before {
             Some(row) if row.document == document => {
                 return BindingView::from_row(row).map(Written::Replaced);
@@ -146,7 +151,7 @@ impl Broker {
             }
         };
         let target = format!("role-bindings/{name}");
-        let detail = Some(serde_json::json!({"role": row.role, "issuer": row.issuer}));
+        let detail = Some(detail_of(&row, old.as_ref(), Some(&row.document))?);
         let deed = Deed {
             action: "role-binding.write",
             target: &target,
@@ -186,7 +191,7 @@ impl Broker {
             action: "role-binding.delete",
             target: &target,
             version: Some(row.version),
-            detail: Some(serde_json::json!({"role": row.role})),
+            detail: Some(detail_of(&row, Some(&row.document), None)?),
         };
         self.note(&mut tx, scope, deed).await?;
         tx.commit().await
@@ -250,7 +255,10 @@ impl Broker {
                 }
                 role_bindings::update(conn, &row).await?;
             }
-            None => role_bindings::insert(conn, &row).await?,
+            None => {
+                refuse_more(conn, &row).await?;
+                role_bindings::insert(conn, &row).await?;
+            }
         }
         Ok(row)
     }
@@ -260,6 +268,32 @@ impl Broker {
         let now = self.now();
         row.role == Role::Owner.as_str() && row.expires_at.is_none_or(|end| end > now)
     }
+}
+
+async fn refuse_more(conn: &mut PgConnection, row: &BindingRow) -> Result<()> {
+    if role_bindings::count(conn, row.tenant_id).await? < MOST_BINDINGS {
+        return Ok(());
+    }
+    Err(Error::Conflict(format!(
+        "the tenant has {MOST_BINDINGS} role bindings, and no more may be made; a claim's value with * at its end takes many callers"
+    )))
+}
+
+/// What an event shows of a write of a binding, or of its end.
+fn detail_of(
+    row: &BindingRow,
+    before: Option<&String>,
+    after: Option<&String>,
+) -> Result<serde_json::Value> {
+    let parsed = |text: &String| serde_json::from_str::<serde_json::Value>(text);
+    let (before, after) = (
+        before.map(parsed).transpose()?,
+        after.map(parsed).transpose()?,
+    );
+    let mut detail = change::between(before.as_ref(), after.as_ref());
+    detail["role"] = row.role.as_str().into();
+    detail["issuer"] = row.issuer.as_str().into();
+    Ok(detail)
 }
 
 async fn find(conn: &mut PgConnection, scope: &Scope, name: &str) -> Result<BindingRow> {

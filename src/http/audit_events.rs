@@ -17,6 +17,7 @@ use super::page::{page, slice};
 use super::problem::Answer;
 use super::query::Query;
 use crate::audit::event::Outcome;
+use crate::broker::audit_following::Beginning;
 use crate::broker::audit_reading::AuditEvent;
 use crate::broker::view::Page;
 use crate::broker::{Broker, Scope};
@@ -76,6 +77,9 @@ async fn list(
     headers: &HeaderMap,
     mut query: Query,
 ) -> Answer<Response> {
+    if query.has("follow") {
+        return follow(&app, &scope, query).await;
+    }
     let is_limited = query.has("limit");
     let slice = slice(&mut query, |key| key.parse::<Uuid>().ok());
     let output = query.optional("output", parse_output);
@@ -93,6 +97,17 @@ async fn list(
             Ok(vary(export))
         }
     }
+}
+
+/// What comes after a cursor. Nothing else narrows it: what is left out would have to be read all the same.
+async fn follow(app: &App, scope: &Scope, mut query: Query) -> Answer<Response> {
+    let slice = slice(&mut query, |_| None::<Uuid>);
+    let from = query.optional("follow", Beginning::parse);
+    query.finish()?;
+    let from = from.unwrap_or(Beginning::Now);
+    let limit = slice.limit - 1;
+    let followed = app.broker.follow_audit(scope, &from, limit).await?;
+    Ok(Json(followed).into_response())
 }
 
 fn vary(mut response: Response) -> Response {

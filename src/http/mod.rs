@@ -29,6 +29,7 @@ pub(crate) mod patching;
 pub mod problem;
 pub mod pull_secrets;
 pub mod query;
+pub mod queryless;
 pub mod reached;
 pub mod role_bindings;
 pub mod router;

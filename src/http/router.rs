@@ -8,6 +8,7 @@ use utoipa_axum::routes;
 
 use super::envelope::{envelope, no_method, no_route};
 use super::gate::gate;
+use super::queryless::{Queryless, refuse};
 use super::{
     App, audit_events, consumers, credential_provider, credentials, docs, explain, health,
     identity_providers, imports, links, lint, manifests, metrics, openapi, pull_secrets,
@@ -113,10 +114,14 @@ pub fn document() -> OpenApi {
 pub fn public(app: App, metrics_place: MetricsPlace) -> Router {
     let (api, _) = api().split_for_parts();
     let (open, _) = open().split_for_parts();
-    let document = document().to_json().unwrap_or_default();
+    let document = document();
+    let queryless = Queryless::of(&document);
+    let document = document.to_json().unwrap_or_default();
+    // What is asked last comes first: who may not is told so, whatever the query.
     let mut router = api
+        .route_layer(from_fn_with_state(queryless.clone(), refuse))
         .route_layer(from_fn_with_state(app.clone(), gate))
-        .merge(open)
+        .merge(open.route_layer(from_fn_with_state(queryless, refuse)))
         .merge(docs::router(document));
     if metrics_place == MetricsPlace::Public {
         router = router.merge(metrics::router());

@@ -65,6 +65,10 @@ pub struct AuditFilters {
     /// `json`, a page; or `jsonl`, all events, one a line. Otherwise as `Accept` says.
     #[param(example = "json")]
     output: Option<String>,
+    /// `start`, `now`, or the `cursor` of an earlier answer: the events after it, each once and none missed, oldest first,
+    /// with the next `cursor` and whether there is `more` already. Taken alone, or with `limit`.
+    #[param(example = "now")]
+    follow: Option<String>,
 }
 
 /// What a read takes.

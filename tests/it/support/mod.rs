@@ -45,6 +45,7 @@ pub mod registries;
 pub mod registry;
 pub mod reviewer;
 pub mod sealing;
+pub mod sync;
 pub mod trail;
 pub mod transit;
 pub mod way_out;
