@@ -15,7 +15,7 @@ use crate::render::bundle::Bundle;
 use crate::render::former::{self, Formers};
 use crate::render::inputs::Inputs;
 use crate::render::link::{Link, ServiceAccountObject};
-use crate::render::plan::{self, Item, RenderError, Request};
+use crate::render::plan::{self, Conflict, Item, RenderError, Request};
 use crate::render::{Format, Output, Rendered, fingerprint_with, render_with};
 use crate::store::Transaction;
 
@@ -460,15 +460,19 @@ pub(super) fn unavailable(error: Error) -> Error {
     }
 }
 
+/// What those can do who need both.
+const BOTH_ACCOUNTS: &str = "on_conflict `first` takes the first; kubelet tries both where they are in two pull secrets that are both linked";
+
+fn all_of(conflicts: &[Conflict]) -> String {
+    let all: Vec<String> = conflicts.iter().map(ToString::to_string).collect();
+    all.join("; ")
+}
+
 impl From<RenderError> for Error {
     fn from(error: RenderError) -> Self {
         match error {
             RenderError::Conflict(conflicts) => Self::RegistryPathConflict {
-                detail: conflicts
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect::<Vec<_>>()
-                    .join("; "),
+                detail: format!("{}; {BOTH_ACCOUNTS}", all_of(&conflicts)),
                 errors: conflicts
                     .iter()
                     .map(|conflict| {

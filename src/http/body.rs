@@ -10,6 +10,8 @@ use crate::auth_file::document::{Depth, Document, Kind};
 use crate::model::json::Json;
 use zeroize::Zeroizing;
 
+const MERGE_PATCH: &str = "application/merge-patch+json";
+
 /// Largest body in bytes.
 pub const MOST_BYTES: usize = 1024 * 1024;
 
@@ -123,12 +125,54 @@ impl<S: Send + Sync> FromRequest<S> for MergePatch {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        check_media_type(request.headers(), "application/merge-patch+json")?;
+        check_encoding(request.headers())?;
+        let given = check_media_type(request.headers(), MERGE_PATCH);
+        // Generic clients send every body as plain JSON; a patch is read as a merge patch all the same.
+        let given = given.or_else(|_| check_media_type(request.headers(), "application/json"));
+        given.map_err(|_| {
+            Problem::new(
+                Code::UnsupportedMediaType,
+                format!("expected Content-Type: {MERGE_PATCH}"),
+            )
+        })?;
         parse(&read(request).await?).map(Self)
     }
 }
 
+/// Bodies are taken as they are (RFC 9110, section 15.5.16), and read as UTF-8.
+fn check_encoding(headers: &HeaderMap) -> Answer<()> {
+    let mut codings = headers.get_all(header::CONTENT_ENCODING).iter();
+    if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(Problem::new(
+            Code::UnsupportedMediaType,
+            "a body is sent as it is, without Content-Encoding",
+        ));
+    }
+    let content_type = headers.get(header::CONTENT_TYPE);
+    let parameters = content_type
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let charset = parameters.split(';').skip(1).find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim()
+            .eq_ignore_ascii_case("charset")
+            .then(|| value.trim().trim_matches('"'))
+    });
+    if charset.is_some_and(|charset| {
+        !["utf-8", "utf8", "us-ascii"]
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(charset))
+    }) {
+        return Err(Problem::new(
+            Code::UnsupportedMediaType,
+            "a body is JSON in UTF-8",
+        ));
+    }
+    Ok(())
+}
+
 fn check_media_type(headers: &HeaderMap, expected: &str) -> Answer<()> {
+    check_encoding(headers)?;
     let given = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())

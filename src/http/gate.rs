@@ -28,6 +28,7 @@ pub async fn gate(State(app): State<App>, request: Request, next: Next) -> Respo
         Ok(entered) => entered,
         Err(problem) => return problem.into_response(),
     };
+    fetch_keys(&app, &parts, &scope).await;
     let verb = verb_of(&parts);
     parts.extensions.insert(scope.clone());
     let response = next.run(Request::from_parts(parts, body)).await;
@@ -40,6 +41,26 @@ pub async fn gate(State(app): State<App>, request: Request, next: Next) -> Respo
         tell(&app, &scope, (verb, &knock), unopened).await;
     }
     response
+}
+
+/// Has the tenant's keys at hand for what opens or seals secrets.
+async fn fetch_keys(app: &App, parts: &Parts, scope: &Scope) {
+    let template = parts.extensions.get::<MatchedPath>();
+    let action = template.and_then(|path| action_of(&parts.method, path.as_str()));
+    let opens = matches!(
+        action,
+        Some(
+            Action::RenderPullSecret
+                | Action::RenderAnything
+                | Action::WriteCredentials
+                | Action::WritePullSecrets
+                | Action::Import
+                | Action::ExplainStored
+        )
+    );
+    if let (true, Some(tenant)) = (opens, &scope.tenant) {
+        app.broker.fetch_keys(tenant.id).await;
+    }
 }
 
 /// What was tried, as the audit trail names it.

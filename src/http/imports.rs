@@ -17,14 +17,14 @@ use super::tokens::answer_once;
 use crate::broker::Error;
 use crate::broker::imports::Imported;
 use crate::broker::imports::report::ImportReport;
-use crate::intake::request::{ImportRequest, OnExisting};
+use crate::intake::request::{ImportRequest, OnExisting, OnInvalid};
 use crate::model::labels::Labels;
 
 /// An import as asked for.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({
     "content": {"auths": {"quay.io/team": {"auth": "cm9ib3Q6czNjcmV0"}}},
-    "format": "auto", "on_existing": "reject", "name_prefix": "", "labels": {"team": "payments"},
+    "format": "auto", "on_existing": "reject", "on_invalid": "reject", "name_prefix": "", "labels": {"team": "payments"},
     "pull_secret": {"name": "imported", "target": {"namespace": "default"}}, "dry_run": true
 }))]
 pub struct ImportBody {
@@ -35,6 +35,9 @@ pub struct ImportBody {
     pub format: Option<String>,
     /// What happens where a credential is stored for a registry path already; `reject` unless given.
     pub on_existing: Option<OnExisting>,
+    /// What happens to an entry that makes no credential; `reject` unless given. With `skip` it is left
+    /// out and `skipped` in the report, with the reason.
+    pub on_invalid: Option<OnInvalid>,
     /// Stands before each name that is made of a registry path.
     pub name_prefix: Option<String>,
     /// Labels of what is created or replaced.

@@ -26,6 +26,17 @@ pub enum OnExisting {
     Skip,
 }
 
+/// What becomes of an entry that makes no credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnInvalid {
+    /// It keeps everything from being taken over.
+    #[default]
+    Reject,
+    /// It is left out, and the report says why.
+    Skip,
+}
+
 /// Whether anything is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Run {
@@ -53,6 +64,8 @@ pub struct ImportRequest {
     pub format: Format,
     /// What happens to credentials that are there already.
     pub on_existing: OnExisting,
+    /// What happens to entries that make no credential.
+    pub on_invalid: OnInvalid,
     /// Stands before each name that is made.
     pub name_prefix: String,
     /// Labels of what is created or replaced.
@@ -73,6 +86,7 @@ impl ImportRequest {
         let content = form.required("content", content);
         let format = form.optional("format", form::parsed(Format::parse));
         let on_existing = form.optional("on_existing", form::parsed(parse_on_existing));
+        let on_invalid = form.optional("on_invalid", form::parsed(parse_on_invalid));
         let name_prefix = form.optional("name_prefix", form::parsed(parse_prefix));
         let labels = labels::read_labels(&mut form, "labels").unwrap_or_default();
         let pull_secret = form.object("pull_secret", read_pull_secret);
@@ -81,6 +95,7 @@ impl ImportRequest {
             content,
             format: format.unwrap_or_default(),
             on_existing: on_existing.unwrap_or_default(),
+            on_invalid: on_invalid.unwrap_or_default(),
             name_prefix: name_prefix.unwrap_or_default(),
             labels,
             pull_secret,
@@ -111,6 +126,14 @@ fn parse_on_existing(text: &str) -> Result<OnExisting, Fault> {
             "invalid-value",
             "expected reject, replace or skip",
         )),
+    }
+}
+
+fn parse_on_invalid(text: &str) -> Result<OnInvalid, Fault> {
+    match text {
+        "reject" => Ok(OnInvalid::Reject),
+        "skip" => Ok(OnInvalid::Skip),
+        _ => Err(Fault::new("invalid-value", "expected reject or skip")),
     }
 }
 
