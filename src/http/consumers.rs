@@ -14,7 +14,7 @@ use crate::broker::view::Page;
 
 /// Lists who fetched a pull secret
 ///
-/// One for each caller, address and format, in the order in which they came first; kept for 90 days after
+/// One for each caller, address, format and set of parameters, in the order in which they came first; kept for 90 days after
 /// the last fetch.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/pull-secrets/{pull_secret}/consumers", tag = "pull secrets",
     params(super::openapi::PullSecretParam, super::openapi::PageParams,
