@@ -1,5 +1,7 @@
 //! Rendering: the one way a stored secret leaves.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 use sqlx::{PgConnection, Postgres, Transaction};
 use time::OffsetDateTime;
@@ -11,11 +13,12 @@ use crate::model::mistake::Fault;
 use crate::model::name::{Name, Namespace, ObjectName};
 use crate::model::pull_secret::{Layout, PullSecretSpec, SecretType, Target};
 use crate::model::pulled_image::PulledImage;
+use crate::model::resource::{Named as Resource, ResourceKind};
 use crate::render::bundle::Bundle;
 use crate::render::former::{self, Formers};
 use crate::render::inputs::Inputs;
 use crate::render::link::{Link, ServiceAccountObject};
-use crate::render::plan::{self, Item, RenderError, Request};
+use crate::render::plan::{self, Conflict, Item, RenderError, Request};
 use crate::render::{Format, Output, Rendered, fingerprint_with, render_with};
 
 /// What to render.
@@ -433,9 +436,19 @@ impl From<RenderError> for Error {
                             .at("/credentials")
                     })
                     .collect(),
+                resources: Resource::all(ResourceKind::Credential, names_of(&conflicts)),
             },
             RenderError::Mistake(mistake) => Self::invalid(mistake),
             RenderError::NoFormer => Self::NotFound,
         }
     }
+}
+
+/// The credentials of some conflicts, each once, in their order.
+fn names_of(conflicts: &[Conflict]) -> Vec<&Name> {
+    let mut seen = HashSet::new();
+    let names = conflicts
+        .iter()
+        .flat_map(|conflict| [&conflict.first, &conflict.second]);
+    names.filter(|name| seen.insert(name.as_str())).collect()
 }

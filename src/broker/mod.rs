@@ -42,6 +42,7 @@ pub mod precondition;
 pub mod previous;
 pub mod pull_secrets;
 pub mod resolve;
+pub mod resource;
 pub mod rewrap;
 pub mod role_bindings;
 pub mod rollback;
@@ -55,7 +56,7 @@ pub mod verification;
 pub mod view;
 pub mod waiting;
 pub mod webhook;
-mod writing;
+pub mod writing;
 
 use schedule::Schedule;
 use webhook::Webhook;

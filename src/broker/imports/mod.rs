@@ -19,6 +19,7 @@ use crate::intake::entry::{Entry, Found, Gathered, gather};
 use crate::intake::name;
 use crate::intake::request::{ImportRequest, Run};
 use crate::model::mistake::Fault;
+use crate::model::resource::{Named, ResourceKind};
 
 mod apply;
 mod known;
@@ -280,10 +281,11 @@ fn failure_of(report: &ImportReport, repeats: Repeats) -> Option<Error> {
         first.or(of_pull_secret).unwrap_or_default()
     );
     Some(match worst {
-        Outcome::Rejected => Error::Invalid(mistakes),
+        Outcome::Rejected => mistakes.into(),
         _ if repeats == Repeats::Some => Error::RegistryPathConflict {
             detail,
             errors: mistakes,
+            resources: Named::all(ResourceKind::Credential, report.conflicting()),
         },
         _ => Error::Conflict(detail),
     })
