@@ -111,7 +111,11 @@ impl Broker {
         let of_issuer = of_issuer.and_then(|issuer| refusal(issuer, "/issuer"));
         let of_keys = keys.and_then(|uri| refusal(uri, "/jwks_uri"));
         let of_review = api_server.and_then(|url| refusal(url, "/review/api_server"));
-        of_issuer.into_iter().chain(of_keys).chain(of_review).collect()
+        of_issuer
+            .into_iter()
+            .chain(of_keys)
+            .chain(of_review)
+            .collect()
     }
 
     /// An operator sees no tenant's secrets, so an operator does not decide who those are that tenants
@@ -247,10 +251,14 @@ impl Resource for IdentityProviders {
             .refused_urls(
                 Some(&spec.issuer),
                 spec.jwks_uri.as_deref(),
-                spec.review.as_ref().map(|review| review.api_server.as_str()),
+                spec.review
+                    .as_ref()
+                    .map(|review| review.api_server.as_str()),
             )
             .none_or_err()?;
-        let stored = before.as_ref().map(|row| serde_json::from_str(&row.document));
+        let stored = before
+            .as_ref()
+            .map(|row| serde_json::from_str(&row.document));
         let stored: Option<ProviderSpec> = stored.transpose()?;
         keep_who_reviews(scope, stored.as_ref(), &spec)?;
         let row = match before.zip(stored) {

@@ -144,7 +144,10 @@ async fn a_body_of_another_media_type_is_refused() {
         .await;
     let reply = reply.expect_problem(415, "unsupported-media-type");
     let accepted = reply.header("accept-patch");
-    assert!(accepted.contains("application/merge-patch+json"), "{accepted}");
+    assert!(
+        accepted.contains("application/merge-patch+json"),
+        "{accepted}"
+    );
     let charset = "application/json; charset=utf-8";
     owner
         .raw(Method::PUT, CREDENTIAL, charset, pair().to_string())
