@@ -8,12 +8,12 @@ use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::PgConnection;
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
 use super::{Broker, Error, Result, Scope};
-use crate::store::tenants;
+use crate::store::{Transaction, tenants};
 
 /// Most writers of all tenants who hold a connection at the same time, on one replica.
 const MOST_WRITERS: usize = 10;
@@ -71,7 +71,7 @@ impl Writers {
 
 /// A transaction whose caller is the only writer in the tenant. Dropped without [`Writing::commit`], it is undone.
 pub struct Writing {
-    tx: Transaction<'static, Postgres>,
+    tx: Transaction,
     _turn: Option<Turn>,
 }
 
