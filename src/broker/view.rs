@@ -16,7 +16,7 @@ use super::resource::View;
 use crate::auth::caller::StoredActor;
 use crate::model::body::{Schemas, reference};
 use crate::model::credential::{AuthServerSpec, CredentialSpec, Kind};
-use crate::model::labels::Labels;
+use crate::model::labels::{Labels, ShownLabels};
 use crate::model::pull_secret::{Layout, OnConflict, PullSecretSpec, Selector, Target};
 use crate::model::spelled::spelled;
 use crate::model::tenant::TenantSpec;
@@ -43,7 +43,7 @@ pub struct TenantView {
     #[schema(example = "Payments team")]
     pub description: Option<String>,
     /// For people and portals.
-    #[schema(value_type = std::collections::HashMap<String, String>, example = json!({"department": "finance"}))]
+    #[schema(value_type = ShownLabels, example = json!({"department": "finance"}))]
     pub labels: Labels,
     /// When it was made.
     #[serde(with = "time::serde::rfc3339")]
@@ -152,7 +152,7 @@ pub struct CredentialFields {
     #[schema(example = "Partner registry")]
     pub description: Option<String>,
     /// For selectors and filters.
-    #[schema(value_type = std::collections::HashMap<String, String>, example = json!({"team": "payments"}))]
+    #[schema(value_type = ShownLabels, example = json!({"team": "payments"}))]
     pub labels: Labels,
     /// When the registry stops taking the secret.
     #[serde(with = "time::serde::rfc3339::option")]
@@ -364,7 +364,7 @@ pub struct PullSecretView {
 #[schema(as = Selector)]
 pub struct SelectorView {
     /// Labels and their values.
-    #[schema(value_type = std::collections::HashMap<String, String>, example = json!({"team": "payments"}))]
+    #[schema(value_type = ShownLabels, example = json!({"team": "payments"}))]
     pub labels: Labels,
 }
 
