@@ -9,6 +9,7 @@ use super::credential_change::{
     Before, check_secret_names, next_state, redirections_of, same_logins,
 };
 use super::credential_state::Secrets;
+use super::precondition::Precondition;
 use super::resolve::{credential_spec, current_version};
 use super::resource::{Doubted, Resource, Stored};
 use super::view::{CredentialVersionView, CredentialView, PreviousView, VerificationState};
@@ -178,6 +179,7 @@ impl Broker {
             updated_at: now,
             previous_version: None,
             previous_retires_at: None,
+            changes_beside_version: 0,
             document: serde_json::to_string(spec)?,
             has_auth_secret: secrets.auth.is_some(),
         })
@@ -279,6 +281,7 @@ impl Resource for Credentials {
         _: &Scope,
         row: &CredentialRow,
         how: Detach,
+        _: &Precondition,
     ) -> Result<Option<Value>> {
         if how.detach {
             pull_secrets::detach(conn, row.tenant_id, row.id, broker.now()).await?;

@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 
 use super::bundle::{Bundle, Contents, Endpoint, Half, PlannedSecret, Revision};
 use super::former::{self, Formers, Previous};
+use super::unreached;
 use super::warning::{self, Warning};
 use crate::model::account::Account;
 use crate::model::credential::CredentialSpec;
@@ -308,5 +309,6 @@ fn warnings(request: &Request, endpoints: &[Endpoint]) -> Vec<Warning> {
     }
     warnings.extend(warning::of_target(&request.target));
     warnings.extend(warning::of_endpoints(endpoints));
+    warnings.extend(unreached::warnings(endpoints, request.layout));
     warnings
 }
