@@ -172,6 +172,9 @@ impl Broker {
             ));
         }
         let pull_secret = find_pull_secret(&mut tx, scope, name).await?;
+        if !pull_secrets::hold(&mut tx, pull_secret.tenant_id, pull_secret.id).await? {
+            return Err(Error::NotFound);
+        }
         let token = new_token()?;
         let row = self.link_row(scope, &pull_secret, &write)?;
         links::insert(&mut tx, &row, &token.hash().0).await?;
@@ -320,6 +323,10 @@ impl Broker {
             ..scope.caller.actor()
         };
         let mut tx = self.begin().await?;
+        // Before the link: who deletes the pull secret takes them in this order, too.
+        if !pull_secrets::hold(&mut tx, row.tenant_id, row.pull_secret_id).await? {
+            return Err(Error::NotFound);
+        }
         let uses = links::take_use(&mut tx, row.tenant_id, row.id, self.now()).await?;
         let uses = uses.ok_or(Error::NotFound)?;
         self.note_consumer(&mut tx, scope, &user, options, &rendition)

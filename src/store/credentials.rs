@@ -283,6 +283,7 @@ pub async fn insert_all(conn: &mut PgConnection, rows: &[CredentialRow]) -> Resu
     .bind(column(rows, |row| row.created_at))
     .bind(column(rows, |row| row.updated_at))
     .bind(column(rows, |row| row.seal.clone()))
+    .heavy()
     .execute(conn)
     .await?;
     Ok(())
@@ -317,6 +318,7 @@ pub async fn update_all(
     .bind(column(rows, |row| row.updated_at))
     .bind(column(rows, |row| row.seal.clone()))
     .bind(tenant)
+    .heavy()
     .execute(conn)
     .await?;
     Ok(())
