@@ -61,7 +61,7 @@ pub(super) enum Guard {
 
 /// What was compared while a request was worked on. It is counted and told whatever becomes of the request.
 #[derive(Debug, Default)]
-pub(super) struct Tried(Vec<(Uuid, String, Came)>);
+pub struct Tried(Vec<(Uuid, String, Came)>);
 
 impl Tried {
     /// Notes a comparison with a secret of a credential.

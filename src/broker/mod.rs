@@ -26,7 +26,7 @@ pub mod audit_following;
 pub mod audit_reading;
 pub mod audit_upkeep;
 pub mod changes;
-mod comparisons;
+pub mod comparisons;
 pub mod consumers;
 pub mod credential_change;
 mod credential_seal;

@@ -140,7 +140,7 @@ pub fn plan(request: Request) -> Result<Bundle, RenderError> {
             .map(move |(endpoint, half)| (endpoint, half, at))
         })
         .collect();
-    let endpoints = one_a_path(endpoints, request.on_conflict)?;
+    let (endpoints, dropped) = one_a_path(endpoints, request.on_conflict)?;
     let mut secrets = match request.layout {
         Layout::Merged => vec![merged(&request, endpoints.len())],
         Layout::Split => split(&request, &endpoints)?,
@@ -150,7 +150,8 @@ pub fn plan(request: Request) -> Result<Bundle, RenderError> {
         .into_iter()
         .map(|(endpoint, ..)| endpoint)
         .collect();
-    let warnings = warnings(&request, &endpoints);
+    let mut warnings = warnings(&request, &endpoints);
+    warnings.extend(dropped.iter().map(warning::of_dropped));
     Ok(Bundle {
         endpoints,
         former,
@@ -204,9 +205,12 @@ pub(super) fn endpoints_of(
 /// An endpoint, its half, and the index of its item.
 pub(super) type Placed = (Endpoint, Half, usize);
 
-/// No auth file may name one path twice. Equal accounts are one; of different ones the first wins, or
-/// none does.
-fn one_a_path(endpoints: Vec<Placed>, on_conflict: OnConflict) -> Result<Vec<Placed>, RenderError> {
+/// No auth file may name one path twice. Equal accounts are one; of different ones the first wins, and
+/// what is dropped is told, or none does.
+fn one_a_path(
+    endpoints: Vec<Placed>,
+    on_conflict: OnConflict,
+) -> Result<(Vec<Placed>, Vec<Conflict>), RenderError> {
     let mut kept: Vec<Placed> = Vec::with_capacity(endpoints.len());
     let mut conflicts = Vec::new();
     for placed in endpoints {
@@ -214,7 +218,6 @@ fn one_a_path(endpoints: Vec<Placed>, on_conflict: OnConflict) -> Result<Vec<Pla
         match kept.iter().find(|(known, ..)| known.path == endpoint.path) {
             None => kept.push(placed),
             Some((known, ..)) if known.account.same_login(&endpoint.account) => {}
-            Some(_) if on_conflict == OnConflict::First => {}
             Some((known, ..)) => conflicts.push(Conflict {
                 path: endpoint.path.clone(),
                 first: known.credential.clone(),
@@ -224,10 +227,9 @@ fn one_a_path(endpoints: Vec<Placed>, on_conflict: OnConflict) -> Result<Vec<Pla
             }),
         }
     }
-    if conflicts.is_empty() {
-        Ok(kept)
-    } else {
-        Err(RenderError::Conflict(conflicts))
+    match on_conflict {
+        OnConflict::Reject if !conflicts.is_empty() => Err(RenderError::Conflict(conflicts)),
+        OnConflict::Reject | OnConflict::First => Ok((kept, conflicts)),
     }
 }
 
