@@ -316,7 +316,7 @@ fn merged<R: Resource>(change: Change, before: Option<&R::Row>) -> Result<(Json,
         (Change::Put(document), Some(_)) => (document, Unnamed::Keeps),
         (Change::Patch(_), None) => return Err(Error::NotFound),
         (Change::Patch(patch), Some(row)) => {
-            (R::as_written(row)?.patched_with(patch), Unnamed::Drops)
+            (R::as_written(row)?.merged_with(patch), Unnamed::Drops)
         }
     })
 }

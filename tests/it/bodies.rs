@@ -358,7 +358,7 @@ fn a_patch_is_judged_as_what_it_is_merged_to() {
             for (place, value) in changes {
                 change(&mut patch, &place, value);
             }
-            let merged = Json::from(stored.clone()).patched_with(Json::from(patch.clone()));
+            let merged = Json::from(stored.clone()).merged_with(Json::from(patch.clone()));
             compare(schemas.take(name, &patch), read(merged), &patch)
         });
         result.unwrap_or_else(|error| panic!("{name}: {error}"));
