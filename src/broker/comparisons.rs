@@ -61,11 +61,11 @@ pub(super) enum Guard {
 
 /// What was compared while a request was worked on. It is counted and told whatever becomes of the request.
 #[derive(Debug, Default)]
-pub(super) struct Tried(Vec<(Uuid, String, Came)>);
+pub struct Tried(Vec<(Uuid, String, Came)>);
 
 impl Tried {
     /// Notes a comparison with a secret of a credential.
-    pub fn note(&mut self, credential: Uuid, name: &str, came: Came) {
+    pub(super) fn note(&mut self, credential: Uuid, name: &str, came: Came) {
         self.0.push((credential, name.to_owned(), came));
     }
 

@@ -2,9 +2,10 @@
 
 use super::comparisons::{Came, Guard};
 use super::credential_state::{KnownSecret, Secrets};
+use super::resolve::credential_spec;
 use super::{Error, Result};
 use crate::model::credential::{AuthServerSpec, CredentialSpec, CredentialWrite, SecretChange};
-use crate::model::mistake::{Fault, Mistake};
+use crate::model::mistake::{Fault, Mistake, Mistakes};
 use crate::model::name::Name;
 use crate::model::secret::SecretText;
 use crate::store::credentials::CredentialRow;
@@ -34,13 +35,10 @@ pub(super) fn next_state(
     version: i64,
     guard: Guard,
 ) -> Result<Next> {
-    let mut mistakes = Vec::new();
+    let mut mistakes = Mistakes::default();
     let old = before.map(|before| &before.secrets);
     let old_auth = old.and_then(|old| old.auth.as_ref());
-    let set_anew = SetAnew {
-        registry: matches!(write.secret, SecretChange::Set(_)),
-        auth: matches!(write.auth_secret, SecretChange::Set(_)),
-    };
+    let set_anew = SetAnew::of(&write);
     let former = before.and_then(|before| before.former.as_ref());
     let former_auth = former.and_then(|former| former.auth.as_ref());
     let mut came = Vec::new();
@@ -70,7 +68,11 @@ pub(super) fn next_state(
         SecretChange::Drop => None,
     };
     if let Some(before) = before {
-        mistakes.extend(redirections(before, &write.spec, auth.is_some(), set_anew));
+        let stored = Whereabouts {
+            spec: &before.spec,
+            has_auth_secret: before.secrets.auth.is_some(),
+        };
+        mistakes.extend(redirections(stored, &write.spec, auth.is_some(), set_anew));
     }
     match registry {
         Some(registry) if mistakes.is_empty() => Ok(Next {
@@ -111,6 +113,36 @@ fn known(
     (secret, came)
 }
 
+/// The same of a write that has other mistakes, so that all are told together; nothing is opened for it.
+pub(super) fn redirections_of(row: &CredentialRow, write: &CredentialWrite) -> Result<Mistakes> {
+    let before = Whereabouts {
+        spec: &credential_spec(row)?,
+        has_auth_secret: row.has_auth_secret,
+    };
+    let auth_has_own = match write.auth_secret {
+        SecretChange::Set(_) => true,
+        SecretChange::Keep => row.has_auth_secret && write.spec.auth_server.is_some(),
+        SecretChange::Drop => false,
+    };
+    let mistakes = redirections(before, &write.spec, auth_has_own, SetAnew::of(write));
+    Ok(mistakes.into())
+}
+
+/// Where stored secrets are used.
+struct Whereabouts<'a> {
+    spec: &'a CredentialSpec,
+    has_auth_secret: bool,
+}
+
+impl SetAnew {
+    fn of(write: &CredentialWrite) -> Self {
+        Self {
+            registry: matches!(write.secret, SecretChange::Set(_)),
+            auth: matches!(write.auth_secret, SecretChange::Set(_)),
+        }
+    }
+}
+
 #[derive(Clone, Copy)]
 struct SetAnew {
     registry: bool,
@@ -123,7 +155,7 @@ struct SetAnew {
 /// The registry's secret may be sent to the auth server, too, whether that has one of its own or not: clients, and a
 /// verification, log in where the registry sends them.
 fn redirections(
-    before: &Before,
+    before: Whereabouts<'_>,
     spec: &CredentialSpec,
     auth_has_own: bool,
     set_anew: SetAnew,
@@ -134,7 +166,7 @@ fn redirections(
     let auth = spec.auth_server.as_ref().map(|auth| &auth.registry);
     let other_server = auth.is_some() && auth != old_auth;
     // One that had a secret of its own did not get the registry's.
-    let newly_shared = auth.is_some() && !auth_has_own && before.secrets.auth.is_some();
+    let newly_shared = auth.is_some() && !auth_has_own && before.has_auth_secret;
     let why = if before.spec.registry != spec.registry {
         Some("a changed registry needs the secret anew")
     } else if other_server {
@@ -238,7 +270,7 @@ mod tests {
             Ok(_) => Vec::new(),
             Err(Error::Invalid(mistakes)) => mistakes
                 .into_iter()
-                .map(|mistake| mistake.pointer)
+                .map(|mistake| mistake.place().to_owned())
                 .collect(),
             Err(other) => panic!("unexpected: {other}"),
         }

@@ -1,5 +1,6 @@
 //! Rendering: the one way a stored secret leaves.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -15,6 +16,7 @@ use crate::model::mistake::Fault;
 use crate::model::name::{Name, Namespace, ObjectName};
 use crate::model::pull_secret::{Layout, PullSecretSpec, SecretType, Target};
 use crate::model::pulled_image::PulledImage;
+use crate::model::resource::{Named as Resource, ResourceKind};
 use crate::render::bundle::Bundle;
 use crate::render::credential_provider::Pull;
 use crate::render::former::{self, Formers};
@@ -592,9 +594,19 @@ impl From<RenderError> for Error {
                             .at("/credentials")
                     })
                     .collect(),
+                resources: Resource::all(ResourceKind::Credential, names_of(&conflicts)),
             },
             RenderError::Mistake(mistake) => Self::invalid(mistake),
             RenderError::NoFormer => Self::NotFound,
         }
     }
+}
+
+/// The credentials of some conflicts, each once, in their order.
+fn names_of(conflicts: &[Conflict]) -> Vec<&Name> {
+    let mut seen = HashSet::new();
+    let names = conflicts
+        .iter()
+        .flat_map(|conflict| [&conflict.first, &conflict.second]);
+    names.filter(|name| seen.insert(name.as_str())).collect()
 }

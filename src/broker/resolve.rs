@@ -10,7 +10,7 @@ use super::previous::previous_of;
 use super::pull_secrets::spec_of;
 use super::{Broker, Error, Result, Scope};
 use crate::model::credential::CredentialSpec;
-use crate::model::mistake::Fault;
+use crate::model::mistake::{Fault, Mistakes};
 use crate::model::name::{Name, ObjectName};
 use crate::model::pull_secret::{OnConflict, PullSecretSpec, Target};
 use crate::render::bundle::{Half, Revision};
@@ -33,8 +33,8 @@ impl Broker {
         spec: &PullSecretSpec,
     ) -> Result<Vec<CredentialRow>> {
         let mut rows = self.listed(conn, scope, &spec.credentials).await?;
-        if let Some(labels) = &spec.selector {
-            let labels = serde_json::to_value(labels)?;
+        if let Some(selector) = &spec.selector {
+            let labels = serde_json::to_value(&selector.labels)?;
             for row in credentials::by_labels(conn, scope.tenant()?.id, &labels).await? {
                 if !rows.iter().any(|known| known.id == row.id) {
                     rows.push(row);
@@ -54,7 +54,7 @@ impl Broker {
         let texts: Vec<String> = names.iter().map(Name::to_string).collect();
         let mut found = credentials::by_names(conn, scope.tenant()?.id, &texts).await?;
         let mut rows = Vec::with_capacity(texts.len());
-        let mut mistakes = Vec::new();
+        let mut mistakes = Mistakes::default();
         for (index, name) in texts.iter().enumerate() {
             match found.iter().position(|row| row.name == *name) {
                 Some(at) => rows.push(found.swap_remove(at)),

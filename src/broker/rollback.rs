@@ -3,44 +3,33 @@
 use sqlx::PgConnection;
 use time::Duration;
 
+use super::audit::Deed;
 use super::comparisons::{Tried, undo_if_refused};
+use super::credentials::Credentials;
 use super::idempotency::{Answer, Claim, Once};
 use super::precondition::Precondition;
 use super::resolve::current_version;
+use super::resource::Resource;
 use super::view::CredentialView;
 use super::{Broker, Error, Result, Scope};
-use crate::model::credential::{CredentialSpec, read_overlap};
-use crate::model::form::{self, Form};
-use crate::model::json::Json;
-use crate::model::mistake::{Fault, Mistake};
+use crate::model::body::{Long, body};
+use crate::model::credential::{CredentialSpec, Overlap};
+use crate::model::mistake::Fault;
 use crate::model::name::Name;
 use crate::store::credentials::CredentialRow;
 use crate::store::{credential_versions, credentials, savepoint};
 
-/// Which version to make current.
-#[derive(Debug, Clone, Copy)]
-pub struct Rollback {
-    version: i64,
-    overlap: Option<Duration>,
-}
-
-impl Rollback {
-    /// Reads `{"version": 2}`; `overlap` may stand beside it as in a write.
-    ///
-    /// # Errors
-    /// All mistakes at once.
-    pub fn read(document: Json) -> std::result::Result<Self, Vec<Mistake>> {
-        let mut form = Form::new(document, "");
-        let version = form.required("version", |value| {
-            let number = form::whole_number(value)?;
-            i64::try_from(number)
-                .ok()
-                .filter(|number| *number > 0)
-                .ok_or_else(|| Fault::new("out-of-range", "expected the number of a version"))
-        });
-        let overlap = read_overlap(&mut form);
-        form.finish(version.map(|version| Self { version, overlap }))
+body! {
+    /// Which version to make current.
+    #[derive(Debug, Clone, Copy)]
+    pub struct Rollback { whole: "RollbackInput"; }
+    fields {
+        /// A kept version.
+        version: i64 as Long, required;
+        /// As in a write: how many seconds the version before stays usable.
+        overlap: Option<Duration> as Overlap, optional;
     }
+    example {"version": 1, "overlap": 86400}
 }
 
 impl Broker {
@@ -133,7 +122,16 @@ impl Broker {
         let current = current_version(conn, tenant, row.id).await?;
         let old = self.open_secrets(conn, &row, &current).await?;
         let (old, overlap) = (Some((row, old)), rollback.overlap);
-        self.store_version(conn, scope, name, old, &spec, &secrets, overlap, tried)
-            .await
+        let (row, detail) = self
+            .store_version(conn, scope, name, old, &spec, &secrets, overlap, tried)
+            .await?;
+        let deed = Deed {
+            action: Credentials::VERBS.0,
+            target: &format!("{}/{name}", Credentials::COLLECTION),
+            version: Some(row.version),
+            detail: Some(detail),
+        };
+        self.note(conn, scope, deed).await?;
+        Ok(row)
     }
 }

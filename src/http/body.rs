@@ -7,13 +7,15 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::problem::{Answer, Code, Problem};
 use crate::auth_file::document::{Depth, Document, Kind};
+use crate::model::body::Body;
 use crate::model::json::Json;
 use zeroize::Zeroizing;
 
-const MERGE_PATCH: &str = "application/merge-patch+json";
-
 /// Largest body in bytes.
 pub const MOST_BYTES: usize = 1024 * 1024;
+
+/// The media type of merge patches.
+pub const MERGE_PATCH: &str = "application/merge-patch+json";
 
 /// A JSON body (`application/json`), and the bytes that it was read from.
 pub struct JsonBody {
@@ -38,8 +40,18 @@ pub struct Parted {
     pub file: Option<Zeroizing<Vec<u8>>>,
 }
 
-/// A merge patch (`application/merge-patch+json`, RFC 7396).
+/// A merge patch (RFC 7396): `application/merge-patch+json`, or `application/json` for clients that send nothing else.
 pub struct MergePatch(pub Json);
+
+impl JsonBody {
+    /// Reads the body as what the route takes.
+    ///
+    /// # Errors
+    /// `validation-failed` with all mistakes.
+    pub fn read<B: Body>(self) -> Answer<B> {
+        B::read(self.json).map_err(Problem::invalid)
+    }
+}
 
 impl<S: Send + Sync> FromRequest<S> for JsonBody {
     type Rejection = Problem;
@@ -126,14 +138,11 @@ impl<S: Send + Sync> FromRequest<S> for MergePatch {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         check_encoding(request.headers())?;
-        let given = check_media_type(request.headers(), MERGE_PATCH);
-        // Generic clients send every body as plain JSON; a patch is read as a merge patch all the same.
-        let given = given.or_else(|_| check_media_type(request.headers(), "application/json"));
-        given.map_err(|_| {
-            Problem::new(
-                Code::UnsupportedMediaType,
-                format!("expected Content-Type: {MERGE_PATCH}"),
-            )
+        let patch = check_media_type(request.headers(), MERGE_PATCH);
+        patch.or_else(|problem| {
+            // Generic clients send every body as plain JSON; a patch is read as a merge patch all the same.
+            let plain = check_media_type(request.headers(), "application/json");
+            plain.map_err(|_| problem.with_accept_patch())
         })?;
         parse(&read(request).await?).map(Self)
     }
@@ -143,10 +152,8 @@ impl<S: Send + Sync> FromRequest<S> for MergePatch {
 fn check_encoding(headers: &HeaderMap) -> Answer<()> {
     let mut codings = headers.get_all(header::CONTENT_ENCODING).iter();
     if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
-        return Err(Problem::new(
-            Code::UnsupportedMediaType,
-            "a body is sent as it is, without Content-Encoding",
-        ));
+        let detail = "a body is sent as it is, without Content-Encoding";
+        return Err(Problem::new(Code::UnsupportedMediaType, detail).with_identity_only());
     }
     let content_type = headers.get(header::CONTENT_TYPE);
     let parameters = content_type

@@ -201,11 +201,10 @@ impl Finder {
             return Err(self.mistakes);
         }
         for mistake in std::mem::take(&mut self.mistakes) {
-            let Mistake {
-                pointer, detail, ..
-            } = mistake;
             self.warnings.push(format!(
-                "left-out: what stands at {pointer} is not read: {detail}"
+                "left-out: what stands at {} is not read: {}",
+                mistake.place(),
+                mistake.detail
             ));
         }
         let more = self.warnings.len().saturating_sub(MOST_WARNINGS);
@@ -499,7 +498,7 @@ mod tests {
     fn code(text: &str, format: Format) -> (&'static str, String) {
         let content = Content::Text(Zeroizing::new(text.to_owned()));
         let mistakes = find(&content, format, OnInvalid::Reject).expect_err(text);
-        (mistakes[0].code, mistakes[0].pointer.clone())
+        (mistakes[0].code, mistakes[0].place().to_owned())
     }
 
     #[test]

@@ -101,7 +101,7 @@ pub enum RenderError {
     #[error("different accounts for one registry path")]
     Conflict(Vec<Conflict>),
     /// A mistake of the request.
-    #[error("{}: {}", .0.pointer, .0.detail)]
+    #[error("{}", .0.line())]
     Mistake(Mistake),
     /// What is asked for is a former version's, and none is usable.
     #[error("no former version is usable")]

@@ -18,6 +18,7 @@ mod audit_upkeep;
 mod auth_file_properties;
 mod auth_files;
 mod backup;
+mod bodies;
 mod cli;
 mod clients_guide;
 mod connections;

@@ -18,6 +18,7 @@ use crate::intake::entry::{Entry, Found, Gathered, Manner, MissingPadding, gathe
 use crate::intake::name;
 use crate::intake::request::{ImportRequest, Run};
 use crate::model::mistake::Fault;
+use crate::model::resource::{Named, ResourceKind};
 use crate::store::savepoint;
 
 mod apply;
@@ -282,10 +283,11 @@ fn failure_of(report: &ImportReport, repeats: Repeats) -> Option<Error> {
         first.or(of_pull_secret).unwrap_or_default()
     );
     Some(match worst {
-        Outcome::Rejected => Error::Invalid(mistakes),
+        Outcome::Rejected => mistakes.into(),
         _ if repeats == Repeats::Some => Error::RegistryPathConflict {
             detail,
             errors: mistakes,
+            resources: Named::all(ResourceKind::Credential, report.conflicting()),
         },
         _ => Error::Conflict(detail),
     })
