@@ -263,6 +263,7 @@ impl Broker {
             name: name.to_string(),
             version: old.map_or(1, |row| row.version + 1),
             registry: spec.registry.to_string(),
+            auth_registry: spec.auth_server.as_ref().map(|auth| auth.registry.to_string()),
             labels: serde_json::to_value(&spec.labels)?,
             expires_at: spec.expires_at,
             secret_changed_at: old

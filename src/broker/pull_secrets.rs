@@ -105,6 +105,7 @@ impl Broker {
             name: name.to_string(),
             version: before.as_ref().map_or(1, |row| row.version + 1),
             document: serde_json::to_string(spec)?,
+            selector: spec.selector.as_ref().map(serde_json::to_value).transpose()?,
             created_at: before.as_ref().map_or(now, |row| row.created_at),
             updated_at: now,
             credentials: spec.credentials.iter().map(Name::to_string).collect(),

@@ -1,5 +1,7 @@
 //! Which credentials a pull secret means, opened, and whether their accounts get along.
 
+use std::collections::{HashMap, HashSet};
+
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -48,11 +50,9 @@ impl Broker {
         let mut rows = self.listed(conn, scope, &spec.credentials).await?;
         if let Some(labels) = &spec.selector {
             let labels = serde_json::to_value(labels)?;
-            for row in credentials::by_labels(conn, scope.tenant()?.id, &labels).await? {
-                if !rows.iter().any(|known| known.id == row.id) {
-                    rows.push(row);
-                }
-            }
+            let listed: HashSet<Uuid> = rows.iter().map(|row| row.id).collect();
+            let found = credentials::by_labels(conn, scope.tenant()?.id, &labels).await?;
+            rows.extend(found.into_iter().filter(|row| !listed.contains(&row.id)));
         }
         Ok(rows)
     }
@@ -65,12 +65,16 @@ impl Broker {
         names: &[Name],
     ) -> Result<Vec<CredentialRow>> {
         let texts: Vec<String> = names.iter().map(Name::to_string).collect();
-        let mut found = credentials::by_names(conn, scope.tenant()?.id, &texts).await?;
+        let found = credentials::by_names(conn, scope.tenant()?.id, &texts).await?;
+        let mut found: HashMap<String, CredentialRow> = found
+            .into_iter()
+            .map(|row| (row.name.clone(), row))
+            .collect();
         let mut rows = Vec::with_capacity(texts.len());
         let mut mistakes = Vec::new();
         for (index, name) in texts.iter().enumerate() {
-            match found.iter().position(|row| row.name == *name) {
-                Some(at) => rows.push(found.swap_remove(at)),
+            match found.remove(name) {
+                Some(row) => rows.push(row),
                 None => {
                     let fault = Fault::new(
                         "unknown-credential",
@@ -110,6 +114,7 @@ impl Broker {
         let now = self.now();
         let (ids, numbers) = wanted(rows, formers, now);
         let versions = credential_versions::several(conn, tenant, &ids, &numbers).await?;
+        let versions = by_place(versions);
         let mut items = Vec::with_capacity(rows.len());
         for row in rows {
             let current = find(&versions, row.id, row.version)?;
@@ -138,6 +143,7 @@ impl Broker {
             return Ok(Vec::new());
         };
         let versions = credential_versions::revisions(conn, tenant, &ids, &numbers).await?;
+        let versions = by_place(versions);
         let mut items = Vec::with_capacity(rows.len());
         for row in rows {
             let current = find(&versions, row.id, row.version)?;
@@ -218,7 +224,7 @@ impl Broker {
 }
 
 /// A credential whose version is gone, or whose current one is not the newest.
-fn rolled_back(credential: Uuid) -> Error {
+pub(super) fn rolled_back(credential: Uuid) -> Error {
     Error::DoesNotOpen(format!(
         "credential {credential}: its current version is gone, or older than another: it was rolled back in the database"
     ))
@@ -257,24 +263,27 @@ fn wanted(rows: &[CredentialRow], formers: Formers, now: OffsetDateTime) -> (Vec
 
 /// A version row, with or without its secrets.
 trait Versioned {
-    fn is(&self, credential: Uuid, version: i64) -> bool;
+    fn place(&self) -> (Uuid, i64);
 }
 
 impl Versioned for VersionRow {
-    fn is(&self, credential: Uuid, version: i64) -> bool {
-        self.credential_id == credential && self.version == version
+    fn place(&self) -> (Uuid, i64) {
+        (self.credential_id, self.version)
     }
 }
 
 impl Versioned for RevisionRow {
-    fn is(&self, credential: Uuid, version: i64) -> bool {
-        self.credential_id == credential && self.version == version
+    fn place(&self) -> (Uuid, i64) {
+        (self.credential_id, self.version)
     }
 }
 
-fn find<T: Versioned>(rows: &[T], credential: Uuid, version: i64) -> Result<&T> {
-    rows.iter()
-        .find(|row| row.is(credential, version))
+fn by_place<T: Versioned>(rows: Vec<T>) -> HashMap<(Uuid, i64), T> {
+    rows.into_iter().map(|row| (row.place(), row)).collect()
+}
+
+fn find<T>(rows: &HashMap<(Uuid, i64), T>, credential: Uuid, version: i64) -> Result<&T> {
+    rows.get(&(credential, version))
         .ok_or_else(|| rolled_back(credential))
 }
 

@@ -1,5 +1,6 @@
 //! A JSON document as it was sent: order and repeated names kept, text zeroed when dropped.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -117,29 +118,29 @@ impl Json {
         let Json::Object(changes) = patch else {
             return patch;
         };
-        let mut members = match self {
+        let members = match self {
             Json::Object(members) => members,
             _ => Vec::new(),
         };
-        let mut seen: Vec<String> = Vec::new();
+        let mut places = HashMap::with_capacity(members.len());
+        for (at, (name, _)) in members.iter().enumerate() {
+            places.entry(name.clone()).or_insert(at);
+        }
+        let mut members: Vec<Option<(String, Json)>> = members.into_iter().map(Some).collect();
+        let mut seen = HashSet::with_capacity(changes.len());
         for (name, change) in changes {
-            if seen.contains(&name) {
-                members.push((name, change));
+            if !seen.insert(name.clone()) {
+                members.push(Some((name, change)));
                 continue;
             }
-            seen.push(name.clone());
-            let before = take(&mut members, &name);
+            let before = places.get(&name).and_then(|at| members[*at].take());
             if !matches!(change, Json::Null) {
-                members.push((name, before.unwrap_or(Json::Null).merged_with(change)));
+                let before = before.map_or(Json::Null, |(_, value)| value);
+                members.push(Some((name, before.merged_with(change))));
             }
         }
-        Json::Object(members)
+        Json::Object(members.into_iter().flatten().collect())
     }
-}
-
-fn take(members: &mut Vec<(String, Json)>, name: &str) -> Option<Json> {
-    let at = members.iter().position(|(known, _)| known == name)?;
-    Some(members.remove(at).1)
 }
 
 impl fmt::Debug for Json {

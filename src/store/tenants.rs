@@ -108,6 +108,8 @@ pub async fn update(conn: &mut PgConnection, row: &TenantRow) -> Result<()> {
 /// them, each table in one statement: their foreign keys would look for it again for each row.
 pub async fn delete(conn: &mut PgConnection, id: Uuid) -> Result<()> {
     for statement in [
+        // Whoever notes what became of a pull secret holds it before it writes to what hangs on it.
+        "SELECT id FROM pull_secrets WHERE tenant_id = $1 ORDER BY id FOR UPDATE",
         "DELETE FROM data_keys WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid) = $1",
         "DELETE FROM idempotent_answers WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid) = $1",
         "DELETE FROM tokens WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid) = $1",
