@@ -51,8 +51,10 @@ impl Knock {
 pub enum Shown<'a> {
     /// None of ours; only its form is known.
     Unknown(&'a str),
-    /// A token of an issuer that is not taken.
+    /// A token of an issuer that cannot be taken.
     Foreign(Refused),
+    /// A token of an issuer that no identity provider takes, and why none does.
+    Untaken(String),
     /// One of ours that does not work, or not from there.
     Known {
         /// Whose it is.
@@ -179,6 +181,11 @@ impl Broker {
                 serde_json::json!({"why": "unknown", "shown": form_of(bearer)}),
             ),
             Shown::Foreign(Refused(why)) => (
+                stranger(),
+                None,
+                serde_json::json!({"why": why, "shown": "jwt"}),
+            ),
+            Shown::Untaken(why) => (
                 stranger(),
                 None,
                 serde_json::json!({"why": why, "shown": "jwt"}),

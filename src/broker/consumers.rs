@@ -164,6 +164,7 @@ impl Broker {
             .collect();
         let row = ConsumerRow {
             id: Uuid::now_v7(),
+            tenant_id: scope.tenant()?.id,
             pull_secret_id: pull_secret,
             caller_key: who.caller,
             caller: serde_json::to_string(actor)?,
@@ -237,16 +238,23 @@ impl Broker {
         let pull_secret = pull_secrets::by_name(&mut tx, scope.tenant()?.id, name.as_str())
             .await?
             .ok_or(Error::NotFound)?;
-        let rows = consumers::page(&mut tx, pull_secret.id, slice).await?;
+        let rows = consumers::page(&mut tx, pull_secret.tenant_id, pull_secret.id, slice).await?;
         tx.commit().await?;
         Ok(rows)
     }
 
     /// Removes consumers that have not come for long; for the job that does so.
     pub async fn prune_consumers(&self) -> Result<u64> {
+        let before = self.now() - KEPT_FOR;
         let mut tx = self.begin().await?;
-        let removed = consumers::prune(&mut tx, self.now() - KEPT_FOR, PRUNED_AT_ONCE).await?;
+        let tenants = consumers::prunable(&mut tx, before, PRUNED_AT_ONCE).await?;
         tx.commit().await?;
+        let mut removed = 0;
+        for tenant in tenants {
+            let mut tx = self.begin().await?;
+            removed += consumers::prune(&mut tx, tenant, before, PRUNED_AT_ONCE).await?;
+            tx.commit().await?;
+        }
         Ok(removed)
     }
 }

@@ -120,6 +120,7 @@ pub(super) fn sealed_version(
     };
     let auth = secrets.auth.as_ref();
     Ok(VersionRow {
+        tenant_id: row.tenant_id,
         credential_id: row.id,
         version: row.version,
         secret: seal(Field::Secret, &secrets.registry)?,

@@ -77,7 +77,7 @@ impl Broker {
         let row = credentials::by_name(&mut tx, scope.tenant()?.id, name)
             .await?
             .ok_or(Error::NotFound)?;
-        let versions = credential_versions::all_of(&mut tx, row.id).await?;
+        let versions = credential_versions::all_of(&mut tx, row.tenant_id, row.id).await?;
         // One that is kept because it is still usable may be older than the last ones.
         versions
             .into_iter()
@@ -93,7 +93,7 @@ impl Broker {
         scope: &Scope,
         row: CredentialRow,
     ) -> Result<Before> {
-        let version = current_version(conn, row.id).await?;
+        let version = current_version(conn, row.tenant_id, row.id).await?;
         let secrets = self
             .open_secrets(conn, scope.tenant()?.id, &version)
             .await?;
@@ -132,7 +132,7 @@ impl Broker {
         }
         let version = self.seal_version(conn, scope, &row, spec, secrets).await?;
         credential_versions::insert(conn, &version).await?;
-        previous::prune(conn, &row, row.previous_version).await?;
+        previous::prune(conn, row.tenant_id, row.id).await?;
         self.refuse_conflicts_of(conn, scope, row.id).await?;
         if previous.is_some() {
             self.refuse_unrenderable_overlap(conn, scope, &row).await?;
@@ -281,11 +281,11 @@ impl Resource for Credentials {
         how: Detach,
     ) -> Result<Option<Value>> {
         if how.detach {
-            pull_secrets::detach(conn, row.id, broker.now()).await?;
+            pull_secrets::detach(conn, row.tenant_id, row.id, broker.now()).await?;
         } else {
-            refuse_if_listed(conn, row.id).await?;
+            refuse_if_listed(conn, row).await?;
         }
-        credentials::delete(conn, row.id).await?;
+        credentials::delete(conn, row.tenant_id, row.id).await?;
         Ok(None)
     }
 
@@ -308,8 +308,8 @@ impl Resource for Credentials {
     }
 }
 
-async fn refuse_if_listed(conn: &mut PgConnection, credential: Uuid) -> Result<()> {
-    let listing = pull_secrets::listing(conn, credential).await?;
+async fn refuse_if_listed(conn: &mut PgConnection, credential: &CredentialRow) -> Result<()> {
+    let listing = pull_secrets::listing(conn, credential.tenant_id, credential.id).await?;
     if listing.is_empty() {
         return Ok(());
     }

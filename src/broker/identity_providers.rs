@@ -10,7 +10,7 @@ use super::resource::{Doubted, Resource, Stored, View};
 use super::writing::Writing;
 use super::{Broker, Error, Result, Scope};
 use crate::auth::oidc::algorithm::Algorithm;
-use crate::auth::oidc::provider::{ProviderSpec, check_url};
+use crate::auth::oidc::provider::{ProviderSpec, Review, check_url};
 use crate::model::body::Body;
 use crate::model::credential::Unnamed;
 use crate::model::form::Form;
@@ -47,6 +47,8 @@ pub struct ProviderView {
     /// The algorithms that are taken.
     #[schema(example = json!(["RS256"]))]
     pub algorithms: Vec<Algorithm>,
+    /// Who is asked whether a token still stands; null means nobody.
+    pub review: Option<Review>,
     /// When it was made.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
@@ -76,6 +78,7 @@ impl ProviderView {
             audiences: spec.audiences,
             jwks_uri: spec.jwks_uri,
             algorithms: spec.algorithms,
+            review: spec.review,
             created_at: row.created_at,
             updated_at: row.updated_at,
         })
@@ -90,7 +93,12 @@ impl Broker {
     }
 
     /// URLs that are never asked, as far as they are any.
-    fn refused_urls(&self, issuer: Option<&str>, keys: Option<&str>) -> Mistakes {
+    fn refused_urls(
+        &self,
+        issuer: Option<&str>,
+        keys: Option<&str>,
+        api_server: Option<&str>,
+    ) -> Mistakes {
         let refusal = |text: &str, pointer: &str| {
             let url = check_url(text).ok()?;
             let why = self.issuers.documents().check(&url).err()?;
@@ -102,7 +110,8 @@ impl Broker {
         let of_issuer = issuer.filter(|_| !is_only_a_name);
         let of_issuer = of_issuer.and_then(|issuer| refusal(issuer, "/issuer"));
         let of_keys = keys.and_then(|uri| refusal(uri, "/jwks_uri"));
-        of_issuer.into_iter().chain(of_keys).collect()
+        let of_review = api_server.and_then(|url| refusal(url, "/review/api_server"));
+        of_issuer.into_iter().chain(of_keys).chain(of_review).collect()
     }
 
     /// An operator sees no tenant's secrets, so an operator does not decide who those are that tenants
@@ -219,7 +228,9 @@ impl Resource for IdentityProviders {
         doubted: Doubted<'_, ProviderSpec>,
     ) -> Result<Mistakes> {
         let text = |name| doubted.sent.text_of(name);
-        Ok(broker.refused_urls(text("issuer"), text("jwks_uri")))
+        let review = doubted.sent.member("review");
+        let api_server = review.and_then(|review| review.text_of("api_server"));
+        Ok(broker.refused_urls(text("issuer"), text("jwks_uri"), api_server))
     }
 
     /// `Invalid` for a URL that is never asked; `Forbidden` for an operator who would put another issuer in
@@ -233,11 +244,17 @@ impl Resource for IdentityProviders {
         spec: ProviderSpec,
     ) -> Result<Stored<ProviderRow>> {
         broker
-            .refused_urls(Some(&spec.issuer), spec.jwks_uri.as_deref())
+            .refused_urls(
+                Some(&spec.issuer),
+                spec.jwks_uri.as_deref(),
+                spec.review.as_ref().map(|review| review.api_server.as_str()),
+            )
             .none_or_err()?;
-        let row = match before {
-            Some(row) => {
-                let stored: ProviderSpec = serde_json::from_str(&row.document)?;
+        let stored = before.as_ref().map(|row| serde_json::from_str(&row.document));
+        let stored: Option<ProviderSpec> = stored.transpose()?;
+        keep_who_reviews(scope, stored.as_ref(), &spec)?;
+        let row = match before.zip(stored) {
+            Some((row, stored)) => {
                 if stored == spec {
                     return Ok(Stored::Unchanged(row));
                 }
@@ -286,4 +303,20 @@ impl Resource for IdentityProviders {
     ) -> Result<Vec<ProviderView>> {
         broker.provider_page(slice).await
     }
+}
+
+/// The callers' tokens are sent to who reviews them, and taking a review away takes tokens that are over: neither is
+/// an operator's.
+fn keep_who_reviews(
+    scope: &Scope,
+    before: Option<&ProviderSpec>,
+    spec: &ProviderSpec,
+) -> Result<()> {
+    let stored = before.and_then(|before| before.review.as_ref());
+    if stored == spec.review.as_ref() || scope.caller.is_admin() {
+        return Ok(());
+    }
+    Err(Error::Forbidden(
+        "only an admin says who reviews tokens: they are sent there",
+    ))
 }

@@ -1,6 +1,8 @@
 //! The key-encryption key from the operator's side: which versions there are, what each protects, a
 //! new one, and the end of an old one. Commands do this on the database; no caller of the API can.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::json;
 use sqlx::PgConnection;
@@ -164,10 +166,14 @@ impl Broker {
     pub(super) async fn remove_unneeded_keys(&self) -> Result<u64> {
         let mut tx = self.begin().await?;
         let held = data_keys::hold_superseded(&mut tx, self.now() - STAYS_FOR).await?;
-        let removed = match held.as_slice() {
-            [] => 0,
-            held => sealed::remove_unneeded(&mut tx, held).await?,
-        };
+        let mut by_tenant: BTreeMap<Option<Uuid>, Vec<Uuid>> = BTreeMap::new();
+        for (tenant, key) in held {
+            by_tenant.entry(tenant).or_default().push(key);
+        }
+        let mut removed = 0;
+        for (tenant, keys) in by_tenant {
+            removed += sealed::remove_unneeded(&mut tx, tenant, &keys).await?;
+        }
         tx.commit().await?;
         Ok(removed)
     }

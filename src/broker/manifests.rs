@@ -49,6 +49,8 @@ pub struct Options {
     pub secret_type: Option<SecretType>,
     /// What an expired credential means.
     pub expired: Expired,
+    /// What it is for.
+    pub purpose: Purpose,
     /// What the format needs beside the credentials.
     pub inputs: Inputs,
 }
@@ -64,6 +66,7 @@ impl Options {
             secret_name: None,
             secret_type: None,
             expired: Expired::Warns,
+            purpose: Purpose::Use,
             inputs: Inputs::Nothing,
         }
     }
@@ -78,6 +81,7 @@ impl Options {
             secret_name: None,
             secret_type: None,
             expired: Expired::Warns,
+            purpose: Purpose::Use,
             inputs: Inputs::Image(image),
         }
     }
@@ -90,6 +94,15 @@ pub enum Expired {
     Warns,
     /// A refusal.
     Refuses,
+}
+
+/// What a rendering is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// It is used: who asks is a consumer from now on, and has this state.
+    Use,
+    /// It is looked at, by a dry run for instance: who uses what stays as it is. It is in the audit trail all the same.
+    Preview,
 }
 
 /// What a rendering would be.
@@ -199,13 +212,17 @@ impl Broker {
         let actor = scope.caller.actor();
         let mut tx = self.begin().await?;
         // The consumer first: writers, too, hold a pull secret's row before they write the trail.
-        self.note_consumer(&mut tx, scope, &actor, options, &rendition)
-            .await
-            .map_err(unavailable)?;
+        if options.purpose == Purpose::Use {
+            self.note_consumer(&mut tx, scope, &actor, options, &rendition)
+                .await
+                .map_err(unavailable)?;
+        }
         self.note_rendition(&mut tx, scope, source, options, &rendition)
             .await?;
         commit_note(tx).await?;
-        self.remember_consumer(scope, &actor, options, &rendition);
+        if options.purpose == Purpose::Use {
+            self.remember_consumer(scope, &actor, options, &rendition);
+        }
         Ok(rendition.manifest)
     }
 
@@ -257,6 +274,9 @@ impl Broker {
             serde_json::json!({"format": options.format.as_str(), "credentials": rendition.used});
         if let Some(image) = options.inputs.image() {
             detail["image"] = image.into();
+        }
+        if options.purpose == Purpose::Preview {
+            detail["preview"] = true.into();
         }
         let deed = Deed {
             action: "manifest.render",

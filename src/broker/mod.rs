@@ -13,6 +13,7 @@ use crate::audit::trail::Trail;
 use crate::auth::caller::Caller;
 use crate::auth::limits::Limits;
 use crate::auth::oidc::issuer_keys::IssuerKeys;
+use crate::auth::oidc::review::Reviews;
 use crate::auth::proxies::TrustedProxies;
 use crate::keys::keyring::Keyring;
 use crate::model::name::Name;
@@ -77,6 +78,7 @@ pub struct Broker {
     clock: Clock,
     egress: Egress,
     issuers: IssuerKeys,
+    reviews: Reviews,
     limits: Arc<Limits>,
     changes: Arc<Changes>,
     recent: Arc<RecentFetches>,
@@ -131,6 +133,7 @@ impl Broker {
             keyring,
             clock,
             issuers: IssuerKeys::new(Arc::new(egress.clone())),
+            reviews: Reviews::default(),
             egress,
             limits: Arc::default(),
             changes: Arc::default(),
@@ -147,6 +150,13 @@ impl Broker {
     pub fn with_egress(mut self, egress: Egress) -> Self {
         self.issuers = IssuerKeys::new(Arc::new(egress.clone()));
         self.egress = egress;
+        self
+    }
+
+    /// Asks API servers to review tokens with the tokens of this directory; without one without a login.
+    #[must_use]
+    pub fn with_review_tokens(mut self, directory: Option<std::path::PathBuf>) -> Self {
+        self.reviews = Reviews::with_logins(directory);
         self
     }
 

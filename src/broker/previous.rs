@@ -2,6 +2,7 @@
 
 use sqlx::PgConnection;
 use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
 
 use super::audit::Deed;
 use super::credential_state::Secrets;
@@ -57,7 +58,7 @@ impl Broker {
         let Some(kept) = previous_of(row, now) else {
             return Ok(None);
         };
-        let former = credential_versions::get(conn, row.id, kept.version)
+        let former = credential_versions::get(conn, row.tenant_id, row.id, kept.version)
             .await?
             .ok_or_else(|| Error::Internal("a credential lacks its former version".into()))?;
         let former = self.open_secrets(conn, row.tenant_id, &former).await?;
@@ -77,7 +78,7 @@ impl Broker {
             .sketch(conn, std::slice::from_ref(row), Formers::Rendered)
             .await?;
         self.refuse_if_formers_break(alone_request(self, &name, alone))?;
-        for listing in pull_secrets::listing(conn, row.id).await? {
+        for listing in pull_secrets::listing(conn, row.tenant_id, row.id).await? {
             let spec = super::pull_secrets::spec_of(&listing)?;
             let rows = self.meant(conn, scope, &spec).await?;
             let items = self.sketch(conn, &rows, Formers::Rendered).await?;
@@ -123,8 +124,8 @@ impl Broker {
             .ok_or(Error::NotFound)?;
         precondition.check(Some(row.version))?;
         let previous = previous_of(&row, self.now()).ok_or(Error::NotFound)?;
-        credentials::end_previous(&mut tx, row.id).await?;
-        prune(&mut tx, &row, None).await?;
+        credentials::end_previous(&mut tx, row.tenant_id, row.id).await?;
+        prune(&mut tx, row.tenant_id, row.id).await?;
         let target = format!("credentials/{name}/previous");
         let deed = Deed {
             action: "credential.retire",
@@ -139,24 +140,33 @@ impl Broker {
     /// Tidies up after overlaps whose time is over; for the job that does so. Nothing renders them
     /// any more, so nothing changes for anybody; when they end was noted when they began.
     pub async fn retire_previous(&self) -> Result<usize> {
+        let now = self.now();
         let mut tx = self.begin().await?;
-        let retired = credentials::retire(&mut tx, self.now(), RETIRED_AT_ONCE).await?;
-        for (id, version) in &retired {
-            credential_versions::prune(&mut tx, *id, version - KEPT_VERSIONS + 1, None).await?;
+        let tenants = credentials::retiring(&mut tx, now, RETIRED_AT_ONCE).await?;
+        tx.commit().await?;
+        let mut retired = 0;
+        for tenant in tenants {
+            retired += self.retire_in(tenant, now).await?;
         }
+        Ok(retired)
+    }
+
+    async fn retire_in(&self, tenant: Uuid, now: OffsetDateTime) -> Result<usize> {
+        let mut tx = match self.begin_writing_in(Some(tenant)).await {
+            Ok(tx) => tx,
+            Err(Error::NotFound) => return Ok(0),
+            Err(error) => return Err(error),
+        };
+        let retired = credentials::retire(&mut tx, tenant, now, RETIRED_AT_ONCE).await?;
+        credential_versions::prune(&mut tx, tenant, &retired, KEPT_VERSIONS).await?;
         tx.commit().await?;
         Ok(retired.len())
     }
 }
 
 /// Removes the versions of a credential that are neither among the last ones nor usable.
-pub(super) async fn prune(
-    conn: &mut PgConnection,
-    row: &CredentialRow,
-    usable: Option<i64>,
-) -> Result<()> {
-    let oldest = row.version - KEPT_VERSIONS + 1;
-    Ok(credential_versions::prune(conn, row.id, oldest, usable).await?)
+pub(super) async fn prune(conn: &mut PgConnection, tenant: Uuid, credential: Uuid) -> Result<()> {
+    Ok(credential_versions::prune(conn, tenant, &[credential], KEPT_VERSIONS).await?)
 }
 
 /// The credential alone, each endpoint in a Secret of its own: what has the most names.

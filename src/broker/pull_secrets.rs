@@ -151,7 +151,7 @@ impl Resource for PullSecrets {
                     .await?
             }
         };
-        pull_secrets::set_credentials(conn, row.id, &listed).await?;
+        pull_secrets::set_credentials(conn, row.tenant_id, row.id, &listed).await?;
         broker.refuse_conflicts_in(conn, scope, name, &spec).await?;
         Ok(Stored::Written(row, None))
     }
@@ -164,7 +164,7 @@ impl Resource for PullSecrets {
         row: &PullSecretRow,
         (): (),
     ) -> Result<Option<serde_json::Value>> {
-        pull_secrets::delete(conn, row.id).await?;
+        pull_secrets::delete(conn, row.tenant_id, row.id).await?;
         Ok(None)
     }
 

@@ -109,7 +109,7 @@ impl Broker {
         let tenant = scope.tenant()?.id;
         let now = self.now();
         let (ids, numbers) = wanted(rows, formers, now);
-        let versions = credential_versions::several(conn, &ids, &numbers).await?;
+        let versions = credential_versions::several(conn, tenant, &ids, &numbers).await?;
         let mut items = Vec::with_capacity(rows.len());
         for row in rows {
             let current = find(&versions, row.id, row.version)?;
@@ -134,7 +134,10 @@ impl Broker {
     ) -> Result<Vec<Item>> {
         let now = self.now();
         let (ids, numbers) = wanted(rows, formers, now);
-        let versions = credential_versions::revisions(conn, &ids, &numbers).await?;
+        let Some(tenant) = rows.first().map(|row| row.tenant_id) else {
+            return Ok(Vec::new());
+        };
+        let versions = credential_versions::revisions(conn, tenant, &ids, &numbers).await?;
         let mut items = Vec::with_capacity(rows.len());
         for row in rows {
             let current = find(&versions, row.id, row.version)?;
@@ -171,7 +174,7 @@ impl Broker {
         scope: &Scope,
         credential: Uuid,
     ) -> Result<()> {
-        for row in pull_secrets::listing(conn, credential).await? {
+        for row in pull_secrets::listing(conn, scope.tenant()?.id, credential).await? {
             let mut spec = spec_of(&row)?;
             spec.selector = None;
             let name = super::view::stored_name(&row.name)?;
@@ -187,7 +190,7 @@ impl Broker {
         scope: &Scope,
         credentials: &[Uuid],
     ) -> Result<()> {
-        for row in pull_secrets::listing_any(conn, credentials).await? {
+        for row in pull_secrets::listing_any(conn, scope.tenant()?.id, credentials).await? {
             let mut spec = spec_of(&row)?;
             spec.selector = None;
             let name = super::view::stored_name(&row.name)?;
@@ -224,9 +227,10 @@ fn rolled_back(credential: Uuid) -> Error {
 /// The current version of a credential, which is its newest.
 pub(super) async fn current_version(
     conn: &mut PgConnection,
+    tenant: Uuid,
     credential: Uuid,
 ) -> Result<VersionRow> {
-    let current = credential_versions::current_of(conn, &[credential]).await?;
+    let current = credential_versions::current_of(conn, tenant, &[credential]).await?;
     current
         .into_iter()
         .next()

@@ -263,7 +263,12 @@ impl Run<'_> {
         key: &DataKey,
         rows: &[SealedRow],
     ) -> Result<()> {
-        let mut tx = self.broker.begin().await?;
+        let mut tx = match self.broker.begin_writing_in(tenant).await {
+            Ok(tx) => tx,
+            // A tenant that was deleted meanwhile has nothing left to seal.
+            Err(Error::NotFound) => return Ok(()),
+            Err(error) => return Err(error),
+        };
         let mut failed = Vec::new();
         for row in rows {
             match self.seal_row(&mut tx, table, tenant, key, row).await {
@@ -298,7 +303,7 @@ impl Run<'_> {
             }
             None => None,
         };
-        sealed::replace(conn, table, row, &first, second.as_deref()).await?;
+        sealed::replace(conn, table, tenant, row, &first, second.as_deref()).await?;
         Ok(())
     }
 

@@ -242,7 +242,7 @@ impl Resource for RoleBindings {
                 .keep_an_owner(conn, scope, Taken::Binding(row.id))
                 .await?;
         }
-        role_bindings::delete(conn, row.id).await?;
+        role_bindings::delete(conn, row.tenant_id, row.id).await?;
         Ok(Some(serde_json::json!({"role": row.role})))
     }
 

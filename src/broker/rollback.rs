@@ -54,7 +54,7 @@ impl Broker {
         let gone = || {
             Error::invalid(Fault::new("unknown-version", "this version is not kept").at("/version"))
         };
-        let wanted = credential_versions::get(&mut tx, row.id, rollback.version)
+        let wanted = credential_versions::get(&mut tx, tenant, row.id, rollback.version)
             .await?
             .ok_or_else(gone)?;
         let row = if rollback.version == row.version {
@@ -62,7 +62,7 @@ impl Broker {
         } else {
             let spec: CredentialSpec = serde_json::from_str(&wanted.document)?;
             let secrets = self.open_secrets(&mut tx, tenant, &wanted).await?;
-            let current = current_version(&mut tx, row.id).await?;
+            let current = current_version(&mut tx, tenant, row.id).await?;
             let old = self.open_secrets(&mut tx, tenant, &current).await?;
             let (old, overlap) = (Some((row, old)), rollback.overlap);
             let (row, detail) = self

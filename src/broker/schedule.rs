@@ -1,6 +1,7 @@
 //! The schedule of verifications: which credential is tried when, by which replica, and what is told of
 //! those that end soon.
 
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,10 +111,20 @@ impl Broker {
         }
         let now = self.now();
         let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let rows =
-            verification_schedule::claim(&mut tx, now, now + LEASE, most, MOST_A_HOST).await?;
+        let rows = verification_schedule::due(&mut tx, now, most, MOST_A_HOST).await?;
+        let mut wanted: BTreeMap<Uuid, Vec<Uuid>> = BTreeMap::new();
+        for row in &rows {
+            let of_tenant = wanted.entry(row.tenant_id).or_default();
+            of_tenant.push(row.credential_id);
+        }
+        let mut claimed = HashSet::new();
+        for (tenant, ids) in &wanted {
+            let until = now + LEASE;
+            claimed.extend(verification_schedule::claim(&mut tx, *tenant, ids, until).await?);
+        }
         tx.commit().await?;
-        Ok(rows.into_iter().map(Due).collect())
+        let mine = |row: &DueRow| claimed.contains(&row.credential_id);
+        Ok(rows.into_iter().filter(mine).map(Due).collect())
     }
 
     /// Tries a claimed credential, without a repository, and keeps what that gave.
@@ -127,7 +138,7 @@ impl Broker {
         let opened = match self.open_to_try(&scope, &name).await {
             Ok(opened) => opened,
             Err(error @ (Error::DoesNotOpen(_) | Error::FailedClosed(_))) => {
-                self.put_off(row.credential_id).await?;
+                self.put_off(row).await?;
                 return Err(error);
             }
             Err(error) => return Err(error),
@@ -137,10 +148,12 @@ impl Broker {
         Ok(verdict.state())
     }
 
-    async fn put_off(&self, credential: Uuid) -> Result<()> {
+    async fn put_off(&self, row: &DueRow) -> Result<()> {
         let (seconds, _) = self.schedule.next_after(State::Inconclusive);
         let mut tx = self.begin().await?;
-        verification_schedule::tried(&mut tx, credential, self.now(), seconds, false).await?;
+        let (tenant, credential) = (row.tenant_id, row.credential_id);
+        verification_schedule::tried(&mut tx, tenant, credential, self.now(), seconds, false)
+            .await?;
         Ok(tx.commit().await?)
     }
 
@@ -149,14 +162,19 @@ impl Broker {
         let mut tx = self.begin().await?;
         let before = self.now() + WARN_BEFORE;
         let rows = verification_schedule::ending(&mut tx, before, WARNED_AT_ONCE).await?;
-        for row in &rows {
-            self.warn_of_end(&mut tx, row).await?;
-        }
         tx.commit().await?;
+        for row in &rows {
+            self.warn_of_end(row).await?;
+        }
         Ok(rows.len())
     }
 
-    async fn warn_of_end(&self, conn: &mut sqlx::PgConnection, row: &EndingRow) -> Result<()> {
+    async fn warn_of_end(&self, row: &EndingRow) -> Result<()> {
+        let (tenant, credential) = (row.tenant_id, row.credential_id);
+        let mut tx = self.begin().await?;
+        if !verification_schedule::warned(&mut tx, tenant, credential, row.expires_at).await? {
+            return Ok(());
+        }
         let scope = self.job_scope(row.tenant_id, &row.tenant)?;
         let target = format!("credentials/{}", row.credential);
         let detail = serde_json::json!({
@@ -170,11 +188,10 @@ impl Broker {
             version: Some(row.version),
             detail: Some(detail.clone()),
         };
-        self.note(conn, &scope, deed).await?;
-        self.announce(conn, &scope, action, &row.credential, detail)
+        self.note(&mut tx, &scope, deed).await?;
+        self.announce(&mut tx, &scope, action, &row.credential, detail)
             .await?;
-        verification_schedule::warned(conn, row.credential_id, row.expires_at).await?;
-        Ok(())
+        Ok(tx.commit().await?)
     }
 
     fn job_scope(&self, tenant: Uuid, name: &str) -> Result<Scope> {

@@ -246,7 +246,7 @@ impl Broker {
     ) -> Result<Vec<LinkView>> {
         let mut tx = self.begin().await?;
         let pull_secret = find_pull_secret(&mut tx, scope, name).await?;
-        let rows = links::page(&mut tx, pull_secret.id, slice).await?;
+        let rows = links::page(&mut tx, pull_secret.tenant_id, pull_secret.id, slice).await?;
         rows.into_iter().map(LinkView::from_row).collect()
     }
 
@@ -254,10 +254,10 @@ impl Broker {
     pub async fn revoke_link(&self, scope: &Scope, name: &Name, id: Uuid) -> Result<()> {
         let mut tx = self.begin().await?;
         let pull_secret = find_pull_secret(&mut tx, scope, name).await?;
-        let row = links::by_id(&mut tx, pull_secret.id, id).await?;
+        let row = links::by_id(&mut tx, pull_secret.tenant_id, pull_secret.id, id).await?;
         let row = row.ok_or(Error::NotFound)?;
         if row.revoked_at.is_none() {
-            links::revoke(&mut tx, row.id, self.now()).await?;
+            links::revoke(&mut tx, row.tenant_id, row.id, self.now()).await?;
             let target = format!("pull-secrets/{name}/links/{id}");
             let deed = Deed {
                 action: "link.revoke",
@@ -319,7 +319,7 @@ impl Broker {
             ..scope.caller.actor()
         };
         let mut tx = self.begin().await?;
-        let uses = links::take_use(&mut tx, row.id, self.now()).await?;
+        let uses = links::take_use(&mut tx, row.tenant_id, row.id, self.now()).await?;
         let uses = uses.ok_or(Error::NotFound)?;
         self.note_consumer(&mut tx, scope, &user, options, &rendition)
             .await
@@ -383,9 +383,16 @@ impl Broker {
 
     /// Removes links that ended long ago; for the job that does so.
     pub async fn prune_links(&self) -> Result<u64> {
+        let before = self.now() - KEPT_FOR;
         let mut tx = self.begin().await?;
-        let removed = links::prune(&mut tx, self.now() - KEPT_FOR, PRUNED_AT_ONCE).await?;
+        let tenants = links::prunable(&mut tx, before, PRUNED_AT_ONCE).await?;
         tx.commit().await?;
+        let mut removed = 0;
+        for tenant in tenants {
+            let mut tx = self.begin().await?;
+            removed += links::prune(&mut tx, tenant, before, PRUNED_AT_ONCE).await?;
+            tx.commit().await?;
+        }
         Ok(removed)
     }
 }

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::{Result, stored};
-use super::manifests::{Expired, Options};
+use super::manifests::{Expired, Options, Purpose};
 use crate::model::body::body;
 use crate::model::mistake::Fault;
 use crate::model::name::{Namespace, ObjectName};
@@ -55,6 +55,7 @@ impl StoredOptions {
             namespace: self.namespace.clone(),
             secret_name: self.secret_name.clone(),
             secret_type: self.secret_type,
+            purpose: Purpose::Use,
             expired: if self.strict {
                 Expired::Refuses
             } else {
@@ -108,6 +109,7 @@ impl RenderFields {
             namespace: self.namespace,
             secret_name: self.secret_name,
             secret_type: self.secret_type,
+            purpose: Purpose::Use,
             expired: if self.strict {
                 Expired::Refuses
             } else {

@@ -83,7 +83,7 @@ impl Broker {
         let row = credentials::by_name(conn, tenant, name.as_str())
             .await?
             .ok_or(Error::NotFound)?;
-        let version = current_version(conn, row.id).await?;
+        let version = current_version(conn, row.tenant_id, row.id).await?;
         let secrets = self.open_secrets(conn, tenant, &version).await?;
         Ok(Opened {
             spec: credential_spec(&row)?,
@@ -131,12 +131,27 @@ impl Broker {
         );
         let verification = self.verification(verdict);
         let text = serde_json::to_string(&verification)?;
-        credentials::set_verification(&mut tx, row.id, &row.verification_state, &text).await?;
+        credentials::set_verification(
+            &mut tx,
+            row.tenant_id,
+            row.id,
+            &row.verification_state,
+            &text,
+        )
+        .await?;
         row.verification = Some(text);
         self.note_verdict(&mut tx, scope, &row, &before, verdict)
             .await?;
         let (seconds, rejected) = self.schedule.next_after(verdict.state());
-        verification_schedule::tried(&mut tx, row.id, self.now(), seconds, rejected).await?;
+        verification_schedule::tried(
+            &mut tx,
+            row.tenant_id,
+            row.id,
+            self.now(),
+            seconds,
+            rejected,
+        )
+        .await?;
         tx.commit().await?;
         Ok(row)
     }
@@ -228,7 +243,7 @@ async fn still_the_same(
     if row.version == opened.row.version {
         return Ok(row);
     }
-    let version = current_version(conn, row.id).await?;
+    let version = current_version(conn, row.tenant_id, row.id).await?;
     let spec = credential_spec(&row)?;
     let same_secrets = version.secret_revision == opened.version.secret_revision
         && version.auth_secret_revision == opened.version.auth_secret_revision;

@@ -103,7 +103,15 @@ impl Broker {
     /// # Errors
     /// `NotFound` if the tenant is gone.
     pub(super) async fn begin_writing(&self, scope: &Scope) -> Result<Writing> {
-        let tenant = scope.tenant.as_ref().map(|tenant| tenant.id);
+        self.begin_writing_in(scope.tenant.as_ref().map(|tenant| tenant.id))
+            .await
+    }
+
+    /// The same for those who write outside of a request: jobs and commands.
+    ///
+    /// # Errors
+    /// `NotFound` if the tenant is gone.
+    pub(super) async fn begin_writing_in(&self, tenant: Option<Uuid>) -> Result<Writing> {
         let turn = self.writers.turn(tenant.unwrap_or_default()).await;
         let mut tx = self.begin().await?;
         if let Some(tenant) = tenant

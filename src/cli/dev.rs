@@ -57,7 +57,7 @@ pub(super) fn run(
     let directory = DataDir::claim(&args.data_dir)?;
     runtime()?.block_on(async {
         let database = open_database(&config, directory.clone()).await?;
-        let pool = database::pool(&database.url, MOST_CONNECTIONS)?;
+        let pool = database::serving_pool(&database.url, MOST_CONNECTIONS, config.database_pooler)?;
         let stop_now = Arc::new(Notify::new());
         let result = serve(&config, &directory, pool, stop_now.clone(), database.server).await;
         drop(directory);

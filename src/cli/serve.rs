@@ -38,7 +38,7 @@ pub(super) fn run(config: Config) -> anyhow::Result<()> {
     harden::close(&config);
     let keyring = run::keyring(&config)?;
     runtime()?.block_on(async {
-        let pool = database::pool(url.expose(), MOST_CONNECTIONS)?;
+        let pool = database::serving_pool(url.expose(), MOST_CONNECTIONS, config.database_pooler)?;
         database::check(&pool).await?;
         let app = run::app(&config, pool, keyring, VERIFY_EVERY)?;
         app.broker.keyring().check_provider().await?;

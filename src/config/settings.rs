@@ -15,6 +15,7 @@ use super::value;
 use crate::auth::limits::Rates;
 use crate::model::secret::SecretText;
 use crate::registry::egress::Ports;
+use crate::store::database::Pooler;
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 
@@ -52,6 +53,8 @@ pub struct TlsFiles {
 pub struct Config {
     /// Where PostgreSQL is.
     pub database_url: Option<DatabaseUrl>,
+    /// What stands between this program and PostgreSQL.
+    pub database_pooler: Pooler,
     /// Where the API listens.
     pub listen: SocketAddr,
     /// Where `/metrics` listens; nowhere without.
@@ -68,6 +71,8 @@ pub struct Config {
     pub allow_networks: Vec<IpNet>,
     /// Extra trusted CAs for registries and issuers.
     pub ca_bundle: Option<PathBuf>,
+    /// Directory of the tokens with which API servers are asked to review tokens, one file a host.
+    pub review_tokens: Option<PathBuf>,
     /// Ports that outgoing requests may go to.
     pub egress_ports: Ports,
     /// How often logins may fail, and how often a caller may ask.
@@ -153,6 +158,7 @@ impl Config {
         let listen = value::parse(texts, "listen", address)?;
         Ok(Self {
             database_url: texts.get("database_url").cloned().map(DatabaseUrl::new),
+            database_pooler: value::pooler(texts)?,
             listen: match listen {
                 Some(listen) => listen,
                 None => DEFAULT_LISTEN
@@ -166,6 +172,7 @@ impl Config {
             log_format: value::log_format(texts)?,
             allow_networks: value::networks(texts, "allow_networks")?,
             ca_bundle: path("ca_bundle"),
+            review_tokens: path("review_tokens"),
             egress_ports: value::ports(texts)?,
             rates: value::rates(texts)?,
             trusted_proxies: value::networks(texts, "trusted_proxies")?,

@@ -6,8 +6,9 @@ use std::path::Path;
 use super::error::{ConfigError, wrong};
 
 /// Every setting: its key in the file and its variable.
-pub const SETTINGS: [(&str, &str); 29] = [
+pub const SETTINGS: [(&str, &str); 31] = [
     ("database_url", "DATABASE_URL"),
+    ("database_pooler", "REGCRED_DATABASE_POOLER"),
     ("listen", "REGCRED_LISTEN"),
     ("metrics_listen", "REGCRED_METRICS_LISTEN"),
     ("key_file", "REGCRED_KEY_FILE"),
@@ -18,6 +19,7 @@ pub const SETTINGS: [(&str, &str); 29] = [
     ("allow_networks", "REGCRED_ALLOW_NETWORKS"),
     ("ca_bundle", "REGCRED_CA_BUNDLE"),
     ("egress_ports", "REGCRED_EGRESS_PORTS"),
+    ("review_tokens", "REGCRED_REVIEW_TOKENS"),
     ("limit_failures", "REGCRED_LIMIT_FAILURES"),
     ("limit_requests", "REGCRED_LIMIT_REQUESTS"),
     ("trusted_proxies", "REGCRED_TRUSTED_PROXIES"),

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
+use crate::store::database::Pooler;
 
 fn environment(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs
@@ -60,6 +61,7 @@ fn unknown_names_are_named() {
 fn bad_values_name_their_setting_and_are_not_shown() {
     for (variable, value) in [
         ("REGCRED_LISTEN", "hunter2"),
+        ("REGCRED_DATABASE_POOLER", "hunter2"),
         ("REGCRED_METRICS_LISTEN", "hunter2"),
         ("REGCRED_LOG_FORMAT", "hunter2"),
         ("REGCRED_ALLOW_NETWORKS", "10.0.0.0/8,hunter2"),
@@ -98,6 +100,16 @@ fn bad_values_name_their_setting_and_are_not_shown() {
 fn the_configuration_prints_without_the_password() {
     let config = load(&[], &[("DATABASE_URL", "postgres://u:hunter2@h/d")], None).expect("valid");
     assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn a_pooler_is_none_unless_it_is_said() {
+    let pooler =
+        |pairs: &[(&str, &str)]| load(&[], pairs, None).map(|config| config.database_pooler);
+    assert_eq!(pooler(&[]), Ok(Pooler::None));
+    for (text, meant) in [("none", Pooler::None), ("transaction", Pooler::Transaction)] {
+        assert_eq!(pooler(&[("REGCRED_DATABASE_POOLER", text)]), Ok(meant));
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ use super::source::Texts;
 use crate::auth::limits::Rates;
 use crate::model::time::{self as times, CENTURY, DECADE, YEAR};
 use crate::registry::egress::Ports;
+use crate::store::database::Pooler;
 
 const PUBLIC_URL: &str = "expected a URL such as https://regcred.example.com";
 
@@ -43,6 +44,17 @@ pub(super) fn log_format(texts: &Texts) -> Result<LogFormat, ConfigError> {
         None | Some("text") => Ok(LogFormat::Text),
         Some("json") => Ok(LogFormat::Json),
         Some(_) => Err(wrong("log_format", "expected json or text")),
+    }
+}
+
+pub(super) fn pooler(texts: &Texts) -> Result<Pooler, ConfigError> {
+    match texts.get("database_pooler").map(String::as_str) {
+        None | Some("none") => Ok(Pooler::None),
+        Some("transaction") => Ok(Pooler::Transaction),
+        Some(_) => Err(wrong(
+            "database_pooler",
+            "expected transaction, or none for a connection of PostgreSQL's own",
+        )),
     }
 }
 

@@ -16,8 +16,9 @@ use super::route::{Draft, Route, Tag, route};
 use super::waiting::{Outcome, Patience, Prefers};
 use crate::auth::role::Action;
 use crate::broker::Scope;
-use crate::broker::manifests::{Manifest, Options, Source};
+use crate::broker::manifests::{Manifest, Options, Purpose, Source};
 use crate::broker::stored_options::RenderFields;
+use crate::model::body::body;
 use crate::render::inputs::Inputs;
 use crate::render::{Format, Output};
 
@@ -33,10 +34,23 @@ const OF_CREDENTIAL: &str = "/v1/tenants/{tenant}/credentials/{credential}/manif
 pub(super) const MEDIA_TYPES: [&str; 3] =
     ["text/x-shellscript", "application/yaml", "application/json"];
 
+body! {
+    /// How to render now.
+    #[derive(Debug, Clone)]
+    pub struct RenderParams {}
+    fields {
+        /// How to render.
+        fields: RenderFields, flat;
+        /// `true` is for looking only: who asks does not become a consumer, nor one that has the current state. It is
+        /// in the audit trail all the same. (HEAD renders nothing at all and tells the entity tag.)
+        preview: bool, default;
+    }
+}
+
 /// The routes that render what is stored.
 pub fn routes() -> Vec<Route> {
     let on = |path, id| {
-        rendering(route(Method::GET, path, id, Tag::Manifests).query::<RenderFields>())
+        rendering(route(Method::GET, path, id, Tag::Manifests).query::<RenderParams>())
             .renders(&MEDIA_TYPES)
             .revalidates()
             .waits()
@@ -72,7 +86,7 @@ async fn of_pull_secret(
     Entered(scope): Entered,
     Path((_, name)): Path<(String, String)>,
     asking: Asking,
-    params: Params<RenderFields>,
+    params: Params<RenderParams>,
 ) -> Answer<Response> {
     let source = Source::PullSecret(known_name(&name)?);
     let options = options(params.read()?, &asking.headers)?;
@@ -85,7 +99,7 @@ async fn of_credential(
     Entered(scope): Entered,
     Path((_, name)): Path<(String, String)>,
     asking: Asking,
-    params: Params<RenderFields>,
+    params: Params<RenderParams>,
 ) -> Answer<Response> {
     let source = Source::Credential(known_name(&name)?);
     let options = options(params.read()?, &asking.headers)?;
@@ -118,6 +132,7 @@ async fn try_to_answer(app: &App, scope: &Scope, asking: Asking, asked: Asked) -
         headers,
         prefers: Prefers(patience),
         reached,
+        method,
     } = asking;
     let Asked {
         mut options,
@@ -129,17 +144,39 @@ async fn try_to_answer(app: &App, scope: &Scope, asking: Asking, asked: Asked) -
     // Reading the header tells whether it is valid, whatever it is compared with.
     conditional::is_known(&headers, "")?;
     if headers.contains_key(header::IF_NONE_MATCH) {
-        return revalidate(app, scope, &headers, patience, (&source, &options)).await;
+        return revalidate(
+            app,
+            scope,
+            (&headers, &method),
+            patience,
+            (&source, &options),
+        )
+        .await;
     }
-    let manifest = app.broker.manifest(scope, &source, &options).await?;
-    Ok(document(manifest))
+    current(app, scope, &method, (&source, &options)).await
+}
+
+/// What there is now. HEAD tells its entity tag alone: nothing is rendered, so nothing is noted.
+async fn current(
+    app: &App,
+    scope: &Scope,
+    method: &Method,
+    (source, options): (&Source, &Options),
+) -> Answer<Response> {
+    if method != Method::HEAD {
+        return Ok(document(app.broker.manifest(scope, source, options).await?));
+    }
+    let state = app.broker.state(scope, source, options).await?;
+    let media_type = options.output.media_type();
+    let response = [(header::CONTENT_TYPE, media_type)];
+    Ok(tagged(response.into_response(), &state.fingerprint))
 }
 
 /// Answers a client that has a rendering: 304 reveals nothing, so nothing is opened and nothing noted.
 async fn revalidate(
     app: &App,
     scope: &Scope,
-    headers: &HeaderMap,
+    (headers, method): (&HeaderMap, &Method),
     mut patience: Option<Patience>,
     what: (&Source, &Options),
 ) -> Answer<Response> {
@@ -165,7 +202,7 @@ async fn revalidate(
     };
     let mut response = match outcome {
         Outcome::Unchanged(current) => tagged(StatusCode::NOT_MODIFIED.into_response(), &current),
-        Outcome::Changed(_turn) => document(app.broker.manifest(scope, source, options).await?),
+        Outcome::Changed(_turn) => current(app, scope, method, what).await?,
     };
     if let Some(patience) = patience {
         patience.applied(&mut response);
@@ -224,9 +261,17 @@ pub(super) fn warnings_header(warnings: &[String]) -> Option<HeaderValue> {
 }
 
 /// How to render what the query asks for.
-pub(super) fn options(fields: RenderFields, headers: &HeaderMap) -> Answer<Options> {
+pub(super) fn options(params: RenderParams, headers: &HeaderMap) -> Answer<Options> {
+    let RenderParams { fields, preview } = params;
     let output = output(fields.format, fields.output, headers)?;
-    Ok(fields.options(output))
+    let purpose = match preview {
+        true => Purpose::Preview,
+        false => Purpose::Use,
+    };
+    Ok(Options {
+        purpose,
+        ..fields.options(output)
+    })
 }
 
 /// The query decides; without it `Accept` does; without that, the format's own.

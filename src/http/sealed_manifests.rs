@@ -9,14 +9,13 @@ use super::App;
 use super::asking::Asking;
 use super::body::JsonBody;
 use super::gate::{Entered, known_name};
-use super::manifests::{Asked, MEDIA_TYPES, answer, options, rendering};
+use super::manifests::{Asked, MEDIA_TYPES, RenderParams, answer, options, rendering};
 use super::problem::{Answer, Problem};
 use super::query::Params;
 use super::route::{Route, Tag, route};
 use crate::auth::role::Action;
 use crate::broker::Scope;
 use crate::broker::manifests::{Options, Source};
-use crate::broker::stored_options::RenderFields;
 use crate::model::body::{Body, Text, body};
 use crate::model::form::Form;
 use crate::model::mistake::{Fault, Mistakes};
@@ -37,12 +36,12 @@ body! {
     pub struct SealFields {}
     fields {
         /// How to render.
-        render: RenderFields, flat;
+        render: RenderParams, flat;
         /// Where a sealed value can be unsealed; otherwise as the target's annotations say, else strict.
         scope: Option<SealingScope>, optional;
     }
     rules(form) {
-        let seals = render.as_ref().is_some_and(|render| render.format == Format::SealedSecret);
+        let seals = render.as_ref().is_some_and(|render| render.fields.format == Format::SealedSecret);
         if scope.is_some() && !seals {
             let fault = Fault::new("not-allowed", "only sealed-secret has a scope");
             form.report("scope", fault);
@@ -212,7 +211,7 @@ impl Both {
         let Some(fields) = &self.fields else {
             return;
         };
-        let fault = match (certificate, fields.render.format) {
+        let fault = match (certificate, fields.render.fields.format) {
             (Some(pem), Format::SealedSecret) => match SealingKey::parse(&pem, now) {
                 Ok(key) => {
                     self.key = Some(key);

@@ -212,6 +212,12 @@ impl Form {
         }
     }
 
+    /// Notes a mistake at a member of an object whose names are data.
+    pub fn report_member(&mut self, field: &'static str, member: &str, fault: Fault) {
+        let report = |at: &mut At| at.inside(member, |at| at.report(fault));
+        self.at.inside(field, report);
+    }
+
     /// Notes a mistake at a member by the name that was sent.
     fn report_named(&mut self, name: &str, fault: Fault) {
         self.at.inside(name, |at| at.report(fault));

@@ -5,7 +5,7 @@ use utoipa::openapi::schema::ArrayBuilder;
 use utoipa::openapi::{RefOr, Schema};
 
 use super::body::{Annotations, Distinct, Face, Set, Wire, body, text_schema};
-use super::form::At;
+use super::form::{At, Form};
 use super::json::Json;
 use super::labels::Labels;
 use super::mistake::Fault;
@@ -19,6 +19,12 @@ const MOST_TARGETS: usize = 500;
 
 /// The label that every rendered object carries, and its value.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "regcred");
+
+/// The prefix of labels and annotations by which `regcred sync` knows what it made. What a target could write there
+/// would be taken for its word.
+pub const SYNC_PREFIX: &str = "sync.regcred/";
+/// Where `kubectl apply` keeps what it applied, the data of a Secret included.
+pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 spelled! {
     /// What happens when two accounts claim one registry path.
@@ -129,7 +135,37 @@ body! {
             let detail = format!("the label {} is always {}", MANAGED_BY.0, MANAGED_BY.1);
             form.report("labels", Fault::new("reserved", detail));
         }
+        refuse_reserved(form, "labels", labels.as_ref());
+        refuse_reserved(form, "annotations", annotations.as_ref());
     }
+}
+
+fn refuse_reserved(form: &mut Form, field: &'static str, keys: Option<&Labels>) {
+    let keys = keys.into_iter().flat_map(Labels::keys);
+    for key in keys.filter(|key| is_reserved(key)) {
+        let detail = if key == LAST_APPLIED {
+            format!("{key} is where kubectl apply keeps a copy of the data")
+        } else {
+            format!("what begins with {SYNC_PREFIX} is how regcred sync knows what it made")
+        };
+        form.report_member(field, key, Fault::new("reserved", detail));
+    }
+}
+
+impl Target {
+    /// The same without labels and annotations that are not a target's to write. Writing refuses them; what was stored
+    /// before it did must not be rendered either.
+    #[must_use]
+    pub fn without_reserved(mut self) -> Self {
+        self.labels.retain(|key, _| !is_reserved(key));
+        self.annotations.retain(|key, _| !is_reserved(key));
+        self
+    }
+}
+
+/// Whether a label or annotation says something of an object that only its maker can say.
+fn is_reserved(key: &str) -> bool {
+    key.starts_with(SYNC_PREFIX) || key == LAST_APPLIED
 }
 
 impl Wire for ServiceAccounts {

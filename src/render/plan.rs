@@ -117,6 +117,10 @@ impl RenderError {
 /// `Conflict` for different accounts at one path, `Mistake` for two Secrets of one name, and for a
 /// name that was asked for where several Secrets need names.
 pub fn plan(request: Request) -> Result<Bundle, RenderError> {
+    let request = Request {
+        target: request.target.without_reserved(),
+        ..request
+    };
     let endpoints: Vec<(Endpoint, Half, usize)> = request
         .items
         .iter()

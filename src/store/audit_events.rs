@@ -1,13 +1,12 @@
 //! Table `audit_events`.
 
 use futures_util::stream::BoxStream;
-use sqlx::postgres::PgArguments;
-use sqlx::query::Query;
-use sqlx::{FromRow, PgConnection, Postgres, Result};
+use sqlx::{FromRow, PgConnection, Result};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::Slice;
+use super::Statement;
 use super::audit_lanes::LaneRow;
 
 /// A row of `audit_events`, without its seal.
@@ -97,10 +96,7 @@ pub async fn insert(conn: &mut PgConnection, row: &AuditRow) -> Result<()> {
 }
 
 /// The event's own columns, as both statements that add one number them.
-fn bound(
-    statement: Query<'static, Postgres, PgArguments>,
-    row: &AuditRow,
-) -> Query<'static, Postgres, PgArguments> {
+fn bound(statement: Statement, row: &AuditRow) -> Statement {
     statement
         .bind(row.id)
         .bind(row.at)
@@ -130,6 +126,7 @@ pub async fn unsealed(
     )
     .bind(after)
     .bind(limit)
+    .planned_anew()
     .fetch_all(conn)
     .await
 }
@@ -184,7 +181,8 @@ pub async fn page(
     .bind(filter.until)
     .bind(filter.until.map(|until| first_id(until, 1)))
     .bind(slice.limit)
-    // Without a name, so planned anew: a plan that does not know which filters are given uses no index of theirs.
+    // A plan that does not know which filters are given uses no index of theirs.
+    .planned_anew()
     .fetch_all(conn)
     .await
 }

@@ -11,6 +11,7 @@ use super::Slice;
 #[allow(missing_docs, reason = "the columns' comments stand in the migration")]
 pub struct ConsumerRow {
     pub id: Uuid,
+    pub tenant_id: Uuid,
     pub pull_secret_id: Uuid,
     pub caller_key: String,
     pub caller: String,
@@ -28,11 +29,11 @@ pub struct ConsumerRow {
 /// being deleted nothing is noted: who deletes it is waited for.
 pub async fn note(conn: &mut PgConnection, row: &ConsumerRow) -> Result<()> {
     super::query(
-        "INSERT INTO consumers AS known (id, pull_secret_id, caller_key, caller, source, format, options, fingerprint,
+        "INSERT INTO consumers AS known (tenant_id, id, pull_secret_id, caller_key, caller, source, format, options, fingerprint,
                                          pull_secret_version, credentials, first_fetched_at, last_fetched_at)
-         SELECT $1, p.id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 FROM pull_secrets p WHERE p.id = $2
-            FOR KEY SHARE OF p
-         ON CONFLICT (pull_secret_id, caller_key, source, format) DO UPDATE
+         SELECT p.tenant_id, $1, p.id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 FROM pull_secrets p
+          WHERE p.tenant_id = $13 AND p.id = $2 FOR KEY SHARE OF p
+         ON CONFLICT (tenant_id, pull_secret_id, caller_key, source, format) DO UPDATE
             SET caller = EXCLUDED.caller, options = EXCLUDED.options, fingerprint = EXCLUDED.fingerprint,
                 pull_secret_version = EXCLUDED.pull_secret_version, credentials = EXCLUDED.credentials,
                 last_fetched_at = EXCLUDED.last_fetched_at
@@ -50,6 +51,7 @@ pub async fn note(conn: &mut PgConnection, row: &ConsumerRow) -> Result<()> {
     .bind(&row.credentials)
     .bind(row.first_fetched_at)
     .bind(row.last_fetched_at)
+    .bind(row.tenant_id)
     .execute(conn)
     .await?;
     Ok(())
@@ -58,26 +60,53 @@ pub async fn note(conn: &mut PgConnection, row: &ConsumerRow) -> Result<()> {
 /// A page of those of a pull secret, in order of their first fetch.
 pub async fn page(
     conn: &mut PgConnection,
+    tenant: Uuid,
     pull_secret: Uuid,
     slice: &Slice<Uuid>,
 ) -> Result<Vec<ConsumerRow>> {
     super::query_as(
-        "SELECT * FROM consumers WHERE pull_secret_id = $1 AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3",
+        "SELECT * FROM consumers
+          WHERE tenant_id = $1 AND pull_secret_id = $2 AND ($3::uuid IS NULL OR id > $3) ORDER BY id LIMIT $4",
     )
+    .bind(tenant)
     .bind(pull_secret)
     .bind(slice.after)
     .bind(slice.limit)
+    .planned_anew()
     .fetch_all(conn)
     .await
 }
 
-/// Removes up to `most` that did not fetch since `before`, passing over those that others hold.
-pub async fn prune(conn: &mut PgConnection, before: OffsetDateTime, most: i64) -> Result<u64> {
-    let done = super::query(
-        "DELETE FROM consumers WHERE id IN (
-             SELECT id FROM consumers WHERE last_fetched_at < $1 ORDER BY last_fetched_at
-              LIMIT $2 FOR UPDATE SKIP LOCKED)",
+/// The tenants of the `most` that have not fetched for longest, all of them before `before`.
+pub async fn prunable(
+    conn: &mut PgConnection,
+    before: OffsetDateTime,
+    most: i64,
+) -> Result<Vec<Uuid>> {
+    super::query_scalar(
+        "SELECT DISTINCT tenant_id FROM (
+             SELECT tenant_id FROM consumers WHERE last_fetched_at < $1
+              ORDER BY last_fetched_at LIMIT $2) AS old",
     )
+    .bind(before)
+    .bind(most)
+    .fetch_all(conn)
+    .await
+}
+
+/// Removes up to `most` of a tenant that did not fetch since `before`, passing over those that others hold.
+pub async fn prune(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    before: OffsetDateTime,
+    most: i64,
+) -> Result<u64> {
+    let done = super::query(
+        "DELETE FROM consumers WHERE tenant_id = $1 AND id IN (
+             SELECT id FROM consumers WHERE tenant_id = $1 AND last_fetched_at < $2
+              ORDER BY last_fetched_at LIMIT $3 FOR UPDATE SKIP LOCKED)",
+    )
+    .bind(tenant)
     .bind(before)
     .bind(most)
     .execute(conn)

@@ -8,6 +8,7 @@ use uuid::Uuid;
 #[derive(Debug, Clone, FromRow)]
 #[allow(missing_docs, reason = "the columns' comments stand in the migration")]
 pub struct VersionRow {
+    pub tenant_id: Uuid,
     pub credential_id: Uuid,
     pub version: i64,
     pub document: String,
@@ -33,14 +34,18 @@ pub struct RevisionRow {
 /// Finds one version.
 pub async fn get(
     conn: &mut PgConnection,
+    tenant: Uuid,
     credential: Uuid,
     version: i64,
 ) -> Result<Option<VersionRow>> {
-    super::query_as("SELECT * FROM credential_versions WHERE credential_id = $1 AND version = $2")
-        .bind(credential)
-        .bind(version)
-        .fetch_optional(conn)
-        .await
+    super::query_as(
+        "SELECT * FROM credential_versions WHERE tenant_id = $1 AND credential_id = $2 AND version = $3",
+    )
+    .bind(tenant)
+    .bind(credential)
+    .bind(version)
+    .fetch_optional(conn)
+    .await
 }
 
 /// Finds several, in no order: the version at each place of `versions` of the credential at the same
@@ -48,32 +53,42 @@ pub async fn get(
 /// grow, so somebody put an old row back.
 pub async fn several(
     conn: &mut PgConnection,
+    tenant: Uuid,
     credentials: &[Uuid],
     versions: &[i64],
 ) -> Result<Vec<VersionRow>> {
     super::query_as(
         "SELECT v.* FROM unnest($1::uuid[], $2::bigint[]) AS wanted (credential_id, version)
            JOIN credential_versions v USING (credential_id, version)
-          WHERE NOT EXISTS (SELECT 1 FROM credentials c
-                              JOIN credential_versions n ON n.credential_id = c.id AND n.version > c.version
-                             WHERE c.id = v.credential_id)",
+          WHERE v.tenant_id = $3
+            AND NOT EXISTS (SELECT 1 FROM credentials c
+                              JOIN credential_versions n
+                                ON n.tenant_id = c.tenant_id AND n.credential_id = c.id AND n.version > c.version
+                             WHERE c.tenant_id = v.tenant_id AND c.id = v.credential_id)",
     )
     .bind(credentials)
     .bind(versions)
+    .bind(tenant)
     .fetch_all(conn)
     .await
 }
 
 /// The current versions of these credentials, in no order. One that is not the newest of its
 /// credential is left out: versions only grow, so somebody put an old row back.
-pub async fn current_of(conn: &mut PgConnection, credentials: &[Uuid]) -> Result<Vec<VersionRow>> {
+pub async fn current_of(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    credentials: &[Uuid],
+) -> Result<Vec<VersionRow>> {
     super::query_as(
         "SELECT v.* FROM credential_versions v
-           JOIN credentials c ON c.id = v.credential_id AND c.version = v.version
-          WHERE c.id = ANY($1)
+           JOIN credentials c ON c.tenant_id = v.tenant_id AND c.id = v.credential_id AND c.version = v.version
+          WHERE c.tenant_id = $1 AND c.id = ANY($2)
             AND NOT EXISTS (SELECT 1 FROM credential_versions n
-                             WHERE n.credential_id = v.credential_id AND n.version > v.version)",
+                             WHERE n.tenant_id = v.tenant_id AND n.credential_id = v.credential_id
+                               AND n.version > v.version)",
     )
+    .bind(tenant)
     .bind(credentials)
     .fetch_all(conn)
     .await
@@ -82,6 +97,7 @@ pub async fn current_of(conn: &mut PgConnection, credentials: &[Uuid]) -> Result
 /// The same without their secrets, which then need not be read either.
 pub async fn revisions(
     conn: &mut PgConnection,
+    tenant: Uuid,
     credentials: &[Uuid],
     versions: &[i64],
 ) -> Result<Vec<RevisionRow>> {
@@ -89,21 +105,29 @@ pub async fn revisions(
         "SELECT v.credential_id, v.version, v.document, v.secret_revision, v.auth_secret_revision
            FROM unnest($1::uuid[], $2::bigint[]) AS wanted (credential_id, version)
            JOIN credential_versions v USING (credential_id, version)
-          WHERE NOT EXISTS (SELECT 1 FROM credentials c
-                              JOIN credential_versions n ON n.credential_id = c.id AND n.version > c.version
-                             WHERE c.id = v.credential_id)",
+          WHERE v.tenant_id = $3
+            AND NOT EXISTS (SELECT 1 FROM credentials c
+                              JOIN credential_versions n
+                                ON n.tenant_id = c.tenant_id AND n.credential_id = c.id AND n.version > c.version
+                             WHERE c.tenant_id = v.tenant_id AND c.id = v.credential_id)",
     )
     .bind(credentials)
     .bind(versions)
+    .bind(tenant)
     .fetch_all(conn)
     .await
 }
 
 /// All kept versions of one credential, newest first.
-pub async fn all_of(conn: &mut PgConnection, credential: Uuid) -> Result<Vec<VersionRow>> {
+pub async fn all_of(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    credential: Uuid,
+) -> Result<Vec<VersionRow>> {
     super::query_as(
-        "SELECT * FROM credential_versions WHERE credential_id = $1 ORDER BY version DESC",
+        "SELECT * FROM credential_versions WHERE tenant_id = $1 AND credential_id = $2 ORDER BY version DESC",
     )
+    .bind(tenant)
     .bind(credential)
     .fetch_all(conn)
     .await
@@ -112,10 +136,11 @@ pub async fn all_of(conn: &mut PgConnection, credential: Uuid) -> Result<Vec<Ver
 /// Adds a version.
 pub async fn insert(conn: &mut PgConnection, row: &VersionRow) -> Result<()> {
     super::query(
-        "INSERT INTO credential_versions (credential_id, version, document, secret, secret_revision,
+        "INSERT INTO credential_versions (tenant_id, credential_id, version, document, secret, secret_revision,
                                           auth_secret, auth_secret_revision, created_by, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
+    .bind(row.tenant_id)
     .bind(row.credential_id)
     .bind(row.version)
     .bind(&row.document)
@@ -133,11 +158,12 @@ pub async fn insert(conn: &mut PgConnection, row: &VersionRow) -> Result<()> {
 /// Adds many versions at once.
 pub async fn insert_all(conn: &mut PgConnection, rows: &[VersionRow]) -> Result<()> {
     super::query(
-        "INSERT INTO credential_versions (credential_id, version, document, secret, secret_revision,
+        "INSERT INTO credential_versions (tenant_id, credential_id, version, document, secret, secret_revision,
                                           auth_secret, auth_secret_revision, created_by, created_at)
-         SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::bytea[], $5::bigint[], $6::bytea[],
-                              $7::bigint[], $8::text[], $9::timestamptz[])",
+         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::bytea[], $6::bigint[],
+                              $7::bytea[], $8::bigint[], $9::text[], $10::timestamptz[])",
     )
+    .bind(column(rows, |row| row.tenant_id))
     .bind(column(rows, |row| row.credential_id))
     .bind(column(rows, |row| row.version))
     .bind(column(rows, |row| row.document.clone()))
@@ -158,33 +184,20 @@ fn column<T>(rows: &[VersionRow], of: impl Fn(&VersionRow) -> T) -> Vec<T> {
 
 /// Removes, of each of these credentials, all versions but the last `kept` and the one that is
 /// still usable.
-pub async fn prune_all(conn: &mut PgConnection, credentials: &[Uuid], kept: i64) -> Result<()> {
-    super::query(
-        "DELETE FROM credential_versions v USING credentials c
-          WHERE c.id = ANY($1) AND v.credential_id = c.id AND v.version <= c.version - $2
-            AND v.version IS DISTINCT FROM c.previous_version",
-    )
-    .bind(credentials)
-    .bind(kept)
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-/// Removes all versions of a credential before `oldest`, but for the one that is still usable.
 pub async fn prune(
     conn: &mut PgConnection,
-    credential: Uuid,
-    oldest: i64,
-    usable: Option<i64>,
+    tenant: Uuid,
+    credentials: &[Uuid],
+    kept: i64,
 ) -> Result<()> {
     super::query(
-        "DELETE FROM credential_versions
-          WHERE credential_id = $1 AND version < $2 AND version IS DISTINCT FROM $3",
+        "DELETE FROM credential_versions v USING credentials c
+          WHERE c.tenant_id = $1 AND c.id = ANY($2) AND v.tenant_id = c.tenant_id AND v.credential_id = c.id
+            AND v.version <= c.version - $3 AND v.version IS DISTINCT FROM c.previous_version",
     )
-    .bind(credential)
-    .bind(oldest)
-    .bind(usable)
+    .bind(tenant)
+    .bind(credentials)
+    .bind(kept)
     .execute(conn)
     .await?;
     Ok(())

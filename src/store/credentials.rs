@@ -54,7 +54,7 @@ pub async fn by_name(
 ) -> Result<Option<CredentialRow>> {
     super::query_as(
         "SELECT c.*, coalesce(v.document, '') AS document, v.auth_secret IS NOT NULL AS has_auth_secret
-           FROM credentials c LEFT JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
+           FROM credentials c LEFT JOIN credential_versions v ON v.tenant_id = c.tenant_id AND v.credential_id = c.id AND v.version = c.version
           WHERE c.tenant_id = $1 AND c.name = $2",
     )
     .bind(tenant)
@@ -71,7 +71,7 @@ pub async fn by_names(
 ) -> Result<Vec<CredentialRow>> {
     super::query_as(
         "SELECT c.*, coalesce(v.document, '') AS document, v.auth_secret IS NOT NULL AS has_auth_secret
-           FROM credentials c LEFT JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
+           FROM credentials c LEFT JOIN credential_versions v ON v.tenant_id = c.tenant_id AND v.credential_id = c.id AND v.version = c.version
           WHERE c.tenant_id = $1 AND c.name = ANY($2) ORDER BY c.name",
     )
     .bind(tenant)
@@ -88,7 +88,7 @@ pub async fn by_labels(
 ) -> Result<Vec<CredentialRow>> {
     super::query_as(
         "SELECT c.*, coalesce(v.document, '') AS document, v.auth_secret IS NOT NULL AS has_auth_secret
-           FROM credentials c LEFT JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
+           FROM credentials c LEFT JOIN credential_versions v ON v.tenant_id = c.tenant_id AND v.credential_id = c.id AND v.version = c.version
           WHERE c.tenant_id = $1 AND c.labels @> $2 ORDER BY c.name",
     )
     .bind(tenant)
@@ -105,7 +105,7 @@ pub async fn by_registries(
 ) -> Result<Vec<CredentialRow>> {
     super::query_as(
         "SELECT c.*, v.document, v.auth_secret IS NOT NULL AS has_auth_secret
-           FROM credentials c JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
+           FROM credentials c JOIN credential_versions v ON v.tenant_id = c.tenant_id AND v.credential_id = c.id AND v.version = c.version
           WHERE c.tenant_id = $1 AND c.registry = ANY($2) ORDER BY c.name",
     )
     .bind(tenant)
@@ -118,11 +118,12 @@ pub async fn by_registries(
 pub async fn pairs(conn: &mut PgConnection, tenant: Uuid) -> Result<Vec<CredentialRow>> {
     // Documents are text and written by serde: an auth server is an object there, or null.
     super::query_as(
-        r#"SELECT c.*, v.document, v.auth_secret IS NOT NULL AS has_auth_secret
-             FROM credentials c JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
-            WHERE c.tenant_id = $1 AND strpos(v.document, '"auth_server":{') > 0 ORDER BY c.name"#,
+        "SELECT c.*, v.document, v.auth_secret IS NOT NULL AS has_auth_secret
+             FROM credentials c JOIN credential_versions v ON v.tenant_id = c.tenant_id AND v.credential_id = c.id AND v.version = c.version
+            WHERE c.tenant_id = $1 AND strpos(v.document, $2) > 0 ORDER BY c.name",
     )
     .bind(tenant)
+    .bind(r#""auth_server":{"#)
     .fetch_all(conn)
     .await
 }
@@ -151,7 +152,7 @@ pub async fn page(
 ) -> Result<Vec<CredentialRow>> {
     super::query_as(
         "SELECT c.*, v.document, v.auth_secret IS NOT NULL AS has_auth_secret
-           FROM credentials c JOIN credential_versions v ON v.credential_id = c.id AND v.version = c.version
+           FROM credentials c JOIN credential_versions v ON v.tenant_id = c.tenant_id AND v.credential_id = c.id AND v.version = c.version
           WHERE c.tenant_id = $1
             AND ($2::text IS NULL OR c.name > $2)
             AND ($3::text IS NULL OR c.registry = $3)
@@ -167,6 +168,7 @@ pub async fn page(
     .bind(filter.verification.as_deref())
     .bind(filter.expires_before)
     .bind(slice.limit)
+    .planned_anew()
     .fetch_all(conn)
     .await
 }
@@ -205,7 +207,7 @@ pub async fn update(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> 
             SET version = $2, registry = $3, labels = $4, expires_at = $5, secret_changed_at = $6,
                 verification_state = $7, verification = $8, updated_at = $9,
                 previous_version = $10, previous_retires_at = $11
-          WHERE id = $1",
+          WHERE tenant_id = $12 AND id = $1",
     )
     .bind(row.id)
     .bind(row.version)
@@ -218,6 +220,7 @@ pub async fn update(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> 
     .bind(row.updated_at)
     .bind(row.previous_version)
     .bind(row.previous_retires_at)
+    .bind(row.tenant_id)
     .execute(conn)
     .await?;
     Ok(())
@@ -226,16 +229,20 @@ pub async fn update(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> 
 /// Keeps what a try gave. No version of the credential: nothing of it was written.
 pub async fn set_verification(
     conn: &mut PgConnection,
+    tenant: Uuid,
     id: Uuid,
     state: &str,
     verification: &str,
 ) -> Result<()> {
-    super::query("UPDATE credentials SET verification_state = $2, verification = $3 WHERE id = $1")
-        .bind(id)
-        .bind(state)
-        .bind(verification)
-        .execute(conn)
-        .await?;
+    super::query(
+        "UPDATE credentials SET verification_state = $3, verification = $4 WHERE tenant_id = $1 AND id = $2",
+    )
+    .bind(tenant)
+    .bind(id)
+    .bind(state)
+    .bind(verification)
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
@@ -272,8 +279,12 @@ pub async fn insert_all(conn: &mut PgConnection, rows: &[CredentialRow]) -> Resu
     Ok(())
 }
 
-/// Replaces what may change of many at once.
-pub async fn update_all(conn: &mut PgConnection, rows: &[CredentialRow]) -> Result<()> {
+/// Replaces what may change of many of a tenant at once.
+pub async fn update_all(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    rows: &[CredentialRow],
+) -> Result<()> {
     super::query(
         "UPDATE credentials AS c
             SET version = n.version, registry = n.registry, labels = n.labels, expires_at = n.expires_at,
@@ -283,7 +294,7 @@ pub async fn update_all(conn: &mut PgConnection, rows: &[CredentialRow]) -> Resu
                        $6::timestamptz[], $7::text[], $8::text[], $9::timestamptz[])
              AS n (id, version, registry, labels, expires_at, secret_changed_at, verification_state,
                    verification, updated_at)
-          WHERE c.id = n.id",
+          WHERE c.tenant_id = $10 AND c.id = n.id",
     )
     .bind(column(rows, |row| row.id))
     .bind(column(rows, |row| row.version))
@@ -294,6 +305,7 @@ pub async fn update_all(conn: &mut PgConnection, rows: &[CredentialRow]) -> Resu
     .bind(column(rows, |row| row.verification_state.clone()))
     .bind(column(rows, |row| row.verification.clone()))
     .bind(column(rows, |row| row.updated_at))
+    .bind(tenant)
     .execute(conn)
     .await?;
     Ok(())
@@ -304,8 +316,9 @@ fn column<T>(rows: &[CredentialRow], of: impl Fn(&CredentialRow) -> T) -> Vec<T>
 }
 
 /// Removes one and its versions.
-pub async fn delete(conn: &mut PgConnection, id: Uuid) -> Result<()> {
-    super::query("DELETE FROM credentials WHERE id = $1")
+pub async fn delete(conn: &mut PgConnection, tenant: Uuid, id: Uuid) -> Result<()> {
+    super::query("DELETE FROM credentials WHERE tenant_id = $1 AND id = $2")
+        .bind(tenant)
         .bind(id)
         .execute(conn)
         .await?;
@@ -313,29 +326,49 @@ pub async fn delete(conn: &mut PgConnection, id: Uuid) -> Result<()> {
 }
 
 /// Ends the overlap of one.
-pub async fn end_previous(conn: &mut PgConnection, id: Uuid) -> Result<()> {
+pub async fn end_previous(conn: &mut PgConnection, tenant: Uuid, id: Uuid) -> Result<()> {
     super::query(
-        "UPDATE credentials SET previous_version = NULL, previous_retires_at = NULL WHERE id = $1",
+        "UPDATE credentials SET previous_version = NULL, previous_retires_at = NULL WHERE tenant_id = $1 AND id = $2",
     )
+    .bind(tenant)
     .bind(id)
     .execute(conn)
     .await?;
     Ok(())
 }
 
-/// Ends up to `most` overlaps whose time is over, passing over those that others hold; gives the ids
-/// and current versions.
-pub async fn retire(
+/// The tenants of the `most` overlaps whose time has been over for longest.
+pub async fn retiring(
     conn: &mut PgConnection,
     now: OffsetDateTime,
     most: i64,
-) -> Result<Vec<(Uuid, i64)>> {
-    super::query_as(
-        "UPDATE credentials SET previous_version = NULL, previous_retires_at = NULL WHERE id IN (
-             SELECT id FROM credentials WHERE previous_retires_at <= $1 ORDER BY previous_retires_at
-              LIMIT $2 FOR UPDATE SKIP LOCKED)
-         RETURNING id, version",
+) -> Result<Vec<Uuid>> {
+    super::query_scalar(
+        "SELECT DISTINCT tenant_id FROM (
+             SELECT tenant_id FROM credentials WHERE previous_retires_at <= $1
+              ORDER BY previous_retires_at LIMIT $2) AS over",
     )
+    .bind(now)
+    .bind(most)
+    .fetch_all(conn)
+    .await
+}
+
+/// Ends up to `most` overlaps of a tenant whose time is over; gives the ids.
+pub async fn retire(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    now: OffsetDateTime,
+    most: i64,
+) -> Result<Vec<Uuid>> {
+    super::query_scalar(
+        "UPDATE credentials SET previous_version = NULL, previous_retires_at = NULL
+          WHERE tenant_id = $1 AND id IN (
+             SELECT id FROM credentials WHERE tenant_id = $1 AND previous_retires_at <= $2
+              ORDER BY previous_retires_at LIMIT $3)
+         RETURNING id",
+    )
+    .bind(tenant)
     .bind(now)
     .bind(most)
     .fetch_all(conn)

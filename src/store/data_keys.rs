@@ -55,11 +55,14 @@ pub async fn hold_newest(
 ) -> Result<Option<DataKeyRow>> {
     let statement = match tenant {
         Some(_) => {
-            "SELECT k.* FROM tenants t JOIN data_keys k ON k.tenant_id = t.id
+            "SELECT k.* FROM tenants t
+               JOIN data_keys k ON coalesce(k.tenant_id, '00000000-0000-0000-0000-000000000000'::uuid) = t.id
               WHERE t.id = $1 ORDER BY k.version DESC LIMIT 1 FOR KEY SHARE OF t, k"
         }
         None => {
-            "SELECT * FROM data_keys WHERE tenant_id IS NULL AND $1::uuid IS NULL
+            "SELECT * FROM data_keys
+              WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid)
+                    = coalesce($1, '00000000-0000-0000-0000-000000000000'::uuid)
               ORDER BY version DESC LIMIT 1 FOR KEY SHARE"
         }
     };
@@ -71,9 +74,12 @@ pub async fn hold_newest(
 
 /// One key of any tenant, the platform's first: enough to tell whether the key-encryption key fits.
 pub async fn sample(conn: &mut PgConnection) -> Result<Option<DataKeyRow>> {
-    super::query_as("SELECT * FROM data_keys ORDER BY tenant_id NULLS FIRST, version DESC LIMIT 1")
-        .fetch_optional(conn)
-        .await
+    super::query_as(
+        "SELECT * FROM data_keys
+          ORDER BY coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid), version DESC LIMIT 1",
+    )
+    .fetch_optional(conn)
+    .await
 }
 
 /// Adds a key; false if the tenant has that version already.
@@ -150,7 +156,9 @@ pub async fn newest_of_all(conn: &mut PgConnection) -> Result<Vec<DataKeyRow>> {
 pub async fn wait_for_older(conn: &mut PgConnection, newest: &DataKeyRow) -> Result<usize> {
     let ids: Vec<Uuid> = super::query_scalar(
         "SELECT id FROM data_keys
-          WHERE tenant_id IS NOT DISTINCT FROM $1 AND version < $2 ORDER BY version FOR UPDATE",
+          WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid)
+                = coalesce($1, '00000000-0000-0000-0000-000000000000'::uuid)
+            AND version < $2 ORDER BY version FOR UPDATE",
     )
     .bind(newest.tenant_id)
     .bind(newest.version)
@@ -160,11 +168,16 @@ pub async fn wait_for_older(conn: &mut PgConnection, newest: &DataKeyRow) -> Res
 }
 
 /// Takes hold of keys that have had a successor since before `before`, passing over those that others
-/// hold.
-pub async fn hold_superseded(conn: &mut PgConnection, before: OffsetDateTime) -> Result<Vec<Uuid>> {
-    super::query_scalar(
-        "SELECT k.id FROM data_keys k
-          WHERE EXISTS (SELECT 1 FROM data_keys n WHERE n.tenant_id IS NOT DISTINCT FROM k.tenant_id
+/// hold; each with its tenant, or none for the platform's.
+pub async fn hold_superseded(
+    conn: &mut PgConnection,
+    before: OffsetDateTime,
+) -> Result<Vec<(Option<Uuid>, Uuid)>> {
+    super::query_as(
+        "SELECT k.tenant_id, k.id FROM data_keys k
+          WHERE EXISTS (SELECT 1 FROM data_keys n
+                         WHERE coalesce(n.tenant_id, '00000000-0000-0000-0000-000000000000'::uuid)
+                               = coalesce(k.tenant_id, '00000000-0000-0000-0000-000000000000'::uuid)
                            AND n.version > k.version AND n.created_at < $1)
             FOR UPDATE SKIP LOCKED",
     )
@@ -183,8 +196,11 @@ pub async fn count_under(conn: &mut PgConnection, kek_ids: &[String]) -> Result<
 
 /// How many keys a tenant has.
 pub async fn count_of(conn: &mut PgConnection, tenant: Uuid) -> Result<i64> {
-    super::query_scalar("SELECT count(*) FROM data_keys WHERE tenant_id = $1")
-        .bind(tenant)
-        .fetch_one(conn)
-        .await
+    super::query_scalar(
+        "SELECT count(*) FROM data_keys
+          WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid) = $1",
+    )
+    .bind(tenant)
+    .fetch_one(conn)
+    .await
 }

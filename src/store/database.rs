@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::migrate::{Migration, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, PgPool};
+use sqlx::{ConnectOptions, PgConnection, PgPool};
 
 use super::migrations::{self, Applied};
 
@@ -13,6 +13,20 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// How long a request waits for a connection before it answers that the database is away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Statements that a connection keeps the plans of; regcred has fewer.
+const KEPT_STATEMENTS: usize = 512;
+
+/// What stands between this program and PostgreSQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pooler {
+    /// Nothing that gives a connection of ours another one of PostgreSQL's.
+    #[default]
+    None,
+    /// A proxy that gives each transaction a connection of the server: nothing that outlives a transaction is used, neither
+    /// named statements nor settings of the session nor `LISTEN`.
+    Transaction,
+}
 
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -43,30 +57,52 @@ pub enum DatabaseError {
     Migrate(i64, #[source] sqlx::Error),
 }
 
-/// Opens a pool; the first connection is made when it is first needed.
-///
-/// It works behind a proxy that pools transactions: no start parameter that such a proxy does not know, and no named
-/// statements, which would stay with a server's connection that serves others next. For the same reason everything is
-/// done in transactions. `?statement-cache-capacity=100` in the URL of a direct connection has statements kept.
+/// Opens a pool for a command that ends soon: it works whatever stands between, and keeps no plans.
 ///
 /// # Errors
 /// `Url` if the URL does not parse.
 pub fn pool(url: &str, most: u32) -> Result<PgPool, DatabaseError> {
-    let options: PgConnectOptions = url.parse().map_err(|_| DatabaseError::Url)?;
-    let options = if url.contains("statement-cache-capacity=") {
-        options
-    } else {
-        options.statement_cache_capacity(0)
+    serving_pool(url, most, Pooler::Transaction)
+}
+
+/// Opens a pool; the first connection is made when it is first needed. No start parameter is sent that a proxy would not
+/// know, and everything is done in transactions.
+///
+/// # Errors
+/// `Url` if the URL does not parse.
+pub fn serving_pool(url: &str, most: u32, pooler: Pooler) -> Result<PgPool, DatabaseError> {
+    let options = options(url, pooler)?;
+    let pool = PgPoolOptions::new()
+        .max_connections(most)
+        .acquire_timeout(ACQUIRE_TIMEOUT);
+    let pool = match pooler {
+        Pooler::None => pool.after_connect(|conn, _| Box::pin(keep_plans(conn))),
+        Pooler::Transaction => pool,
     };
-    let options = options
+    Ok(pool.connect_lazy_with(options))
+}
+
+fn options(url: &str, pooler: Pooler) -> Result<PgConnectOptions, DatabaseError> {
+    let options: PgConnectOptions = url.parse().map_err(|_| DatabaseError::Url)?;
+    let options = match pooler {
+        Pooler::Transaction => options.statement_cache_capacity(0),
+        Pooler::None if url.contains("statement-cache-capacity=") => options,
+        Pooler::None => options.statement_cache_capacity(KEPT_STATEMENTS),
+    };
+    Ok(options
         .application_name("regcred")
         .extra_float_digits(None)
         .log_statements(tracing::log::LevelFilter::Off)
-        .log_slow_statements(tracing::log::LevelFilter::Off, Duration::ZERO);
-    Ok(PgPoolOptions::new()
-        .max_connections(most)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_lazy_with(options))
+        .log_slow_statements(tracing::log::LevelFilter::Off, Duration::ZERO))
+}
+
+/// Runs a first statement with a name, which tells [`super::statement::named`] that this connection keeps them.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "our own function gives a name only where there is one already"
+)]
+async fn keep_plans(conn: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query("SELECT 1").execute(conn).await.map(drop)
 }
 
 /// Applies what is missing, all of it or nothing.

@@ -58,6 +58,7 @@ pub async fn page(conn: &mut PgConnection, slice: &Slice<String>) -> Result<Vec<
     )
     .bind(slice.after.as_deref())
     .bind(slice.limit)
+    .planned_anew()
     .fetch_all(conn)
     .await
 }

@@ -22,7 +22,7 @@ pub mod tokens;
 pub mod verification_schedule;
 pub mod webhook_deliveries;
 
-pub use statement::{query, query_as, query_scalar};
+pub use statement::{Statement, StatementAs, StatementScalar, query, query_as, query_scalar};
 
 /// A page of a list: rows after a key, at most so many.
 #[derive(Debug, Clone)]

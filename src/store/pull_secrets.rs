@@ -28,8 +28,9 @@ pub async fn by_name(
     name: &str,
 ) -> Result<Option<PullSecretRow>> {
     super::query_as(
-        "SELECT p.*, ARRAY(SELECT c.name FROM pull_secret_credentials l JOIN credentials c ON c.id = l.credential_id
-                            WHERE l.pull_secret_id = p.id ORDER BY l.position) AS credentials
+        "SELECT p.*, ARRAY(SELECT c.name FROM pull_secret_credentials l
+                              JOIN credentials c ON c.tenant_id = l.tenant_id AND c.id = l.credential_id
+                            WHERE l.tenant_id = p.tenant_id AND l.pull_secret_id = p.id ORDER BY l.position) AS credentials
            FROM pull_secrets p WHERE p.tenant_id = $1 AND p.name = $2",
     )
     .bind(tenant)
@@ -46,8 +47,9 @@ pub async fn page(
     slice: &Slice<String>,
 ) -> Result<Vec<PullSecretRow>> {
     super::query_as(
-        "SELECT p.*, ARRAY(SELECT c.name FROM pull_secret_credentials l JOIN credentials c ON c.id = l.credential_id
-                            WHERE l.pull_secret_id = p.id ORDER BY l.position) AS credentials
+        "SELECT p.*, ARRAY(SELECT c.name FROM pull_secret_credentials l
+                              JOIN credentials c ON c.tenant_id = l.tenant_id AND c.id = l.credential_id
+                            WHERE l.tenant_id = p.tenant_id AND l.pull_secret_id = p.id ORDER BY l.position) AS credentials
            FROM pull_secrets p
           WHERE p.tenant_id = $1 AND ($2::text IS NULL OR p.name > $2) AND ($3::text[] IS NULL OR p.name = ANY($3))
           ORDER BY p.name LIMIT $4",
@@ -56,18 +58,26 @@ pub async fn page(
     .bind(slice.after.as_deref())
     .bind(only)
     .bind(slice.limit)
+    .planned_anew()
     .fetch_all(conn)
     .await
 }
 
 /// Those that list a credential, in order of name.
-pub async fn listing(conn: &mut PgConnection, credential: Uuid) -> Result<Vec<PullSecretRow>> {
+pub async fn listing(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    credential: Uuid,
+) -> Result<Vec<PullSecretRow>> {
     super::query_as(
-        "SELECT p.*, ARRAY(SELECT c.name FROM pull_secret_credentials l JOIN credentials c ON c.id = l.credential_id
-                            WHERE l.pull_secret_id = p.id ORDER BY l.position) AS credentials
-           FROM pull_secrets p JOIN pull_secret_credentials mine ON mine.pull_secret_id = p.id
-          WHERE mine.credential_id = $1 ORDER BY p.name",
+        "SELECT p.*, ARRAY(SELECT c.name FROM pull_secret_credentials l
+                              JOIN credentials c ON c.tenant_id = l.tenant_id AND c.id = l.credential_id
+                            WHERE l.tenant_id = p.tenant_id AND l.pull_secret_id = p.id ORDER BY l.position) AS credentials
+           FROM pull_secrets p
+           JOIN pull_secret_credentials mine ON mine.tenant_id = p.tenant_id AND mine.pull_secret_id = p.id
+          WHERE mine.tenant_id = $1 AND mine.credential_id = $2 ORDER BY p.name",
     )
+    .bind(tenant)
     .bind(credential)
     .fetch_all(conn)
     .await
@@ -76,15 +86,20 @@ pub async fn listing(conn: &mut PgConnection, credential: Uuid) -> Result<Vec<Pu
 /// Those that list at least one of these credentials, in order of name.
 pub async fn listing_any(
     conn: &mut PgConnection,
+    tenant: Uuid,
     credentials: &[Uuid],
 ) -> Result<Vec<PullSecretRow>> {
     super::query_as(
-        "SELECT p.*, ARRAY(SELECT c.name FROM pull_secret_credentials l JOIN credentials c ON c.id = l.credential_id
-                            WHERE l.pull_secret_id = p.id ORDER BY l.position) AS credentials
+        "SELECT p.*, ARRAY(SELECT c.name FROM pull_secret_credentials l
+                              JOIN credentials c ON c.tenant_id = l.tenant_id AND c.id = l.credential_id
+                            WHERE l.tenant_id = p.tenant_id AND l.pull_secret_id = p.id ORDER BY l.position) AS credentials
            FROM pull_secrets p
-          WHERE p.id IN (SELECT pull_secret_id FROM pull_secret_credentials WHERE credential_id = ANY($1))
+          WHERE p.tenant_id = $1
+            AND p.id IN (SELECT pull_secret_id FROM pull_secret_credentials
+                          WHERE tenant_id = $1 AND credential_id = ANY($2))
           ORDER BY p.name",
     )
+    .bind(tenant)
     .bind(credentials)
     .fetch_all(conn)
     .await
@@ -111,8 +126,9 @@ pub async fn insert(conn: &mut PgConnection, row: &PullSecretRow) -> Result<()> 
 /// Replaces what may change of one, but not its credentials.
 pub async fn update(conn: &mut PgConnection, row: &PullSecretRow) -> Result<()> {
     super::query(
-        "UPDATE pull_secrets SET version = $2, document = $3, updated_at = $4 WHERE id = $1",
+        "UPDATE pull_secrets SET version = $3, document = $4, updated_at = $5 WHERE tenant_id = $1 AND id = $2",
     )
+    .bind(row.tenant_id)
     .bind(row.id)
     .bind(row.version)
     .bind(&row.document)
@@ -125,17 +141,22 @@ pub async fn update(conn: &mut PgConnection, row: &PullSecretRow) -> Result<()> 
 /// Makes a pull secret list these credentials, in this order.
 pub async fn set_credentials(
     conn: &mut PgConnection,
+    tenant: Uuid,
     pull_secret: Uuid,
     credentials: &[Uuid],
 ) -> Result<()> {
-    super::query("DELETE FROM pull_secret_credentials WHERE pull_secret_id = $1")
-        .bind(pull_secret)
-        .execute(&mut *conn)
-        .await?;
     super::query(
-        "INSERT INTO pull_secret_credentials (pull_secret_id, position, credential_id)
-         SELECT $1, position, credential_id FROM unnest($2::uuid[]) WITH ORDINALITY AS t (credential_id, position)",
+        "DELETE FROM pull_secret_credentials WHERE tenant_id = $1 AND pull_secret_id = $2",
     )
+    .bind(tenant)
+    .bind(pull_secret)
+    .execute(&mut *conn)
+    .await?;
+    super::query(
+        "INSERT INTO pull_secret_credentials (tenant_id, pull_secret_id, position, credential_id)
+         SELECT $1, $2, position, credential_id FROM unnest($3::uuid[]) WITH ORDINALITY AS t (credential_id, position)",
+    )
+    .bind(tenant)
     .bind(pull_secret)
     .bind(credentials)
     .execute(conn)
@@ -144,11 +165,19 @@ pub async fn set_credentials(
 }
 
 /// Takes a credential out of every pull secret that lists it, each of which becomes a new version.
-pub async fn detach(conn: &mut PgConnection, credential: Uuid, now: OffsetDateTime) -> Result<()> {
+pub async fn detach(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    credential: Uuid,
+    now: OffsetDateTime,
+) -> Result<()> {
     super::query(
-        "WITH gone AS (DELETE FROM pull_secret_credentials WHERE credential_id = $1 RETURNING pull_secret_id)
-         UPDATE pull_secrets SET version = version + 1, updated_at = $2 WHERE id IN (SELECT pull_secret_id FROM gone)",
+        "WITH gone AS (DELETE FROM pull_secret_credentials WHERE tenant_id = $1 AND credential_id = $2
+                       RETURNING pull_secret_id)
+         UPDATE pull_secrets SET version = version + 1, updated_at = $3
+          WHERE tenant_id = $1 AND id IN (SELECT pull_secret_id FROM gone)",
     )
+    .bind(tenant)
     .bind(credential)
     .bind(now)
     .execute(conn)
@@ -157,8 +186,9 @@ pub async fn detach(conn: &mut PgConnection, credential: Uuid, now: OffsetDateTi
 }
 
 /// Removes one.
-pub async fn delete(conn: &mut PgConnection, id: Uuid) -> Result<()> {
-    super::query("DELETE FROM pull_secrets WHERE id = $1")
+pub async fn delete(conn: &mut PgConnection, tenant: Uuid, id: Uuid) -> Result<()> {
+    super::query("DELETE FROM pull_secrets WHERE tenant_id = $1 AND id = $2")
+        .bind(tenant)
         .bind(id)
         .execute(conn)
         .await?;

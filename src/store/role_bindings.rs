@@ -57,6 +57,7 @@ pub async fn page(
     .bind(tenant)
     .bind(slice.after.as_deref())
     .bind(slice.limit)
+    .planned_anew()
     .fetch_all(conn)
     .await
 }
@@ -148,7 +149,7 @@ pub async fn insert(conn: &mut PgConnection, row: &BindingRow) -> Result<()> {
 pub async fn update(conn: &mut PgConnection, row: &BindingRow) -> Result<()> {
     super::query(
         "UPDATE role_bindings SET identity_provider_id = $2, role = $3, expires_at = $4, subject = $5, document = $6,
-                                  version = $7, updated_at = $8 WHERE id = $1",
+                                  version = $7, updated_at = $8 WHERE tenant_id = $9 AND id = $1",
     )
     .bind(row.id)
     .bind(row.identity_provider_id)
@@ -158,14 +159,16 @@ pub async fn update(conn: &mut PgConnection, row: &BindingRow) -> Result<()> {
     .bind(&row.document)
     .bind(row.version)
     .bind(row.updated_at)
+    .bind(row.tenant_id)
     .execute(conn)
     .await?;
     Ok(())
 }
 
 /// Removes one.
-pub async fn delete(conn: &mut PgConnection, id: Uuid) -> Result<()> {
-    super::query("DELETE FROM role_bindings WHERE id = $1")
+pub async fn delete(conn: &mut PgConnection, tenant: Uuid, id: Uuid) -> Result<()> {
+    super::query("DELETE FROM role_bindings WHERE tenant_id = $1 AND id = $2")
+        .bind(tenant)
         .bind(id)
         .execute(conn)
         .await?;

@@ -82,8 +82,8 @@ pub async fn under_older(
         Table::CredentialVersions => {
             "SELECT v.credential_id AS record, v.version, 'credentials/' || c.name AS name, v.document,
                     v.secret AS first, v.auth_secret AS second
-               FROM credential_versions v JOIN credentials c ON c.id = v.credential_id
-              WHERE c.tenant_id = $1 AND (v.credential_id, v.version) > ($3, $4)
+               FROM credential_versions v JOIN credentials c ON c.tenant_id = v.tenant_id AND c.id = v.credential_id
+              WHERE v.tenant_id = $1 AND (v.credential_id, v.version) > ($3, $4)
                 AND (substring(v.secret FROM 2 FOR 16) <> uuid_send($2)
                      OR substring(v.auth_secret FROM 2 FOR 16) <> uuid_send($2))
               ORDER BY v.credential_id, v.version LIMIT $5"
@@ -92,7 +92,8 @@ pub async fn under_older(
             "SELECT id AS record, 1::bigint AS version, 'idempotent-answers/' || id AS name,
                     NULL::text AS document, answer AS first, request_digest AS second
                FROM idempotent_answers
-              WHERE tenant_id IS NOT DISTINCT FROM $1 AND (id, 1) > ($3, $4)
+              WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid)
+                    = coalesce($1, '00000000-0000-0000-0000-000000000000'::uuid) AND (id, 1) > ($3, $4)
                 AND (substring(answer FROM 2 FOR 16) <> uuid_send($2)
                      OR substring(request_digest FROM 2 FOR 16) <> uuid_send($2))
               ORDER BY id LIMIT $5"
@@ -117,12 +118,14 @@ pub async fn count_under_older(
 ) -> Result<i64> {
     let statement = match table {
         Table::CredentialVersions => {
-            "SELECT count(*) FROM credential_versions v JOIN credentials c ON c.id = v.credential_id
-              WHERE c.tenant_id = $1 AND (substring(v.secret FROM 2 FOR 16) <> uuid_send($2)
+            "SELECT count(*) FROM credential_versions v
+              WHERE v.tenant_id = $1 AND (substring(v.secret FROM 2 FOR 16) <> uuid_send($2)
                      OR substring(v.auth_secret FROM 2 FOR 16) <> uuid_send($2))"
         }
         Table::IdempotentAnswers => {
-            "SELECT count(*) FROM idempotent_answers WHERE tenant_id IS NOT DISTINCT FROM $1
+            "SELECT count(*) FROM idempotent_answers
+              WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid)
+                    = coalesce($1, '00000000-0000-0000-0000-000000000000'::uuid)
                 AND (substring(answer FROM 2 FOR 16) <> uuid_send($2)
                      OR substring(request_digest FROM 2 FOR 16) <> uuid_send($2))"
         }
@@ -134,10 +137,11 @@ pub async fn count_under_older(
         .await
 }
 
-/// Replaces what is sealed in a row, unless it has changed or gone meanwhile. False if it has.
+/// Replaces what is sealed in a row of a tenant, or of the platform, unless it has changed or gone meanwhile. False if it has.
 pub async fn replace(
     conn: &mut PgConnection,
     table: Table,
+    tenant: Option<Uuid>,
     before: &SealedRow,
     first: &[u8],
     second: Option<&[u8]>,
@@ -145,11 +149,14 @@ pub async fn replace(
     let statement = match table {
         Table::CredentialVersions => {
             "UPDATE credential_versions SET secret = $3, auth_secret = $4
-              WHERE credential_id = $1 AND version = $2 AND secret = $5 AND auth_secret IS NOT DISTINCT FROM $6"
+              WHERE tenant_id = $7 AND credential_id = $1 AND version = $2
+                AND secret = $5 AND auth_secret IS NOT DISTINCT FROM $6"
         }
         Table::IdempotentAnswers => {
             "UPDATE idempotent_answers SET answer = $3, request_digest = $4
-              WHERE id = $1 AND $2 = 1 AND answer = $5 AND request_digest IS NOT DISTINCT FROM $6"
+              WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid)
+                    = coalesce($7, '00000000-0000-0000-0000-000000000000'::uuid)
+                AND id = $1 AND $2 = 1 AND answer = $5 AND request_digest IS NOT DISTINCT FROM $6"
         }
     };
     let done = super::query(statement)
@@ -159,21 +166,33 @@ pub async fn replace(
         .bind(second)
         .bind(&before.first)
         .bind(before.second.as_deref())
+        .bind(tenant)
         .execute(conn)
         .await?;
     Ok(done.rows_affected() == 1)
 }
 
-/// Removes those of these data keys that protect nothing.
-pub async fn remove_unneeded(conn: &mut PgConnection, data_keys: &[Uuid]) -> Result<u64> {
+/// Removes those of these data keys of a tenant, or of the platform, that protect nothing.
+pub async fn remove_unneeded(
+    conn: &mut PgConnection,
+    tenant: Option<Uuid>,
+    data_keys: &[Uuid],
+) -> Result<u64> {
     let done = super::query(
-        "DELETE FROM data_keys WHERE id = ANY($1) AND uuid_send(id) NOT IN (
-             SELECT substring(secret FROM 2 FOR 16) FROM credential_versions
-              UNION SELECT substring(auth_secret FROM 2 FOR 16) FROM credential_versions WHERE auth_secret IS NOT NULL
-              UNION SELECT substring(answer FROM 2 FOR 16) FROM idempotent_answers
-              UNION SELECT substring(request_digest FROM 2 FOR 16) FROM idempotent_answers
+        "DELETE FROM data_keys
+          WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid)
+                = coalesce($1, '00000000-0000-0000-0000-000000000000'::uuid)
+            AND id = ANY($2) AND uuid_send(id) NOT IN (
+             SELECT substring(secret FROM 2 FOR 16) FROM credential_versions WHERE tenant_id = $1
+              UNION SELECT substring(auth_secret FROM 2 FOR 16) FROM credential_versions
+                     WHERE tenant_id = $1 AND auth_secret IS NOT NULL
+              UNION SELECT substring(s.value FROM 2 FOR 16)
+                      FROM idempotent_answers a CROSS JOIN LATERAL (VALUES (a.answer), (a.request_digest)) AS s (value)
+                     WHERE coalesce(a.tenant_id, '00000000-0000-0000-0000-000000000000'::uuid)
+                           = coalesce($1, '00000000-0000-0000-0000-000000000000'::uuid)
               UNION SELECT uuid_send(key_id) FROM audit_keys)",
     )
+    .bind(tenant)
     .bind(data_keys)
     .execute(conn)
     .await?;

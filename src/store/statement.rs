@@ -1,35 +1,188 @@
-//! Statements without a name.
+//! Statements: the one place that says how one runs.
 //!
-//! A named statement stays with the connection of the server, which behind a proxy that pools transactions serves another
-//! client next: there it is missing, or in that client's way. `clippy.toml` keeps the library's own functions, which give
-//! names, out of the rest of the code.
+//! Where a connection of ours is one of PostgreSQL, a statement is given a name and planned once a connection. Behind a
+//! proxy that pools transactions the server's connection serves another client next: there the name is missing, or in
+//! that client's way. The connection itself tells which it is (see [`named`]), so that no use case needs to know.
+//! `clippy.toml` keeps the library's own functions out of the rest of the code.
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "the one place that calls them, to take the name away"
-)]
+use std::marker::PhantomData;
 
-use sqlx::postgres::{PgArguments, PgRow};
-use sqlx::query::{Query, QueryAs, QueryScalar};
-use sqlx::{FromRow, Postgres};
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use sqlx::postgres::{PgArguments, PgQueryResult, PgRow};
+use sqlx::query::Query;
+use sqlx::{Connection, Encode, FromRow, PgConnection, Postgres, Result, Type};
+
+/// Whether a statement may keep its plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Plan {
+    /// Planned once a connection, where the connection allows it.
+    Kept,
+    /// Planned for the values of this run.
+    Anew,
+}
+
+/// Whether statements have names on this connection: `database` runs a first one with a name on those that keep them.
+fn named(conn: &PgConnection) -> bool {
+    conn.cached_statements_size() > 0
+}
 
 /// A statement whose rows, if any, are of no interest or read by hand.
-pub fn query(sql: &'static str) -> Query<'static, Postgres, PgArguments> {
-    sqlx::query(sql).persistent(false)
+#[must_use = "a statement does nothing until it runs"]
+pub struct Statement {
+    inner: Query<'static, Postgres, PgArguments>,
+    plan: Plan,
 }
 
 /// A statement that gives rows of a type.
-pub fn query_as<O>(sql: &'static str) -> QueryAs<'static, Postgres, O, PgArguments>
-where
-    O: for<'r> FromRow<'r, PgRow>,
-{
-    sqlx::query_as(sql).persistent(false)
+#[must_use = "a statement does nothing until it runs"]
+pub struct StatementAs<O> {
+    statement: Statement,
+    rows: PhantomData<fn() -> O>,
 }
 
 /// A statement that gives one column.
-pub fn query_scalar<O>(sql: &'static str) -> QueryScalar<'static, Postgres, O, PgArguments>
+#[must_use = "a statement does nothing until it runs"]
+pub struct StatementScalar<O>(StatementAs<(O,)>);
+
+/// A statement whose rows, if any, are of no interest or read by hand.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the one place that calls it, to choose whether there is a name"
+)]
+pub fn query(sql: &'static str) -> Statement {
+    Statement {
+        inner: sqlx::query(sql),
+        plan: Plan::Kept,
+    }
+}
+
+/// A statement that gives rows of a type.
+pub fn query_as<O>(sql: &'static str) -> StatementAs<O>
+where
+    O: for<'r> FromRow<'r, PgRow>,
+{
+    StatementAs {
+        statement: query(sql),
+        rows: PhantomData,
+    }
+}
+
+/// A statement that gives one column.
+pub fn query_scalar<O>(sql: &'static str) -> StatementScalar<O>
 where
     (O,): for<'r> FromRow<'r, PgRow>,
 {
-    sqlx::query_scalar(sql).persistent(false)
+    StatementScalar(query_as(sql))
+}
+
+impl Statement {
+    /// Gives the next parameter its value.
+    pub fn bind<'t, T: Encode<'t, Postgres> + Type<Postgres>>(mut self, value: T) -> Self {
+        self.inner = self.inner.bind(value);
+        self
+    }
+
+    /// Has it planned for these values: a plan that must fit all values would use no index.
+    pub fn planned_anew(mut self) -> Self {
+        self.plan = Plan::Anew;
+        self
+    }
+
+    fn on(self, conn: &PgConnection) -> Query<'static, Postgres, PgArguments> {
+        let keeps = self.plan == Plan::Kept && named(conn);
+        self.inner.persistent(keeps)
+    }
+
+    /// Runs it and tells how many rows it touched.
+    pub async fn execute(self, conn: &mut PgConnection) -> Result<PgQueryResult> {
+        self.on(conn).execute(conn).await
+    }
+
+    /// Runs it and gives all its rows.
+    pub async fn fetch_all(self, conn: &mut PgConnection) -> Result<Vec<PgRow>> {
+        self.on(conn).fetch_all(conn).await
+    }
+
+    /// Runs it and gives its row, if it has one.
+    pub async fn fetch_optional(self, conn: &mut PgConnection) -> Result<Option<PgRow>> {
+        self.on(conn).fetch_optional(conn).await
+    }
+
+    /// Runs it and gives its one row.
+    pub async fn fetch_one(self, conn: &mut PgConnection) -> Result<PgRow> {
+        let row = self.fetch_optional(conn).await?;
+        row.ok_or(sqlx::Error::RowNotFound)
+    }
+}
+
+impl<O> StatementAs<O>
+where
+    O: Send + Unpin + for<'r> FromRow<'r, PgRow>,
+{
+    /// Gives the next parameter its value.
+    pub fn bind<'t, T: Encode<'t, Postgres> + Type<Postgres>>(mut self, value: T) -> Self {
+        self.statement = self.statement.bind(value);
+        self
+    }
+
+    /// Has it planned for these values: a plan that must fit all values would use no index.
+    pub fn planned_anew(mut self) -> Self {
+        self.statement = self.statement.planned_anew();
+        self
+    }
+
+    /// Runs it and gives all its rows.
+    pub async fn fetch_all(self, conn: &mut PgConnection) -> Result<Vec<O>> {
+        let statement = self.statement.on(conn);
+        let rows = statement.try_map(|row| O::from_row(&row));
+        rows.fetch_all(conn).await
+    }
+
+    /// Runs it and gives its one row.
+    pub async fn fetch_one(self, conn: &mut PgConnection) -> Result<O> {
+        let row = self.statement.fetch_one(conn).await?;
+        O::from_row(&row)
+    }
+
+    /// Runs it and gives its row, if it has one.
+    pub async fn fetch_optional(self, conn: &mut PgConnection) -> Result<Option<O>> {
+        let row = self.statement.fetch_optional(conn).await?;
+        row.as_ref().map(O::from_row).transpose()
+    }
+
+    /// Runs it and gives its rows as they come.
+    pub fn fetch(self, conn: &mut PgConnection) -> BoxStream<'_, Result<O>> {
+        let rows = self.statement.on(conn).fetch(conn);
+        Box::pin(rows.map(|row| O::from_row(&row?)))
+    }
+}
+
+impl<O> StatementScalar<O>
+where
+    O: Send + Unpin,
+    (O,): Send + Unpin + for<'r> FromRow<'r, PgRow>,
+{
+    /// Gives the next parameter its value.
+    pub fn bind<'t, T: Encode<'t, Postgres> + Type<Postgres>>(mut self, value: T) -> Self {
+        self.0 = self.0.bind(value);
+        self
+    }
+
+    /// Runs it and gives the column of all its rows.
+    pub async fn fetch_all(self, conn: &mut PgConnection) -> Result<Vec<O>> {
+        let rows = self.0.fetch_all(conn).await?;
+        Ok(rows.into_iter().map(|(column,)| column).collect())
+    }
+
+    /// Runs it and gives the column of its one row.
+    pub async fn fetch_one(self, conn: &mut PgConnection) -> Result<O> {
+        Ok(self.0.fetch_one(conn).await?.0)
+    }
+
+    /// Runs it and gives the column of its row, if it has one.
+    pub async fn fetch_optional(self, conn: &mut PgConnection) -> Result<Option<O>> {
+        let row = self.0.fetch_optional(conn).await?;
+        Ok(row.map(|(column,)| column))
+    }
 }

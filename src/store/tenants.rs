@@ -69,6 +69,7 @@ pub async fn page(
     .bind(slice.after.as_deref())
     .bind(only)
     .bind(slice.limit)
+    .planned_anew()
     .fetch_all(conn)
     .await
 }
@@ -103,13 +104,21 @@ pub async fn update(conn: &mut PgConnection, row: &TenantRow) -> Result<()> {
 }
 
 /// Removes a tenant and all that it holds, its data keys first: without them nothing opens, not
-/// even from the pages that PostgreSQL has not yet overwritten.
+/// even from the pages that PostgreSQL has not yet overwritten. What hangs on credentials and pull secrets goes before
+/// them, each table in one statement: their foreign keys would look for it again for each row.
 pub async fn delete(conn: &mut PgConnection, id: Uuid) -> Result<()> {
     for statement in [
-        "DELETE FROM data_keys WHERE tenant_id = $1",
-        "DELETE FROM idempotent_answers WHERE tenant_id = $1",
-        "DELETE FROM tokens WHERE tenant_id = $1",
+        "DELETE FROM data_keys WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid) = $1",
+        "DELETE FROM idempotent_answers WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid) = $1",
+        "DELETE FROM tokens WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid) = $1",
+        "DELETE FROM role_bindings WHERE tenant_id = $1",
+        "DELETE FROM consumers WHERE tenant_id = $1",
+        "DELETE FROM links WHERE tenant_id = $1",
+        "DELETE FROM pull_secret_credentials WHERE tenant_id = $1",
         "DELETE FROM pull_secrets WHERE tenant_id = $1",
+        "DELETE FROM verification_schedule WHERE tenant_id = $1",
+        "DELETE FROM import_misses WHERE tenant_id = $1",
+        "DELETE FROM credential_versions WHERE tenant_id = $1",
         "DELETE FROM credentials WHERE tenant_id = $1",
         "DELETE FROM tenants WHERE id = $1",
     ] {

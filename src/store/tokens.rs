@@ -51,11 +51,15 @@ pub async fn by_id(
     tenant: Option<Uuid>,
     id: Uuid,
 ) -> Result<Option<TokenRow>> {
-    super::query_as("SELECT * FROM tokens WHERE id = $1 AND tenant_id IS NOT DISTINCT FROM $2")
-        .bind(id)
-        .bind(tenant)
-        .fetch_optional(conn)
-        .await
+    super::query_as(
+        "SELECT * FROM tokens
+          WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid)
+                = coalesce($1, '00000000-0000-0000-0000-000000000000'::uuid) AND id = $2",
+    )
+    .bind(tenant)
+    .bind(id)
+    .fetch_optional(conn)
+    .await
 }
 
 /// Finds a token of a tenant (or of the platform) by name: the live one, else the last revoked.
@@ -65,11 +69,13 @@ pub async fn by_name(
     name: &str,
 ) -> Result<Option<TokenRow>> {
     super::query_as(
-        "SELECT * FROM tokens WHERE name = $1 AND tenant_id IS NOT DISTINCT FROM $2
+        "SELECT * FROM tokens
+          WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid)
+                = coalesce($1, '00000000-0000-0000-0000-000000000000'::uuid) AND name = $2
           ORDER BY revoked_at DESC NULLS FIRST LIMIT 1",
     )
-    .bind(name)
     .bind(tenant)
+    .bind(name)
     .fetch_optional(conn)
     .await
 }
@@ -90,6 +96,7 @@ pub async fn page(
     .bind(tenant)
     .bind(slice.after)
     .bind(slice.limit)
+    .planned_anew()
     .fetch_all(conn)
     .await
 }
@@ -124,7 +131,8 @@ pub async fn any_live(
     now: OffsetDateTime,
 ) -> Result<bool> {
     super::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM tokens WHERE tenant_id = $1 AND role = $2 AND id IS DISTINCT FROM $3
+        "SELECT EXISTS (SELECT 1 FROM tokens
+                        WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid) = $1 AND role = $2 AND id IS DISTINCT FROM $3
                           AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $4))",
     )
     .bind(tenant)

@@ -42,15 +42,16 @@ pub async fn enrol(
     most: i64,
 ) -> Result<u64> {
     let done = super::query(
-        "INSERT INTO verification_schedule (credential_id, secret_changed_at, host, due_at)
-         SELECT c.id, c.secret_changed_at, split_part(c.registry, '/', 1),
+        "INSERT INTO verification_schedule (tenant_id, credential_id, secret_changed_at, host, due_at)
+         SELECT c.tenant_id, c.id, c.secret_changed_at, split_part(c.registry, '/', 1),
                 $1 + make_interval(secs => $2 * (hashtextextended(c.id::text, 0) & 65535) / 65536.0)
-           FROM credentials c LEFT JOIN verification_schedule s ON s.credential_id = c.id
+           FROM credentials c LEFT JOIN verification_schedule s
+             ON s.tenant_id = c.tenant_id AND s.credential_id = c.id
           WHERE s.credential_id IS NULL
              OR s.secret_changed_at <> c.secret_changed_at
              OR s.host <> split_part(c.registry, '/', 1)
           ORDER BY c.id LIMIT $3
-         ON CONFLICT (credential_id) DO UPDATE
+         ON CONFLICT (tenant_id, credential_id) DO UPDATE
             SET secret_changed_at = EXCLUDED.secret_changed_at, host = EXCLUDED.host,
                 due_at = EXCLUDED.due_at, claimed_until = NULL, rejections = 0",
     )
@@ -70,46 +71,54 @@ pub async fn may_claim(conn: &mut PgConnection) -> Result<bool> {
         .await
 }
 
-/// Claims up to `most` that are due, longest due first, so that no more than `most_a_host` are tried
-/// at one host at a time.
-pub async fn claim(
+/// Up to `most` that are due and that nobody tries, longest due first, and of each host only as many that no more than
+/// `most_a_host` are tried there at a time. Nobody is kept from claiming them.
+pub async fn due(
     conn: &mut PgConnection,
     now: OffsetDateTime,
-    until: OffsetDateTime,
     most: i64,
     most_a_host: i64,
 ) -> Result<Vec<DueRow>> {
     super::query_as(
-        "WITH hosts AS (
-             SELECT DISTINCT host FROM (
-                 SELECT host FROM verification_schedule
-                  WHERE due_at <= $1 ORDER BY due_at LIMIT $5) AS longest_due),
-         due AS (
-             SELECT d.credential_id, d.due_at FROM hosts h CROSS JOIN LATERAL (
-                 SELECT s.credential_id, s.due_at FROM verification_schedule s
-                  WHERE s.host = h.host AND s.due_at <= $1
-                    AND (s.claimed_until IS NULL OR s.claimed_until <= $1)
-                  ORDER BY s.due_at
-                  LIMIT greatest(0, $4 - (SELECT count(*) FROM verification_schedule b
-                                           WHERE b.host = h.host AND b.claimed_until > $1))) AS d),
-         chosen AS (
-             SELECT s.credential_id FROM verification_schedule s
-              WHERE s.credential_id IN (
-                    SELECT credential_id FROM due ORDER BY due_at LIMIT $3)
-                FOR UPDATE SKIP LOCKED),
-         claimed AS (
-             UPDATE verification_schedule s SET claimed_until = $2
-               FROM chosen WHERE s.credential_id = chosen.credential_id
-             RETURNING s.credential_id)
+        "WITH waiting AS (
+             SELECT tenant_id, credential_id, host, due_at FROM verification_schedule
+              WHERE due_at <= $1 AND (claimed_until IS NULL OR claimed_until <= $1)
+              ORDER BY due_at LIMIT $4),
+         busy AS (
+             SELECT host, count(*) AS tries FROM verification_schedule WHERE claimed_until > $1 GROUP BY host),
+         placed AS (
+             SELECT w.*, row_number() OVER (PARTITION BY w.host ORDER BY w.due_at) + coalesce(b.tries, 0) AS place
+               FROM waiting w LEFT JOIN busy b ON b.host = w.host)
          SELECT c.id AS credential_id, c.name AS credential, t.id AS tenant_id, t.name AS tenant
-           FROM claimed JOIN credentials c ON c.id = claimed.credential_id
-           JOIN tenants t ON t.id = c.tenant_id",
+           FROM placed p JOIN credentials c ON c.tenant_id = p.tenant_id AND c.id = p.credential_id
+           JOIN tenants t ON t.id = p.tenant_id
+          WHERE p.place <= $3 ORDER BY p.due_at LIMIT $2",
     )
     .bind(now)
-    .bind(until)
     .bind(most)
     .bind(most_a_host)
     .bind(LOOKED_AT)
+    .fetch_all(conn)
+    .await
+}
+
+/// Claims these credentials of a tenant, passing over those that others hold; gives the ids of the claimed.
+pub async fn claim(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    credentials: &[Uuid],
+    until: OffsetDateTime,
+) -> Result<Vec<Uuid>> {
+    super::query_scalar(
+        "UPDATE verification_schedule SET claimed_until = $3
+          WHERE tenant_id = $1 AND credential_id IN (
+             SELECT credential_id FROM verification_schedule
+              WHERE tenant_id = $1 AND credential_id = ANY($2) FOR UPDATE SKIP LOCKED)
+         RETURNING credential_id",
+    )
+    .bind(tenant)
+    .bind(credentials)
+    .bind(until)
     .fetch_all(conn)
     .await
 }
@@ -118,6 +127,7 @@ pub async fn claim(
 /// rejection in a row up to 32 times. Does nothing for one that is not scheduled.
 pub async fn tried(
     conn: &mut PgConnection,
+    tenant: Uuid,
     credential: Uuid,
     now: OffsetDateTime,
     seconds: f64,
@@ -126,10 +136,11 @@ pub async fn tried(
     super::query(
         "UPDATE verification_schedule
             SET claimed_until = NULL,
-                rejections = CASE WHEN $4 THEN rejections + 1 ELSE 0 END,
-                due_at = $2 + make_interval(secs => $3 * power(2, CASE WHEN $4 THEN least(rejections + 1, 5) ELSE 0 END))
-          WHERE credential_id = $1",
+                rejections = CASE WHEN $5 THEN rejections + 1 ELSE 0 END,
+                due_at = $3 + make_interval(secs => $4 * power(2, CASE WHEN $5 THEN least(rejections + 1, 5) ELSE 0 END))
+          WHERE tenant_id = $1 AND credential_id = $2",
     )
+    .bind(tenant)
     .bind(credential)
     .bind(now)
     .bind(seconds)
@@ -139,7 +150,7 @@ pub async fn tried(
     Ok(())
 }
 
-/// Up to `most` credentials that end before a time and were not warned of, locked.
+/// Up to `most` credentials that end before a time and were not warned of.
 pub async fn ending(
     conn: &mut PgConnection,
     before: OffsetDateTime,
@@ -148,11 +159,10 @@ pub async fn ending(
     super::query_as(
         "SELECT c.id AS credential_id, c.name AS credential, c.version, c.expires_at,
                 t.id AS tenant_id, t.name AS tenant
-           FROM credentials c JOIN verification_schedule s ON s.credential_id = c.id
+           FROM credentials c JOIN verification_schedule s ON s.tenant_id = c.tenant_id AND s.credential_id = c.id
            JOIN tenants t ON t.id = c.tenant_id
           WHERE c.expires_at <= $1 AND s.warned_of IS DISTINCT FROM c.expires_at
-          ORDER BY c.expires_at LIMIT $2
-            FOR UPDATE OF s SKIP LOCKED",
+          ORDER BY c.expires_at LIMIT $2",
     )
     .bind(before)
     .bind(most)
@@ -160,16 +170,22 @@ pub async fn ending(
     .await
 }
 
-/// Notes that a credential's end was warned of.
+/// Notes that a credential's end is warned of, and keeps others from doing so until the transaction ends. False if it
+/// was warned of already.
 pub async fn warned(
     conn: &mut PgConnection,
+    tenant: Uuid,
     credential: Uuid,
     expires_at: OffsetDateTime,
-) -> Result<()> {
-    super::query("UPDATE verification_schedule SET warned_of = $2 WHERE credential_id = $1")
-        .bind(credential)
-        .bind(expires_at)
-        .execute(conn)
-        .await?;
-    Ok(())
+) -> Result<bool> {
+    let done = super::query(
+        "UPDATE verification_schedule SET warned_of = $3
+          WHERE tenant_id = $1 AND credential_id = $2 AND warned_of IS DISTINCT FROM $3",
+    )
+    .bind(tenant)
+    .bind(credential)
+    .bind(expires_at)
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
 }

@@ -130,19 +130,22 @@ async fn a_record_does_not_open_for_another_tenant() {
             .await
             .expect(201);
     }
-    // The whole row, with its id, as somebody with the database but without the keys would move it.
-    sqlx::query(
+    // The whole rows, with their ids, as somebody with the database but without the keys would move them.
+    for statement in [
         "DELETE FROM credentials WHERE tenant_id = (SELECT id FROM tenants WHERE name = 'team-b')",
-    )
-    .execute(&regcred.pool)
-    .await
-    .expect("valid SQL");
-    sqlx::query(
-        "UPDATE credentials SET tenant_id = (SELECT id FROM tenants WHERE name = 'team-b')",
-    )
-    .execute(&regcred.pool)
-    .await
-    .expect("valid SQL");
+        "CREATE TABLE moved AS SELECT * FROM credentials",
+        "CREATE TABLE moved_versions AS SELECT * FROM credential_versions",
+        "DELETE FROM credentials",
+        "UPDATE moved SET tenant_id = (SELECT id FROM tenants WHERE name = 'team-b')",
+        "UPDATE moved_versions SET tenant_id = (SELECT id FROM tenants WHERE name = 'team-b')",
+        "INSERT INTO credentials SELECT * FROM moved",
+        "INSERT INTO credential_versions SELECT * FROM moved_versions",
+    ] {
+        sqlx::query(statement)
+            .execute(&regcred.pool)
+            .await
+            .expect("valid SQL");
+    }
     assert_fails_closed(
         &regcred,
         "/v1/tenants/team-b/credentials/connect/manifest",

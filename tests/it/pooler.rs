@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::files::Directory;
 use crate::support::pooler::Pooler;
 use crate::support::process::{program, run};
-use crate::support::{Regcred, fresh_database, pair, password};
+use crate::support::{Regcred, Way, fresh_database, pair, password};
 
 /// Two connections for eight: whoever counts on having the same one again is found out.
 const CONNECTIONS: usize = 2;
@@ -19,7 +19,7 @@ async fn everything_works_while_connections_change_hands() {
     let directory = Directory::new();
     regcred::keys::provider::local::LocalKeys::create(&directory.path().join("key"))
         .expect("a key");
-    let regcred = Regcred::start_on(pooler.url(&database), directory).await;
+    let regcred = Regcred::start_on(pooler.way(&database), directory).await;
     let owner = regcred.tenant("team-a").await;
     let callers = (0..24).map(|number| {
         let owner = owner.clone();
@@ -79,7 +79,7 @@ async fn the_program_migrates_and_makes_tokens_through_it() {
     let directory = Directory::new();
     regcred::keys::provider::local::LocalKeys::create(&directory.path().join("key"))
         .expect("a key");
-    let regcred = Regcred::start_on(url, directory).await;
+    let regcred = Regcred::start_on(pooler.way(&database), directory).await;
     let owner = regcred.tenant("team-a").await;
     owner
         .put("/v1/tenants/team-a/credentials/connect", &pair())
@@ -95,6 +95,29 @@ async fn fresh_database_name() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_statement_has_a_name_behind_it_and_each_has_one_without() {
+    let database = fresh_database_name().await;
+    let Some(pooler) = Pooler::start(&database, CONNECTIONS) else {
+        return;
+    };
+    let url = crate::support::postgres::shared().url(&database);
+    for (way, expected) in [(pooler.way(&database), false), (Way::from(url), true)] {
+        let directory = Directory::new();
+        regcred::keys::provider::local::LocalKeys::create(&directory.path().join("key"))
+            .expect("a key");
+        let regcred = Regcred::start_on(way, directory).await;
+        regcred.admin.get("/v1/tenants").await.expect(200);
+        let mut tx = regcred.pool.begin().await.expect("a transaction");
+        let named: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_prepared_statements)")
+            .persistent(false)
+            .fetch_one(&mut *tx)
+            .await
+            .expect("a catalogue");
+        assert_eq!(named, expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_change_is_seen_though_no_notification_arrives() {
     let database = fresh_database_name().await;
     let Some(pooler) = Pooler::start(&database, CONNECTIONS) else {
@@ -103,7 +126,7 @@ async fn a_change_is_seen_though_no_notification_arrives() {
     let directory = Directory::new();
     regcred::keys::provider::local::LocalKeys::create(&directory.path().join("key"))
         .expect("a key");
-    let regcred = Regcred::start_on(pooler.url(&database), directory).await;
+    let regcred = Regcred::start_on(pooler.way(&database), directory).await;
     let owner = regcred.tenant("team-a").await;
     let credential = "/v1/tenants/team-a/credentials/quay";
     owner

@@ -152,8 +152,8 @@ async fn rows_that_were_exchanged_do_not_open() {
         "CREATE TEMPORARY TABLE x ON COMMIT DROP AS SELECT v.*, d.id AS other FROM credential_versions v
            JOIN credentials c ON c.id = v.credential_id JOIN credentials d ON d.tenant_id = c.tenant_id AND d.name <> c.name",
         "DELETE FROM credential_versions",
-        "INSERT INTO credential_versions (credential_id, version, document, secret, secret_revision, auth_secret, auth_secret_revision, created_by, created_at)
-           SELECT other, version, document, secret, secret_revision, auth_secret, auth_secret_revision, created_by, created_at FROM x",
+        "INSERT INTO credential_versions (tenant_id, credential_id, version, document, secret, secret_revision, auth_secret, auth_secret_revision, created_by, created_at)
+           SELECT tenant_id, other, version, document, secret, secret_revision, auth_secret, auth_secret_revision, created_by, created_at FROM x",
     ];
     for statement in exchange {
         sqlx::query(statement)

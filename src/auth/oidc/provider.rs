@@ -10,10 +10,13 @@ use super::issuer_keys::Source;
 use crate::model::body::{Set, Text, body, text_schema};
 use crate::model::mistake::Fault;
 use crate::model::wire::check_length;
+use crate::registry::egress::parse_ca_bundle;
 use crate::text_wire;
 
 /// Longest URL or audience in characters.
 const MOST: usize = 2048;
+/// Longest CA in characters: a few certificates.
+const MOST_CA: usize = 64 * 1024;
 /// Most audiences.
 const MOST_AUDIENCES: usize = 64;
 
@@ -30,6 +33,9 @@ body! {
         jwks_uri: Option<String> as KeysUrl, optional;
         /// The algorithms that are taken; all of them unless given. There is no `none` and no HMAC.
         algorithms: Vec<Algorithm> as Algorithms, default;
+        /// Who is asked whether a token still stands, beside the signature; only an admin says who that is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        review: Option<Review>, optional;
     }
     rules(_form) {
         // Each of an issuer's keys takes only those of its own type.
@@ -37,6 +43,32 @@ body! {
     }
     example {"issuer": "https://issuer.example.com", "audiences": ["regcred"], "algorithms": ["RS256"]}
     patched {"audiences": ["regcred", "https://regcred.example.com"]}
+}
+
+body! {
+    /// The API server that reviews a provider's tokens (`authentication.k8s.io/v1`, `TokenReview`).
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct Review { whole: "TokenReviewInput"; patch: "TokenReviewPatch"; answer: "TokenReview"; }
+    fields {
+        /// Its URL: https, or http in an allow-listed network.
+        api_server: String as Issuer, required;
+        /// Its CA in PEM, trusted instead of all others; without it the system's and those of `REGCRED_CA_BUNDLE`.
+        #[serde(default)]
+        ca: Option<String> as CaBundle, optional;
+    }
+}
+
+/// A CA in PEM.
+struct CaBundle;
+
+text_wire!(CaBundle => String, check_ca, text_schema(1, MOST_CA));
+
+fn check_ca(text: &str) -> Result<String, Fault> {
+    check_length(text, 0, MOST_CA)?;
+    match parse_ca_bundle(text.as_bytes()) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(why) => Err(Fault::new("invalid-certificate", why)),
+    }
 }
 
 type Algorithms = Set<Algorithm, 1, 100>;
@@ -67,13 +99,13 @@ impl ProviderSpec {
     }
 }
 
-/// An issuer has neither query nor fragment (OpenID Connect Core 1.0, section 2).
+/// An issuer has neither query nor fragment (OpenID Connect Core 1.0, section 2), nor has an API server.
 fn check_issuer(text: &str) -> Result<String, Fault> {
     let url = check_url(text)?;
     if url.query().is_some() || url.fragment().is_some() {
         return Err(Fault::new(
             "invalid-url",
-            "an issuer has neither query nor fragment",
+            "expected a URL without query and fragment",
         ));
     }
     Ok(text.to_owned())
@@ -151,6 +183,14 @@ mod tests {
             (
                 r#"{"issuer":" https://i.example","audiences":["a"]}"#,
                 vec!["/issuer"],
+            ),
+            (
+                r#"{"issuer":"https://i.example","audiences":["a"],"review":{"ca":"x","y":1}}"#,
+                vec!["/review/api_server", "/review/ca", "/review/y"],
+            ),
+            (
+                r#"{"issuer":"https://i.example","audiences":["a"],"review":{"api_server":"https://k?x"}}"#,
+                vec!["/review/api_server"],
             ),
         ] {
             assert_eq!(mistakes(document), expected, "{document}");

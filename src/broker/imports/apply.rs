@@ -33,12 +33,13 @@ impl Broker {
         if changes.is_empty() {
             return Ok(());
         }
+        let tenant = scope.tenant()?.id;
         let (new, replaced, versions) = self.next_rows(conn, scope, known, &changes).await?;
         let ids: Vec<Uuid> = replaced.iter().map(|row| row.id).collect();
         credentials::insert_all(conn, &new).await?;
-        credentials::update_all(conn, &replaced).await?;
+        credentials::update_all(conn, tenant, &replaced).await?;
         credential_versions::insert_all(conn, &versions).await?;
-        credential_versions::prune_all(conn, &ids, KEPT_VERSIONS).await?;
+        credential_versions::prune(conn, tenant, &ids, KEPT_VERSIONS).await?;
         self.refuse_conflicts_of_all(conn, scope, &ids).await?;
         for row in new.iter().chain(&replaced) {
             self.note_write(
@@ -156,7 +157,7 @@ impl Broker {
         let row = self
             .write_pull_secret(conn, scope, name, spec, before)
             .await?;
-        pull_secrets::set_credentials(conn, row.id, &listed).await?;
+        pull_secrets::set_credentials(conn, row.tenant_id, row.id, &listed).await?;
         self.refuse_conflicts_in(conn, scope, name, spec).await?;
         self.note_write(
             conn,

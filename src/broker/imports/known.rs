@@ -113,7 +113,7 @@ impl Broker {
         let taken = credentials::registries_of_names(conn, tenant, names).await?;
         let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
         let since = self.now() - MISSES_COUNT_FOR;
-        let guarded = import_misses::over(conn, &ids, since, MOST_MISSES).await?;
+        let guarded = import_misses::over(conn, tenant, &ids, since, MOST_MISSES).await?;
         let credentials = self.open_all(conn, tenant, rows).await?;
         Ok(Known {
             by_registry: index(&credentials, |spec| Some(&spec.registry)),
@@ -133,7 +133,7 @@ impl Broker {
         rows: Vec<CredentialRow>,
     ) -> Result<Vec<Before>> {
         let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
-        let versions = credential_versions::current_of(conn, &ids).await?;
+        let versions = credential_versions::current_of(conn, tenant, &ids).await?;
         let mut versions: HashMap<Uuid, _> = versions
             .into_iter()
             .map(|version| (version.credential_id, version))
@@ -154,9 +154,14 @@ impl Broker {
     }
 
     /// Remembers that other secrets than the stored ones were tried.
-    pub(super) async fn note_misses(&self, conn: &mut PgConnection, ids: &[Uuid]) -> Result<()> {
+    pub(super) async fn note_misses(
+        &self,
+        conn: &mut PgConnection,
+        tenant: Uuid,
+        ids: &[Uuid],
+    ) -> Result<()> {
         let now: OffsetDateTime = self.now();
-        import_misses::count(conn, ids, now, now - MISSES_COUNT_FOR).await?;
+        import_misses::count(conn, tenant, ids, now, now - MISSES_COUNT_FOR).await?;
         Ok(())
     }
 }

@@ -188,7 +188,7 @@ impl Broker {
             .filter(|id| !stays || !attempt.replaced.contains(id))
             .copied()
             .collect();
-        self.note_misses(conn, &missed).await?;
+        self.note_misses(conn, scope.tenant()?.id, &missed).await?;
         let detail = serde_json::json!({
             "done": stays,
             "format": attempt.report.format,

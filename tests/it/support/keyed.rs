@@ -12,7 +12,7 @@ use regcred::http::router::{self, MetricsPlace};
 use regcred::http::server::Front;
 use regcred::keys::keyring::Keyring;
 use regcred::keys::provider::Provider;
-use regcred::store::database;
+use regcred::store::database::{self, Pooler};
 use sqlx::PgPool;
 use tokio::sync::watch;
 
@@ -36,7 +36,7 @@ impl Keyed {
 
     /// Starts one on a database, as another replica.
     pub async fn start_on(database_url: String, provider: Provider, keep_for: Duration) -> Self {
-        let pool = database::pool(&database_url, 8).expect("a valid URL");
+        let pool = database::serving_pool(&database_url, 8, Pooler::None).expect("a valid URL");
         let ticks = Arc::new(AtomicU64::new(0));
         let clock = ticks.clone();
         let keyring = Keyring::new(provider)

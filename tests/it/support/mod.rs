@@ -20,7 +20,7 @@ use regcred::http::server::Front;
 use regcred::keys::keyring::Keyring;
 use regcred::keys::provider::Provider;
 use regcred::model::name::Name;
-use regcred::store::database;
+use regcred::store::database::{self, Pooler};
 use serde_json::Value;
 use sqlx::PgPool;
 use tokio::sync::{OnceCell, watch};
@@ -42,11 +42,28 @@ pub mod postgres;
 pub mod process;
 pub mod registries;
 pub mod registry;
+pub mod reviewer;
 pub mod sealing;
 pub mod trail;
 pub mod transit;
 
 pub use client::Client;
+
+/// Where a database is reached, and what stands between.
+#[derive(Debug, Clone)]
+pub struct Way {
+    /// Its URL.
+    pub url: String,
+    /// What stands between.
+    pub pooler: Pooler,
+}
+
+impl From<String> for Way {
+    fn from(url: String) -> Self {
+        let pooler = Pooler::None;
+        Self { url, pooler }
+    }
+}
 
 /// A running regcred.
 pub struct Regcred {
@@ -56,6 +73,7 @@ pub struct Regcred {
     pub pool: PgPool,
     /// URL of that database.
     pub database_url: String,
+    way: Way,
     /// A platform admin.
     pub admin: Client,
     /// What jobs ask.
@@ -103,25 +121,26 @@ impl Regcred {
 
     /// Another replica, on the same database with the same keys.
     pub async fn another(&self) -> Self {
-        Self::start_on(self.database_url.clone(), self.directory.clone()).await
+        Self::start_on(self.way.clone(), self.directory.clone()).await
     }
 
     /// Starts one on a database, with the key in the directory.
     pub async fn start_on(
-        database_url: String,
+        way: impl Into<Way>,
         directory: impl Into<Arc<files::Directory>>,
     ) -> Self {
-        Self::start_on_with(database_url, directory, |broker| broker).await
+        Self::start_on_with(way, directory, |broker| broker).await
     }
 
     /// The same with other parts than the default ones.
     pub async fn start_on_with(
-        database_url: String,
+        way: impl Into<Way>,
         directory: impl Into<Arc<files::Directory>>,
         parts: impl FnOnce(Broker) -> Broker,
     ) -> Self {
         let directory = directory.into();
-        let pool = database::pool(&database_url, 8).expect("a valid URL");
+        let way = way.into();
+        let pool = database::serving_pool(&way.url, 8, way.pooler).expect("a valid URL");
         let provider = Provider::local(&directory.path().join("key")).expect("a valid key file");
         let offset = Arc::new(AtomicI64::new(0));
         let clock = {
@@ -160,7 +179,8 @@ impl Regcred {
             admin: Client::new(&base, Some(&admin)),
             base,
             pool,
-            database_url,
+            database_url: way.url.clone(),
+            way,
             broker,
             metrics,
             offset,

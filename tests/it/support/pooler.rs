@@ -7,9 +7,11 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use regcred::store::database;
+
 use super::files::Directory;
 use super::peers::peer;
-use super::postgres;
+use super::{Way, postgres};
 
 /// A running pooler; ends when it is dropped.
 pub struct Pooler {
@@ -57,6 +59,13 @@ impl Pooler {
     /// The URL of a database through it.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://regcred@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// The way to a database through it.
+    pub fn way(&self, database: &str) -> Way {
+        let url = self.url(database);
+        let pooler = database::Pooler::Transaction;
+        Way { url, pooler }
     }
 
     fn wait(&self) {
