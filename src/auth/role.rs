@@ -1,26 +1,23 @@
 //! Roles and what each may do: the one permission table.
 
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use crate::model::spelled::spelled;
 
-use crate::model::mistake::Fault;
-
-/// What a caller is to a tenant, or to the platform.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// Reads everything but secrets.
-    Viewer,
-    /// Renders manifests and reads the pull secrets behind them.
-    Puller,
-    /// Viewer, and writes credentials and pull secrets; never sees a stored secret.
-    Editor,
-    /// Editor, puller, and the tenant's tokens, role bindings and audit trail.
-    Owner,
-    /// Platform: tenants, identity providers, keys and the platform's audit trail; no tenant's secrets.
-    Operator,
-    /// Platform: operator, and owner of every tenant.
-    Admin,
+spelled! {
+    /// What a caller is to a tenant, or to the platform. Weakest first.
+    pub enum Role: "Role" or "invalid-role" {
+        /// Reads everything but secrets.
+        Viewer = "viewer",
+        /// Renders manifests and reads the pull secrets behind them.
+        Puller = "puller",
+        /// Viewer, and writes credentials and pull secrets; never sees a stored secret.
+        Editor = "editor",
+        /// Editor, puller, and the tenant's tokens, role bindings and audit trail.
+        Owner = "owner",
+        /// Platform: tenants, identity providers, keys and the platform's audit trail; no tenant's secrets.
+        Operator = "operator",
+        /// Platform: operator, and owner of every tenant.
+        Admin = "admin",
+    }
 }
 
 /// Something a caller may be allowed to do.
@@ -81,16 +78,6 @@ impl Action {
 }
 
 impl Role {
-    /// Every role, weakest first.
-    pub const ALL: [Self; 6] = [
-        Self::Viewer,
-        Self::Puller,
-        Self::Editor,
-        Self::Owner,
-        Self::Operator,
-        Self::Admin,
-    ];
-
     /// Whether the role is held on the platform, not in a tenant.
     pub fn is_platform(self) -> bool {
         matches!(self, Self::Operator | Self::Admin)
@@ -144,34 +131,6 @@ impl Role {
             (Self::Editor, other) => matches!(other, Self::Editor | Self::Viewer),
             (mine, other) => mine == other,
         }
-    }
-
-    /// The role as the API spells it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Viewer => "viewer",
-            Self::Puller => "puller",
-            Self::Editor => "editor",
-            Self::Owner => "owner",
-            Self::Operator => "operator",
-            Self::Admin => "admin",
-        }
-    }
-
-    /// Reads the API's spelling.
-    ///
-    /// # Errors
-    /// `invalid-role` that lists the six.
-    pub fn parse(text: &str) -> Result<Self, Fault> {
-        Self::ALL
-            .into_iter()
-            .find(|role| role.as_str() == text)
-            .ok_or_else(|| {
-                Fault::new(
-                    "invalid-role",
-                    "expected viewer, puller, editor or owner in a tenant, operator or admin on the platform",
-                )
-            })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use sqlx::PgConnection;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Broker, Error, Result, Scope, TenantRef};
@@ -51,8 +52,10 @@ impl Knock {
 pub enum Shown<'a> {
     /// None of ours; only its form is known.
     Unknown(&'a str),
-    /// A token of an issuer that is not taken.
+    /// A token of an issuer that cannot be taken.
     Foreign(Refused),
+    /// A token of an issuer that no identity provider takes, and why none does.
+    Untaken(String),
     /// One of ours that does not work, or not from there.
     Known {
         /// Whose it is.
@@ -106,6 +109,18 @@ impl Broker {
             detail: Some(serde_json::json!({"why": why})),
         };
         self.note_failure(scope, deed).await
+    }
+
+    /// Writes many events in one transaction, each as of its own time.
+    ///
+    /// # Errors
+    /// As for [`Broker::note`].
+    pub(super) async fn append_all(
+        &self,
+        conn: &mut PgConnection,
+        events: Vec<(Event, OffsetDateTime)>,
+    ) -> Result<()> {
+        Ok(self.trail.append_all(conn, events).await?)
     }
 
     pub(super) async fn append(&self, conn: &mut PgConnection, event: Event) -> Result<()> {
@@ -183,6 +198,11 @@ impl Broker {
                 None,
                 serde_json::json!({"why": why, "shown": "jwt"}),
             ),
+            Shown::Untaken(why) => (
+                stranger(),
+                None,
+                serde_json::json!({"why": why, "shown": "jwt"}),
+            ),
             Shown::Known { actor, tenant, why } => (
                 serde_json::to_value(actor).unwrap_or_default(),
                 tenant,
@@ -231,7 +251,7 @@ impl Broker {
     }
 }
 
-fn event_of(scope: &Scope, deed: Deed<'_>, outcome: Outcome) -> Event {
+pub(super) fn event_of(scope: &Scope, deed: Deed<'_>, outcome: Outcome) -> Event {
     Event {
         tenant: scope.tenant.as_ref().map(named),
         actor: serde_json::to_value(scope.caller.actor()).unwrap_or_default(),

@@ -13,8 +13,9 @@ use super::manifests::{Options, Rendition, Source};
 use super::stored_options::StoredOptions;
 use super::uncomparable::{Held, Uncomparable};
 use super::{Broker, Error, Result, Scope};
-use crate::auth::caller::Actor;
+use crate::auth::caller::{Actor, StoredActor};
 use crate::model::name::Name;
+use crate::render::Format;
 use crate::store::consumers::{self, ConsumerRow};
 use crate::store::{Slice, pull_secrets};
 
@@ -51,24 +52,39 @@ pub enum Which {
     Stale,
 }
 
+/// A credential as it was fetched.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what `fetched` stores")]
+struct ConsumedCredential {
+    /// Its name.
+    #[schema(example = "connect")]
+    name: String,
+    /// Its version.
+    #[schema(example = 2)]
+    version: i64,
+    /// The version that brought its secret.
+    #[schema(example = 1)]
+    secret_version: i64,
+}
+
 /// One who fetched a pull secret.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Consumer)]
 pub struct ConsumerView {
     /// Its id; one who came first has the smaller one.
     pub id: Uuid,
     /// Who: kind, id and name. A link's uses have kind `link`.
-    #[schema(value_type = Object, example = json!({"kind": "token", "id": "01939d7e-1f00-7000-8000-000000000001", "name": "ci"}))]
-    pub caller: serde_json::Value,
+    pub caller: StoredActor,
     /// The address that the request came from.
     #[schema(example = "192.0.2.7")]
     pub source: Option<String>,
     /// The format that was fetched.
-    #[schema(example = "secret")]
+    #[schema(value_type = Format)]
     pub format: String,
     /// The pull secret's version at the last fetch.
     pub pull_secret_version: i64,
     /// The credentials of the last fetch, each with its version and the version that brought its secret.
-    #[schema(value_type = Vec<Object>, example = json!([{"name": "connect", "version": 2, "secret_version": 1}]))]
+    #[schema(value_type = Vec<ConsumedCredential>)]
     pub credentials: serde_json::Value,
     /// Whether the same request would get something else now.
     pub stale: bool,
@@ -105,7 +121,7 @@ impl RecentFetches {
 }
 
 fn key_of(actor: &Actor) -> String {
-    format!("{} {}", actor.kind, actor.id)
+    format!("{} {}", actor.kind.as_str(), actor.id)
 }
 
 fn who(scope: &Scope, actor: &Actor, options: &Options, pull_secret: Uuid) -> Result<Who> {

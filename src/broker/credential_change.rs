@@ -1,9 +1,10 @@
 //! What a write makes of a credential, and what it must not: point a stored secret at another host.
 
 use super::credential_state::{KnownSecret, Secrets};
+use super::resolve::credential_spec;
 use super::{Error, Result};
 use crate::model::credential::{AuthServerSpec, CredentialSpec, CredentialWrite, SecretChange};
-use crate::model::mistake::{Fault, Mistake};
+use crate::model::mistake::{Fault, Mistake, Mistakes};
 use crate::model::name::Name;
 use crate::model::secret::SecretText;
 use crate::store::credentials::CredentialRow;
@@ -21,13 +22,10 @@ pub(super) fn next_state(
     write: CredentialWrite,
     version: i64,
 ) -> Result<(CredentialSpec, Secrets)> {
-    let mut mistakes = Vec::new();
+    let mut mistakes = Mistakes::default();
     let old = before.map(|before| &before.secrets);
     let old_auth = old.and_then(|old| old.auth.as_ref());
-    let set_anew = SetAnew {
-        registry: matches!(write.secret, SecretChange::Set(_)),
-        auth: matches!(write.auth_secret, SecretChange::Set(_)),
-    };
+    let set_anew = SetAnew::of(&write);
     let registry = match write.secret {
         SecretChange::Set(text) => Some(known(text, version, old.map(|old| &old.registry))),
         SecretChange::Keep | SecretChange::Drop => old.map(|old| old.registry.clone()),
@@ -43,7 +41,8 @@ pub(super) fn next_state(
         SecretChange::Drop => None,
     };
     if let Some(before) = before {
-        mistakes.extend(redirections(before, &write.spec, auth.is_some(), set_anew));
+        let stored = Whereabouts::of(&before.spec, before.secrets.auth.is_some());
+        mistakes.extend(redirections(stored, &write.spec, auth.is_some(), set_anew));
     }
     match registry {
         Some(registry) if mistakes.is_empty() => Ok((write.spec, Secrets { registry, auth })),
@@ -62,6 +61,43 @@ fn known(text: SecretText, version: i64, before: Option<&KnownSecret>) -> KnownS
     }
 }
 
+/// The same of a write that has other mistakes, so that all are told together; nothing is opened for it.
+pub(super) fn redirections_of(row: &CredentialRow, write: &CredentialWrite) -> Result<Mistakes> {
+    let stored = credential_spec(row)?;
+    let before = Whereabouts::of(&stored, row.has_auth_secret);
+    let auth_has_own = match write.auth_secret {
+        SecretChange::Set(_) => true,
+        SecretChange::Keep => row.has_auth_secret && write.spec.auth_server.is_some(),
+        SecretChange::Drop => false,
+    };
+    let mistakes = redirections(before, &write.spec, auth_has_own, SetAnew::of(write));
+    Ok(mistakes.into())
+}
+
+/// Where stored secrets are used.
+struct Whereabouts<'a> {
+    spec: &'a CredentialSpec,
+    has_auth_secret: bool,
+}
+
+impl<'a> Whereabouts<'a> {
+    fn of(spec: &'a CredentialSpec, has_auth_secret: bool) -> Self {
+        Self {
+            spec,
+            has_auth_secret,
+        }
+    }
+}
+
+impl SetAnew {
+    fn of(write: &CredentialWrite) -> Self {
+        Self {
+            registry: matches!(write.secret, SecretChange::Set(_)),
+            auth: matches!(write.auth_secret, SecretChange::Set(_)),
+        }
+    }
+}
+
 #[derive(Clone, Copy)]
 struct SetAnew {
     registry: bool,
@@ -71,7 +107,7 @@ struct SetAnew {
 /// Who may write but not read must not point a stored secret at a host of their own: a stored secret
 /// is used only where it was used before (contract, section 3).
 fn redirections(
-    before: &Before,
+    before: Whereabouts<'_>,
     spec: &CredentialSpec,
     auth_has_own: bool,
     set_anew: SetAnew,
@@ -85,7 +121,7 @@ fn redirections(
     };
     let old_auth = before.spec.auth_server.as_ref();
     let same_server = old_auth.is_some_and(|old| old.registry == auth.registry);
-    let shared_before = old_auth.is_some() && before.secrets.auth.is_none();
+    let shared_before = old_auth.is_some() && !before.has_auth_secret;
     if auth_has_own {
         if !same_server && !set_anew.auth {
             mistakes.push(
@@ -174,7 +210,7 @@ mod tests {
             Ok(_) => Vec::new(),
             Err(Error::Invalid(mistakes)) => mistakes
                 .into_iter()
-                .map(|mistake| mistake.pointer)
+                .map(|mistake| mistake.place().to_owned())
                 .collect(),
             Err(other) => panic!("unexpected: {other}"),
         }

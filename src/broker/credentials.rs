@@ -1,55 +1,75 @@
 //! Credentials: reading, writing, deleting.
 
+use serde_json::Value;
 use sqlx::PgConnection;
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::audit::Deed;
-use super::credential_change::{Before, check_secret_names, next_state, same_logins};
+use super::credential_change::{
+    Before, check_secret_names, next_state, redirections_of, same_logins,
+};
 use super::credential_state::Secrets;
-use super::precondition::Precondition;
+use super::renderable::Changed;
 use super::resolve::{credential_spec, current_version};
-use super::view::{CredentialVersionView, CredentialView, PreviousView, Written};
+use super::resource::{Doubted, Resource, Stored};
+use super::view::{CredentialVersionView, CredentialView, PreviousView, VerificationState};
 use super::{Broker, Error, Result, Scope, previous};
-use crate::model::credential::{CredentialSpec, CredentialWrite, Unnamed};
+use crate::model::body::{List, body};
+use crate::model::credential::{CredentialBody, CredentialSpec, CredentialWrite, Unnamed};
+use crate::model::form::Form;
+use crate::model::json::Json;
+use crate::model::labels::LabelPair;
+use crate::model::mistake::Mistakes;
 use crate::model::name::Name;
+use crate::model::registry_path::RegistryPath;
+use crate::model::resource::{Named, ResourceKind};
 use crate::store::credentials::{CredentialRow, Filter};
+use crate::store::pull_secrets::PullSecretRow;
 use crate::store::{Slice, credential_versions, credentials, pull_secrets};
 
 /// How many versions of a credential are kept.
 pub(super) const KEPT_VERSIONS: i64 = 10;
 
-/// What deleting a credential does to the pull secrets that list it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Listed {
-    /// Their lists keep it from being deleted.
-    Forbids,
-    /// It is taken out of their lists.
-    IsDetached,
+body! {
+    /// What a delete of a credential takes.
+    pub struct Detach {}
+    fields {
+        /// `true` takes it out of the pull secrets that list it; otherwise these keep it from being deleted.
+        detach: bool, default;
+    }
+}
+
+body! {
+    /// What a list of credentials is filtered by. Everything given must hold.
+    pub struct CredentialFilters {}
+    fields {
+        /// This registry path exactly, in any spelling.
+        registry: Option<RegistryPath>, optional;
+        /// `key=value`; may be given more than once.
+        label: Vec<(String, String)> as List<LabelPair, 0, 64>, default;
+        /// The state of the last verification.
+        verification: Option<VerificationState>, optional;
+        /// Expires before this time.
+        expires_before: Option<OffsetDateTime>, optional;
+    }
+}
+
+impl CredentialFilters {
+    fn into_filter(self) -> Filter {
+        let labels = self.label.into_iter();
+        let labels: serde_json::Map<String, Value> =
+            labels.map(|(name, value)| (name, value.into())).collect();
+        Filter {
+            registry: self.registry.map(|path| path.to_string()),
+            labels: (!labels.is_empty()).then_some(labels.into()),
+            verification: self.verification.map(|state| state.as_str().to_owned()),
+            expires_before: self.expires_before,
+        }
+    }
 }
 
 impl Broker {
-    /// Credentials in order of name.
-    pub async fn credential_page(
-        &self,
-        scope: &Scope,
-        filter: &Filter,
-        slice: &Slice<String>,
-    ) -> Result<Vec<CredentialView>> {
-        let mut tx = self.begin().await?;
-        let rows = credentials::page(&mut tx, scope.tenant()?.id, filter, slice).await?;
-        let now = self.now();
-        let view = |row| CredentialView::from_row(row, now);
-        rows.into_iter().map(view).collect()
-    }
-
-    /// One credential.
-    pub async fn credential(&self, scope: &Scope, name: &str) -> Result<CredentialView> {
-        let mut tx = self.begin().await?;
-        let row = credentials::by_name(&mut tx, scope.tenant()?.id, name).await?;
-        CredentialView::from_row(row.ok_or(Error::NotFound)?, self.now())
-    }
-
     /// The kept versions of a credential, newest first.
     pub async fn credential_versions(
         &self,
@@ -69,133 +89,25 @@ impl Broker {
             .collect()
     }
 
-    /// What a PUT means that names no secret: a credential that is there keeps its own, a new one has
-    /// none, which its other mistakes should be told with.
-    pub async fn unnamed_secret(&self, scope: &Scope, name: &str) -> Result<Unnamed> {
-        let Ok(name) = Name::parse(name) else {
-            return Ok(Unnamed::Drops);
-        };
-        let mut tx = self.begin().await?;
-        let row = credentials::by_name(&mut tx, scope.tenant()?.id, name.as_str()).await?;
-        Ok(if row.is_some() {
-            Unnamed::Keeps
-        } else {
-            Unnamed::Drops
-        })
-    }
-
-    /// The version of a credential, its document and whether its auth server has a secret of its
-    /// own: what a patch is merged into.
-    pub async fn credential_document(
-        &self,
-        scope: &Scope,
-        name: &str,
-    ) -> Result<(i64, CredentialSpec, bool)> {
-        let mut tx = self.begin().await?;
-        let row = credentials::by_name(&mut tx, scope.tenant()?.id, name)
-            .await?
-            .ok_or(Error::NotFound)?;
-        Ok((row.version, credential_spec(&row)?, row.has_auth_secret))
-    }
-
-    /// Creates or replaces a credential.
-    pub async fn put_credential(
-        &self,
-        scope: &Scope,
-        name: &Name,
-        write: CredentialWrite,
-        precondition: &Precondition,
-    ) -> Result<Written<CredentialView>> {
-        let mut tx = self.begin_writing(scope).await?;
-        let before = self.load(&mut tx, scope, name).await?;
-        precondition.check(before.as_ref().map(|before| before.row.version))?;
-        let created = before.is_none();
-        let row = self
-            .write_credential(&mut tx, scope, name, before, write)
-            .await?;
-        tx.commit().await?;
-        let view = CredentialView::from_row(row, self.now())?;
-        Ok(if created {
-            Written::Created(view)
-        } else {
-            Written::Replaced(view)
-        })
-    }
-
-    /// Deletes a credential and its versions.
-    pub async fn delete_credential(
-        &self,
-        scope: &Scope,
-        name: &str,
-        listed: Listed,
-        precondition: &Precondition,
-    ) -> Result<()> {
-        let mut tx = self.begin_writing(scope).await?;
-        let row = credentials::by_name(&mut tx, scope.tenant()?.id, name)
-            .await?
-            .ok_or(Error::NotFound)?;
-        precondition.check(Some(row.version))?;
-        match listed {
-            Listed::IsDetached => {
-                pull_secrets::detach(&mut tx, row.tenant_id, row.id, self.now()).await?;
-            }
-            Listed::Forbids => refuse_if_listed(&mut tx, &row).await?,
-        }
-        credentials::delete(&mut tx, row.tenant_id, row.id).await?;
-        let target = format!("credentials/{name}");
-        let deed = Deed {
-            action: "credential.delete",
-            target: &target,
-            version: Some(row.version),
-            detail: None,
-        };
-        self.note(&mut tx, scope, deed).await?;
-        tx.commit().await
-    }
-
-    async fn load(
+    /// A credential before a write, its secrets opened.
+    async fn opened(
         &self,
         conn: &mut PgConnection,
         scope: &Scope,
-        name: &Name,
-    ) -> Result<Option<Before>> {
-        let tenant = scope.tenant()?.id;
-        let Some(row) = credentials::by_name(conn, tenant, name.as_str()).await? else {
-            return Ok(None);
-        };
-        let version = current_version(conn, tenant, row.id).await?;
-        let secrets = self.open_secrets(conn, tenant, &version).await?;
-        Ok(Some(Before {
+        row: CredentialRow,
+    ) -> Result<Before> {
+        let version = current_version(conn, row.tenant_id, row.id).await?;
+        let secrets = self
+            .open_secrets(conn, scope.tenant()?.id, &version)
+            .await?;
+        Ok(Before {
             spec: credential_spec(&row)?,
             row,
             secrets,
-        }))
+        })
     }
 
-    async fn write_credential(
-        &self,
-        conn: &mut PgConnection,
-        scope: &Scope,
-        name: &Name,
-        before: Option<Before>,
-        write: CredentialWrite,
-    ) -> Result<CredentialRow> {
-        let version = before.as_ref().map_or(1, |before| before.row.version + 1);
-        let overlap = write.overlap;
-        let (spec, secrets) = next_state(before.as_ref(), write, version)?;
-        check_secret_names(&spec, name)?;
-        let old = match before {
-            Some(before) if before.spec == spec && before.secrets.same_as(&secrets) => {
-                return Ok(before.row);
-            }
-            Some(before) => Some((before.row, before.secrets)),
-            None => None,
-        };
-        self.store_version(conn, scope, name, old, &spec, &secrets, overlap)
-            .await
-    }
-
-    /// Writes the next version of a credential, or its first.
+    /// Writes the next version of a credential, or its first; with what the audit trail says of it.
     #[allow(
         clippy::too_many_arguments,
         reason = "the old state and all of the new one"
@@ -209,10 +121,13 @@ impl Broker {
         spec: &CredentialSpec,
         secrets: &Secrets,
         overlap: Option<Duration>,
-    ) -> Result<CredentialRow> {
+    ) -> Result<(CredentialRow, Option<Value>)> {
         let mut row = self.next_row(scope, name, old.as_ref(), spec, secrets)?;
         let previous = match &old {
-            Some(old) => self.previous_after(conn, old, secrets, overlap).await?,
+            Some(old) => {
+                self.previous_after(conn, old, (spec, secrets), overlap)
+                    .await?
+            }
             None => None,
         };
         row.previous_version = previous.as_ref().map(|previous| previous.version);
@@ -223,22 +138,15 @@ impl Broker {
         }
         let version = self.seal_version(conn, scope, &row, spec, secrets).await?;
         credential_versions::insert(conn, &version).await?;
-        previous::prune(conn, row.tenant_id, row.id).await?;
-        self.refuse_conflicts_of(conn, scope, row.id).await?;
-        if previous.is_some() {
-            self.refuse_unrenderable_overlap(conn, scope, &row).await?;
+        if row.version > KEPT_VERSIONS {
+            previous::prune(conn, row.tenant_id, row.id).await?;
         }
-        let target = format!("credentials/{name}");
-        let deed = Deed {
-            action: "credential.write",
-            target: &target,
-            version: Some(row.version),
-            detail: previous
-                .map(PreviousView::from)
-                .map(|view| serde_json::json!({"previous": view})),
-        };
-        self.note(conn, scope, deed).await?;
-        Ok(row)
+        let change = Changed::new(old.as_ref(), &row, secrets);
+        self.refuse_breaking(conn, scope, &[change], &[]).await?;
+        let detail = previous
+            .map(PreviousView::from)
+            .map(|view| serde_json::json!({"previous": view}));
+        Ok((row, detail))
     }
 
     /// The row of a credential's next version, or of its first.
@@ -263,7 +171,10 @@ impl Broker {
             name: name.to_string(),
             version: old.map_or(1, |row| row.version + 1),
             registry: spec.registry.to_string(),
-            auth_registry: spec.auth_server.as_ref().map(|auth| auth.registry.to_string()),
+            auth_registry: spec
+                .auth_server
+                .as_ref()
+                .map(|auth| auth.registry.to_string()),
             labels: serde_json::to_value(&spec.labels)?,
             expires_at: spec.expires_at,
             secret_changed_at: old
@@ -283,14 +194,187 @@ impl Broker {
     }
 }
 
-async fn refuse_if_listed(conn: &mut PgConnection, credential: &CredentialRow) -> Result<()> {
-    let listing = pull_secrets::listing(conn, credential.tenant_id, credential.id).await?;
-    if listing.is_empty() {
-        return Ok(());
+/// Credentials.
+pub struct Credentials;
+
+impl Resource for Credentials {
+    type Body = CredentialBody;
+    type Spec = CredentialWrite;
+    type Row = CredentialRow;
+    type View = CredentialView;
+    type Filter = CredentialFilters;
+    type Removal = Detach;
+
+    const COLLECTION: &'static str = "credentials";
+    const VERBS: (&'static str, &'static str) = ("credential.write", "credential.delete");
+
+    fn read(form: &mut Form, unnamed: Unnamed) -> Option<CredentialWrite> {
+        CredentialWrite::read_fields(form, unnamed)
     }
+
+    async fn load(
+        _: &Broker,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        name: &str,
+    ) -> Result<Option<CredentialRow>> {
+        Ok(credentials::by_name(conn, scope.tenant()?.id, name).await?)
+    }
+
+    fn version(row: &CredentialRow) -> i64 {
+        row.version
+    }
+
+    fn as_written(row: &CredentialRow) -> Result<Json> {
+        let mut document = Json::from(serde_json::to_value(credential_spec(row)?)?);
+        if let Json::Object(members) = &mut document {
+            members.push(("secret".into(), Json::Kept));
+            let auth_server = members.iter_mut().find(|(name, _)| name == "auth_server");
+            if let Some((_, Json::Object(auth))) = auth_server
+                && row.has_auth_secret
+            {
+                auth.push(("secret".into(), Json::Kept));
+            }
+        }
+        Ok(document)
+    }
+
+    /// What the stored state says of a write with mistakes, without opening anything.
+    async fn doubts(
+        _: &Broker,
+        _: &mut PgConnection,
+        _: &Scope,
+        before: Option<&CredentialRow>,
+        doubted: Doubted<'_, CredentialWrite>,
+    ) -> Result<Mistakes> {
+        let (Some(row), Some(write)) = (before, doubted.spec) else {
+            return Ok(Mistakes::default());
+        };
+        redirections_of(row, &write)
+    }
+
+    async fn store(
+        broker: &Broker,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        name: &Name,
+        before: Option<CredentialRow>,
+        write: CredentialWrite,
+    ) -> Result<Stored<CredentialRow>> {
+        let before = match before {
+            Some(row) => Some(broker.opened(conn, scope, row).await?),
+            None => None,
+        };
+        let version = before.as_ref().map_or(1, |before| before.row.version + 1);
+        let overlap = write.overlap;
+        let (spec, secrets) = next_state(before.as_ref(), write, version)?;
+        check_secret_names(&spec, name)?;
+        let old = match before {
+            Some(before) if before.spec == spec && before.secrets.same_as(&secrets) => {
+                return Ok(Stored::Unchanged(before.row));
+            }
+            Some(before) => Some((before.row, before.secrets)),
+            None => None,
+        };
+        let (row, detail) = broker
+            .store_version(conn, scope, name, old, &spec, &secrets, overlap)
+            .await?;
+        Ok(Stored::Written(row, detail))
+    }
+
+    /// Its versions go with it.
+    async fn remove(
+        broker: &Broker,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        row: &CredentialRow,
+        how: Detach,
+    ) -> Result<Option<Value>> {
+        let listing = pull_secrets::listing(conn, row.tenant_id, row.id).await?;
+        let shrunk = match (how.detach, listing.as_slice()) {
+            (_, []) => Vec::new(),
+            (false, _) => return Err(in_use(&listing, LISTED)),
+            (true, _) => broker.detach(conn, scope, row, listing).await?,
+        };
+        credentials::delete(conn, row.tenant_id, row.id).await?;
+        let change = Changed::gone(row);
+        broker
+            .refuse_breaking(conn, scope, &[change], &shrunk)
+            .await?;
+        Ok(None)
+    }
+
+    fn view(broker: &Broker, row: CredentialRow) -> Result<CredentialView> {
+        CredentialView::from_row(row, broker.now())
+    }
+
+    async fn page(
+        broker: &Broker,
+        scope: &Scope,
+        filter: CredentialFilters,
+        slice: &Slice<String>,
+    ) -> Result<Vec<CredentialView>> {
+        let mut tx = broker.begin().await?;
+        let filter = filter.into_filter();
+        let rows = credentials::page(&mut tx, scope.tenant()?.id, &filter, slice).await?;
+        let now = broker.now();
+        let view = |row| CredentialView::from_row(row, now);
+        rows.into_iter().map(view).collect()
+    }
+}
+
+/// Why a credential that is listed is not deleted.
+const LISTED: (&str, &str) = (
+    "the credential is listed by these pull secrets",
+    "take it out of them, or delete with ?detach=true",
+);
+/// Why one is not even taken out of lists.
+const LAST_LISTED: (&str, &str) = (
+    "the credential is all that these pull secrets list, and they select none",
+    "delete them, or have them list or select another",
+);
+
+fn in_use(listing: &[PullSecretRow], (what, way_out): (&str, &str)) -> Error {
     let names: Vec<&str> = listing.iter().map(|row| row.name.as_str()).collect();
-    Err(Error::InUse(format!(
-        "the credential is listed by these pull secrets: {}; take it out of them, or delete with ?detach=true",
-        names.join(", ")
-    )))
+    Error::InUse {
+        detail: format!("{what}: {}; {way_out}", names.join(", ")),
+        resources: Named::all(ResourceKind::PullSecret, names),
+    }
+}
+
+impl Broker {
+    /// Takes a credential out of the lists of pull secrets, each of which becomes a new version; as they are then.
+    ///
+    /// # Errors
+    /// `InUse` naming those that would mean nothing.
+    async fn detach(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        credential: &CredentialRow,
+        listing: Vec<PullSecretRow>,
+    ) -> Result<Vec<PullSecretRow>> {
+        let (tenant, id) = (credential.tenant_id, credential.id);
+        let means_nothing =
+            |row: &&PullSecretRow| row.credentials.len() == 1 && row.selector.is_none();
+        let empty: Vec<PullSecretRow> = listing.iter().filter(means_nothing).cloned().collect();
+        if !empty.is_empty() {
+            return Err(in_use(&empty, LAST_LISTED));
+        }
+        pull_secrets::detach(conn, tenant, id, self.now()).await?;
+        let mut shrunk = Vec::with_capacity(listing.len());
+        for mut row in listing {
+            row.version += 1;
+            row.credentials.retain(|name| *name != credential.name);
+            let deed = Deed {
+                action: "pull-secret.write",
+                target: &format!("pull-secrets/{}", row.name),
+                version: Some(row.version),
+                detail: Some(serde_json::json!({"detached": credential.name})),
+            };
+            self.note(conn, scope, deed).await?;
+            shrunk.push(row);
+        }
+        Ok(shrunk)
+    }
 }

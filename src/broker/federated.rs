@@ -9,18 +9,30 @@ use super::view::stored_name;
 use super::{Broker, Result};
 use crate::auth::binding::BindingSpec;
 use crate::auth::caller::{Caller, Grant, Identity};
-use crate::auth::oidc::Refused;
 use crate::auth::oidc::claims::Registered;
 use crate::auth::oidc::compact::Compact;
-use crate::auth::oidc::provider::ProviderSpec;
+use crate::auth::oidc::issuer_keys::{Source, Unverified};
+use crate::auth::oidc::provider::{ProviderSpec, check_url};
 use crate::model::name::Name;
 use crate::store::role_bindings::BindingRow;
 use crate::store::{identity_providers, role_bindings};
+
+/// Most providers that the trail names for one token.
+const MOST_NAMED: usize = 3;
+/// Longest issuer that the trail names, in bytes.
+const LONGEST_ISSUER: usize = 200;
 
 /// A provider that takes a token.
 struct Accepting {
     id: Uuid,
     name: Name,
+}
+
+/// A provider that may take a token, whose signature is still to be checked.
+struct Candidate {
+    id: Uuid,
+    name: Name,
+    spec: ProviderSpec,
 }
 
 impl Broker {
@@ -35,10 +47,10 @@ impl Broker {
         let token = Compact::parse(login.bearer).map_err(unknown)?;
         let refused = |refused| self.refuse(login, Shown::Foreign(refused));
         let claims = Registered::read(&token.claims, self.now()).map_err(refused)?;
-        let accepting = self.accepting(&token, &claims).await?;
-        let nobody = Refused("no identity provider takes it");
-        let provider = accepting.first().ok_or_else(|| refused(nobody))?;
-        let provider = provider.name.clone();
+        let accepting = self.accepting(login, &token, &claims).await?;
+        let accepting = accepting.map_err(|why| self.refuse(login, Shown::Untaken(why)))?;
+        let nobody = || self.refuse(login, Shown::Untaken(unknown_issuer(&claims.issuer)));
+        let provider = accepting.first().ok_or_else(nobody)?.name.clone();
         let ids: Vec<Uuid> = accepting.iter().map(|provider| provider.id).collect();
         let tenant = door.tenant.filter(|_| !door.action.is_for_anybody());
         let grants = self.bound(&ids, &token, &claims.subject, tenant).await?;
@@ -56,38 +68,89 @@ impl Broker {
     }
 
     /// The providers that take the token: of its issuer, for its audience, with its algorithm, whose keys
-    /// made its signature.
-    async fn accepting(&self, token: &Compact<'_>, claims: &Registered) -> Result<Vec<Accepting>> {
+    /// made its signature, and whose cluster still takes it. If there are none, why not, for the trail.
+    async fn accepting(
+        &self,
+        login: Login<'_>,
+        token: &Compact<'_>,
+        claims: &Registered,
+    ) -> Result<Result<Vec<Accepting>, String>> {
         let rows = {
             let mut tx = self.begin().await?;
             identity_providers::of_issuer(&mut tx, &claims.issuer).await?
         };
+        if rows.is_empty() {
+            return Ok(Err(unknown_issuer(&claims.issuer)));
+        }
         // No connection is held while an issuer is asked: it may be slow, others shall not wait.
         let mut accepting = Vec::new();
-        let mut checked: Vec<(_, bool)> = Vec::new();
+        let mut whys = Vec::new();
+        let mut checked = Vec::new();
         for row in rows {
-            let spec: ProviderSpec = serde_json::from_str(&row.document)?;
-            if !spec.algorithms.contains(&token.algorithm) || !claims.is_for(&spec.audiences) {
-                continue;
-            }
-            let keys_of = spec.source();
-            let known = checked.iter().find(|(source, _)| *source == keys_of);
-            let verified = match known {
-                Some((_, verified)) => *verified,
-                None => {
-                    let verified = self.issuers.verify(&keys_of, token, self.now()).await;
-                    checked.push((keys_of, verified));
-                    verified
-                }
+            let candidate = Candidate {
+                id: row.id,
+                name: stored_name(&row.name)?,
+                spec: serde_json::from_str(&row.document)?,
             };
-            if verified {
-                accepting.push(Accepting {
-                    id: row.id,
-                    name: stored_name(&row.name)?,
-                });
+            match self
+                .takes(login, token, claims, &candidate, &mut checked)
+                .await
+            {
+                Ok(()) => accepting.push(Accepting {
+                    id: candidate.id,
+                    name: candidate.name,
+                }),
+                Err(why) => whys.push(format!("identity provider {}: {why}", candidate.name)),
             }
         }
-        Ok(accepting)
+        if accepting.is_empty() {
+            whys.truncate(MOST_NAMED);
+            return Ok(Err(whys.join("; ")));
+        }
+        Ok(Ok(accepting))
+    }
+
+    /// Whether a provider takes the token. Signatures that were checked for one with the same keys stand in `checked`.
+    async fn takes(
+        &self,
+        login: Login<'_>,
+        token: &Compact<'_>,
+        claims: &Registered,
+        candidate: &Candidate,
+        checked: &mut Vec<(Source, Result<(), Unverified>)>,
+    ) -> Result<(), String> {
+        let spec = &candidate.spec;
+        if !spec.algorithms.contains(&token.algorithm) {
+            return Err(format!(
+                "the algorithm {} is not one of its own",
+                token.algorithm.as_str()
+            ));
+        }
+        if !claims.is_for(&spec.audiences) {
+            let own = spec.audiences.join(", ");
+            return Err(format!("the audience is not one of {own}"));
+        }
+        let source = spec.source();
+        let known = checked.iter().find(|(known, _)| *known == source);
+        let verified = match known {
+            Some((_, verified)) => verified.clone(),
+            None => {
+                let verified = self.issuers.verify(&source, token, self.now()).await;
+                checked.push((source, verified.clone()));
+                verified
+            }
+        };
+        verified.map_err(|why| why.to_string())?;
+        let Some(review) = &spec.review else {
+            return Ok(());
+        };
+        let reviewed = self.reviews.review(
+            &self.egress,
+            review,
+            (&spec.audiences, login.bearer),
+            self.now(),
+        );
+        reviewed.await.map_err(|why| why.to_string())
     }
 
     async fn bound(
@@ -112,6 +175,15 @@ impl Broker {
         }
         grants.dedup();
         Ok(grants)
+    }
+}
+
+/// An issuer is what a stranger wrote: it is named only where it looks like one.
+fn unknown_issuer(issuer: &str) -> String {
+    if issuer.len() <= LONGEST_ISSUER && check_url(issuer).is_ok() {
+        format!("no identity provider has the issuer {issuer}")
+    } else {
+        "no identity provider has its issuer".to_owned()
     }
 }
 

@@ -6,14 +6,18 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::audit::Deed;
-use super::precondition::Precondition;
-use super::view::Written;
+use super::resource::{Doubted, Resource, Stored, View};
+use super::writing::Writing;
 use super::{Broker, Error, Result, Scope};
 use crate::auth::oidc::algorithm::Algorithm;
-use crate::auth::oidc::provider::{ProviderSpec, check_url};
-use crate::model::mistake::{Fault, Mistake};
+use crate::auth::oidc::provider::{ProviderSpec, Review, check_url};
+use crate::model::body::Body;
+use crate::model::credential::Unnamed;
+use crate::model::form::Form;
+use crate::model::json::Json;
+use crate::model::mistake::{Fault, Mistakes};
 use crate::model::name::Name;
+use crate::model::resource::{Named, ResourceKind};
 use crate::store::identity_providers::ProviderRow;
 use crate::store::{Slice, identity_providers, role_bindings};
 
@@ -22,6 +26,7 @@ const MOST_NAMED: i64 = 10;
 
 /// An identity provider.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = IdentityProvider)]
 pub struct ProviderView {
     /// Its name.
     #[schema(example = "cluster-a")]
@@ -42,12 +47,24 @@ pub struct ProviderView {
     /// The algorithms that are taken.
     #[schema(example = json!(["RS256"]))]
     pub algorithms: Vec<Algorithm>,
+    /// Who is asked whether a token still stands; null means nobody.
+    pub review: Option<Review>,
     /// When it was made.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
     /// When it was last changed.
     #[serde(with = "time::serde::rfc3339")]
     pub updated_at: OffsetDateTime,
+}
+
+impl View for ProviderView {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn version(&self) -> i64 {
+        self.version
+    }
 }
 
 impl ProviderView {
@@ -61,6 +78,7 @@ impl ProviderView {
             audiences: spec.audiences,
             jwks_uri: spec.jwks_uri,
             algorithms: spec.algorithms,
+            review: spec.review,
             created_at: row.created_at,
             updated_at: row.updated_at,
         })
@@ -68,125 +86,36 @@ impl ProviderView {
 }
 
 impl Broker {
-    /// Identity providers in order of name.
-    pub async fn provider_page(&self, slice: &Slice<String>) -> Result<Vec<ProviderView>> {
+    async fn provider_page(&self, slice: &Slice<String>) -> Result<Vec<ProviderView>> {
         let mut tx = self.begin().await?;
         let rows = identity_providers::page(&mut tx, slice).await?;
         rows.into_iter().map(ProviderView::from_row).collect()
     }
 
-    /// One identity provider.
-    pub async fn provider(&self, name: &str) -> Result<ProviderView> {
-        let mut tx = self.begin().await?;
-        let row = identity_providers::by_name(&mut tx, name).await?;
-        ProviderView::from_row(row.ok_or(Error::NotFound)?)
-    }
-
-    /// A provider's version and the document as written: what a patch is merged into.
-    pub async fn provider_document(&self, name: &str) -> Result<(i64, String)> {
-        let mut tx = self.begin().await?;
-        let row = identity_providers::by_name(&mut tx, name).await?;
-        let row = row.ok_or(Error::NotFound)?;
-        Ok((row.version, row.document))
-    }
-
-    /// Creates or replaces an identity provider.
-    ///
-    /// # Errors
-    /// `Invalid` for a URL that is never asked; `Forbidden` for an operator who would put another issuer
-    /// in the place of one that tenants trust.
-    pub async fn put_provider(
+    /// URLs that are never asked, as far as they are any.
+    fn refused_urls(
         &self,
-        scope: &Scope,
-        name: &Name,
-        spec: &ProviderSpec,
-        precondition: &Precondition,
-    ) -> Result<Written<ProviderView>> {
-        self.check_urls(spec)?;
-        let mut tx = self.begin().await?;
-        let before = identity_providers::lock_by_name(&mut tx, name.as_str()).await?;
-        precondition.check(before.as_ref().map(|row| row.version))?;
-        let created = before.is_none();
-        let row = match before {
-            Some(row) => {
-                let stored: ProviderSpec = serde_json::from_str(&row.document)?;
-                if stored == *spec {
-                    return ProviderView::from_row(row).map(Written::Replaced);
-                }
-                if stored.source() != spec.source() {
-                    self.keep_who_is_trusted(&mut tx, scope, &row).await?;
-                }
-                self.update_provider(&mut tx, row, spec).await?
-            }
-            None => self.insert_provider(&mut tx, name, spec).await?,
-        };
-        let target = format!("identity-providers/{name}");
-        let deed = Deed {
-            action: "identity-provider.write",
-            target: &target,
-            version: Some(row.version),
-            detail: Some(serde_json::json!({"issuer": row.issuer})),
-        };
-        self.note(&mut tx, scope, deed).await?;
-        tx.commit().await?;
-        let view = ProviderView::from_row(row)?;
-        Ok(if created {
-            Written::Created(view)
-        } else {
-            Written::Replaced(view)
-        })
-    }
-
-    /// Deletes an identity provider that no role binding names.
-    ///
-    /// # Errors
-    /// `InUse` that names the tenants.
-    pub async fn delete_provider(
-        &self,
-        scope: &Scope,
-        name: &str,
-        precondition: &Precondition,
-    ) -> Result<()> {
-        let mut tx = self.begin().await?;
-        let row = identity_providers::lock_by_name(&mut tx, name).await?;
-        let row = row.ok_or(Error::NotFound)?;
-        precondition.check(Some(row.version))?;
-        let tenants = role_bindings::tenants_of_provider(&mut tx, row.id, MOST_NAMED).await?;
-        if !tenants.is_empty() {
-            return Err(Error::InUse(format!(
-                "role bindings of these tenants name it: {}",
-                tenants.join(", ")
-            )));
-        }
-        identity_providers::delete(&mut tx, row.id).await?;
-        let target = format!("identity-providers/{name}");
-        let deed = Deed {
-            action: "identity-provider.delete",
-            target: &target,
-            version: Some(row.version),
-            detail: None,
-        };
-        self.note(&mut tx, scope, deed).await?;
-        Ok(tx.commit().await?)
-    }
-
-    fn check_urls(&self, spec: &ProviderSpec) -> Result<()> {
+        issuer: Option<&str>,
+        keys: Option<&str>,
+        api_server: Option<&str>,
+    ) -> Mistakes {
         let refusal = |text: &str, pointer: &str| {
             let url = check_url(text).ok()?;
             let why = self.issuers.documents().check(&url).err()?;
             Some(Fault::new("not-allowed", why).at(pointer))
         };
         // With a place for its keys, the issuer is a name only, and nobody asks it.
-        let is_only_a_name = spec.jwks_uri.is_some() && spec.issuer.starts_with("https:");
-        let of_issuer = refusal(&spec.issuer, "/issuer").filter(|_| !is_only_a_name);
-        let of_keys = spec.jwks_uri.as_deref();
-        let of_keys = of_keys.and_then(|uri| refusal(uri, "/jwks_uri"));
-        let mistakes: Vec<Mistake> = of_issuer.into_iter().chain(of_keys).collect();
-        if mistakes.is_empty() {
-            Ok(())
-        } else {
-            Err(mistakes.into())
-        }
+        let is_only_a_name =
+            keys.is_some() && issuer.is_some_and(|issuer| issuer.starts_with("https:"));
+        let of_issuer = issuer.filter(|_| !is_only_a_name);
+        let of_issuer = of_issuer.and_then(|issuer| refusal(issuer, "/issuer"));
+        let of_keys = keys.and_then(|uri| refusal(uri, "/jwks_uri"));
+        let of_review = api_server.and_then(|url| refusal(url, "/review/api_server"));
+        of_issuer
+            .into_iter()
+            .chain(of_keys)
+            .chain(of_review)
+            .collect()
     }
 
     /// An operator sees no tenant's secrets, so an operator does not decide who those are that tenants
@@ -253,4 +182,149 @@ impl Broker {
     pub async fn refresh_issuer_keys(&self) {
         self.issuers.refresh(self.now()).await;
     }
+}
+
+/// Identity providers. Its tokens are refused from the request on that follows its delete.
+pub struct IdentityProviders;
+
+impl Resource for IdentityProviders {
+    type Body = ProviderSpec;
+    type Spec = ProviderSpec;
+    type Row = ProviderRow;
+    type View = ProviderView;
+    type Filter = ();
+    type Removal = ();
+
+    const COLLECTION: &'static str = "identity-providers";
+    const VERBS: (&'static str, &'static str) =
+        ("identity-provider.write", "identity-provider.delete");
+
+    async fn begin(broker: &Broker, _: &Scope) -> Result<Writing> {
+        broker.begin_unqueued().await
+    }
+
+    fn read(form: &mut Form, _: Unnamed) -> Option<ProviderSpec> {
+        ProviderSpec::read_fields(form)
+    }
+
+    async fn load(
+        _: &Broker,
+        conn: &mut PgConnection,
+        _: &Scope,
+        name: &str,
+    ) -> Result<Option<ProviderRow>> {
+        Ok(identity_providers::lock_by_name(conn, name).await?)
+    }
+
+    fn version(row: &ProviderRow) -> i64 {
+        row.version
+    }
+
+    fn as_written(row: &ProviderRow) -> Result<Json> {
+        Ok(Json::parse(row.document.as_bytes())?)
+    }
+
+    async fn doubts(
+        broker: &Broker,
+        _: &mut PgConnection,
+        _: &Scope,
+        _: Option<&ProviderRow>,
+        doubted: Doubted<'_, ProviderSpec>,
+    ) -> Result<Mistakes> {
+        let text = |name| doubted.sent.text_of(name);
+        let review = doubted.sent.member("review");
+        let api_server = review.and_then(|review| review.text_of("api_server"));
+        Ok(broker.refused_urls(text("issuer"), text("jwks_uri"), api_server))
+    }
+
+    /// `Invalid` for a URL that is never asked; `Forbidden` for an operator who would put another issuer in
+    /// the place of one that tenants trust.
+    async fn store(
+        broker: &Broker,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        name: &Name,
+        before: Option<ProviderRow>,
+        spec: ProviderSpec,
+    ) -> Result<Stored<ProviderRow>> {
+        broker
+            .refused_urls(
+                Some(&spec.issuer),
+                spec.jwks_uri.as_deref(),
+                spec.review
+                    .as_ref()
+                    .map(|review| review.api_server.as_str()),
+            )
+            .none_or_err()?;
+        let stored = before
+            .as_ref()
+            .map(|row| serde_json::from_str(&row.document));
+        let stored: Option<ProviderSpec> = stored.transpose()?;
+        keep_who_reviews(scope, stored.as_ref(), &spec)?;
+        let row = match before.zip(stored) {
+            Some((row, stored)) => {
+                if stored == spec {
+                    return Ok(Stored::Unchanged(row));
+                }
+                if stored.source() != spec.source() {
+                    broker.keep_who_is_trusted(conn, scope, &row).await?;
+                }
+                broker.update_provider(conn, row, &spec).await?
+            }
+            None => broker.insert_provider(conn, name, &spec).await?,
+        };
+        let detail = serde_json::json!({"issuer": row.issuer});
+        Ok(Stored::Written(row, Some(detail)))
+    }
+
+    /// `InUse` where role bindings name it.
+    async fn remove(
+        _: &Broker,
+        conn: &mut PgConnection,
+        _: &Scope,
+        row: &ProviderRow,
+        (): (),
+    ) -> Result<Option<serde_json::Value>> {
+        let tenants = role_bindings::tenants_of_provider(conn, row.id, MOST_NAMED).await?;
+        if !tenants.is_empty() {
+            return Err(Error::InUse {
+                detail: format!(
+                    "role bindings of these tenants name it: {}",
+                    tenants.join(", ")
+                ),
+                resources: Named::all(ResourceKind::Tenant, &tenants),
+            });
+        }
+        identity_providers::delete(conn, row.id).await?;
+        Ok(None)
+    }
+
+    fn view(_: &Broker, row: ProviderRow) -> Result<ProviderView> {
+        ProviderView::from_row(row)
+    }
+
+    async fn page(
+        broker: &Broker,
+        _: &Scope,
+        (): (),
+        slice: &Slice<String>,
+    ) -> Result<Vec<ProviderView>> {
+        broker.provider_page(slice).await
+    }
+}
+
+/// The callers' tokens are sent to who reviews them, and taking a review away takes tokens that are over: neither is
+/// an operator's.
+fn keep_who_reviews(
+    scope: &Scope,
+    before: Option<&ProviderSpec>,
+    spec: &ProviderSpec,
+) -> Result<()> {
+    let stored = before.and_then(|before| before.review.as_ref());
+    if stored == spec.review.as_ref() || scope.caller.is_admin() {
+        return Ok(());
+    }
+    Err(Error::Forbidden(
+        "only an admin says who reviews tokens: they are sent there",
+    ))
 }

@@ -1,5 +1,7 @@
 //! Rendering: the one way a stored secret leaves.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 use sqlx::{PgConnection, Postgres, Transaction};
 use time::OffsetDateTime;
@@ -11,11 +13,12 @@ use crate::model::mistake::Fault;
 use crate::model::name::{Name, Namespace, ObjectName};
 use crate::model::pull_secret::{Layout, PullSecretSpec, SecretType, Target};
 use crate::model::pulled_image::PulledImage;
+use crate::model::resource::{Named as Resource, ResourceKind};
 use crate::render::bundle::Bundle;
 use crate::render::former::{self, Formers};
 use crate::render::inputs::Inputs;
 use crate::render::link::{Link, ServiceAccountObject};
-use crate::render::plan::{self, Item, RenderError, Request};
+use crate::render::plan::{self, Conflict, Item, RenderError, Request};
 use crate::render::{Format, Output, Rendered, fingerprint_with, render_with};
 
 /// What to render.
@@ -46,6 +49,8 @@ pub struct Options {
     pub secret_type: Option<SecretType>,
     /// What an expired credential means.
     pub expired: Expired,
+    /// What it is for.
+    pub purpose: Purpose,
     /// What the format needs beside the credentials.
     pub inputs: Inputs,
 }
@@ -61,6 +66,7 @@ impl Options {
             secret_name: None,
             secret_type: None,
             expired: Expired::Warns,
+            purpose: Purpose::Use,
             inputs: Inputs::Nothing,
         }
     }
@@ -75,6 +81,7 @@ impl Options {
             secret_name: None,
             secret_type: None,
             expired: Expired::Warns,
+            purpose: Purpose::Use,
             inputs: Inputs::Image(image),
         }
     }
@@ -87,6 +94,15 @@ pub enum Expired {
     Warns,
     /// A refusal.
     Refuses,
+}
+
+/// What a rendering is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// It is used: who asks is a consumer from now on, and has this state.
+    Use,
+    /// It is looked at, by a dry run for instance: who uses what stays as it is. It is in the audit trail all the same.
+    Preview,
 }
 
 /// What a rendering would be.
@@ -196,13 +212,17 @@ impl Broker {
         let actor = scope.caller.actor();
         let mut tx = self.begin().await?;
         // The consumer first: writers, too, hold a pull secret's row before they write the trail.
-        self.note_consumer(&mut tx, scope, &actor, options, &rendition)
-            .await
-            .map_err(unavailable)?;
+        if options.purpose == Purpose::Use {
+            self.note_consumer(&mut tx, scope, &actor, options, &rendition)
+                .await
+                .map_err(unavailable)?;
+        }
         self.note_rendition(&mut tx, scope, source, options, &rendition)
             .await?;
         commit_note(tx).await?;
-        self.remember_consumer(scope, &actor, options, &rendition);
+        if options.purpose == Purpose::Use {
+            self.remember_consumer(scope, &actor, options, &rendition);
+        }
         Ok(rendition.manifest)
     }
 
@@ -254,6 +274,9 @@ impl Broker {
             serde_json::json!({"format": options.format.as_str(), "credentials": rendition.used});
         if let Some(image) = options.inputs.image() {
             detail["image"] = image.into();
+        }
+        if options.purpose == Purpose::Preview {
+            detail["preview"] = true.into();
         }
         let deed = Deed {
             action: "manifest.render",
@@ -433,9 +456,19 @@ impl From<RenderError> for Error {
                             .at("/credentials")
                     })
                     .collect(),
+                resources: Resource::all(ResourceKind::Credential, names_of(&conflicts)),
             },
             RenderError::Mistake(mistake) => Self::invalid(mistake),
             RenderError::NoFormer => Self::NotFound,
         }
     }
+}
+
+/// The credentials of some conflicts, each once, in their order.
+fn names_of(conflicts: &[Conflict]) -> Vec<&Name> {
+    let mut seen = HashSet::new();
+    let names = conflicts
+        .iter()
+        .flat_map(|conflict| [&conflict.first, &conflict.second]);
+    names.filter(|name| seen.insert(name.as_str())).collect()
 }

@@ -13,6 +13,7 @@ use crate::audit::trail::Trail;
 use crate::auth::caller::Caller;
 use crate::auth::limits::Limits;
 use crate::auth::oidc::issuer_keys::IssuerKeys;
+use crate::auth::oidc::review::Reviews;
 use crate::auth::proxies::TrustedProxies;
 use crate::keys::keyring::Keyring;
 use crate::model::name::Name;
@@ -41,7 +42,9 @@ pub mod manifests;
 pub mod precondition;
 pub mod previous;
 pub mod pull_secrets;
+mod renderable;
 pub mod resolve;
+pub mod resource;
 pub mod rewrap;
 pub mod role_bindings;
 pub mod rollback;
@@ -55,7 +58,7 @@ pub mod verification;
 pub mod view;
 pub mod waiting;
 pub mod webhook;
-mod writing;
+pub mod writing;
 
 use schedule::Schedule;
 use webhook::Webhook;
@@ -76,6 +79,7 @@ pub struct Broker {
     clock: Clock,
     egress: Egress,
     issuers: IssuerKeys,
+    reviews: Reviews,
     limits: Arc<Limits>,
     changes: Arc<Changes>,
     recent: Arc<RecentFetches>,
@@ -130,6 +134,7 @@ impl Broker {
             keyring,
             clock,
             issuers: IssuerKeys::new(Arc::new(egress.clone())),
+            reviews: Reviews::default(),
             egress,
             limits: Arc::default(),
             changes: Arc::default(),
@@ -146,6 +151,13 @@ impl Broker {
     pub fn with_egress(mut self, egress: Egress) -> Self {
         self.issuers = IssuerKeys::new(Arc::new(egress.clone()));
         self.egress = egress;
+        self
+    }
+
+    /// Asks API servers to review tokens with the tokens of this directory; without one without a login.
+    #[must_use]
+    pub fn with_review_tokens(mut self, directory: Option<std::path::PathBuf>) -> Self {
+        self.reviews = Reviews::with_logins(directory);
         self
     }
 

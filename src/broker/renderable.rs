@@ -15,6 +15,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::credential_change::same_logins;
+use super::credential_state::Secrets as Opened;
 use super::previous::previous_of;
 use super::pull_secrets::spec_of;
 use super::resolve::credential_spec;
@@ -22,13 +23,13 @@ use super::view::stored_name;
 use super::{Broker, Error, Result, Scope};
 use crate::model::credential::{CredentialSpec, Kind};
 use crate::model::labels::Labels;
-use crate::model::mistake::Fault;
+use crate::model::mistake::{Fault, Mistakes};
 use crate::model::name::{Name, ObjectName};
-use crate::model::pull_secret::{Layout, OnConflict, PullSecretSpec};
-use crate::model::resource::{Named, PULL_SECRET};
+use crate::model::pull_secret::{Layout, OnConflict, PullSecretSpec, Target};
+use crate::model::resource::{Named, ResourceKind};
 use crate::render::bundle::Half;
 use crate::render::placing::{self, Claim, Placing, Shape};
-use crate::render::plan::RenderError;
+use crate::render::plan::{Conflict, RenderError};
 use crate::store::credentials::CredentialRow;
 use crate::store::pull_secrets::PullSecretRow;
 use crate::store::{credential_versions, credentials, pull_secrets};
@@ -36,16 +37,15 @@ use crate::store::{credential_versions, credentials, pull_secrets};
 /// A credential before and after a write.
 pub(super) struct Changed {
     /// None for a new one.
-    pub before: Option<CredentialRow>,
+    before: Option<CredentialRow>,
     /// None for one that is deleted.
-    pub after: Option<CredentialRow>,
-    /// Whether its secrets are what they were.
-    pub secrets: Secrets,
+    after: Option<CredentialRow>,
+    secrets: Secrets,
 }
 
 /// Whether secrets are what they were.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Secrets {
+enum Secrets {
     /// They are.
     Kept,
     /// At least one is another.
@@ -69,8 +69,9 @@ struct Member {
     former: Option<CredentialSpec>,
 }
 
-/// A pull secret to look at.
+/// A pull secret to look at, or a credential alone.
 struct Subject {
+    kind: ResourceKind,
     name: Name,
     spec: PullSecretSpec,
 }
@@ -85,8 +86,9 @@ struct Equalities {
     asked: BTreeSet<(SecretId, SecretId)>,
 }
 
-/// A pull secret that would not render, and why.
+/// What would not render, and why.
 struct Broken {
+    kind: ResourceKind,
     name: Name,
     error: RenderError,
     /// Whether it would, without former versions.
@@ -94,6 +96,33 @@ struct Broken {
 }
 
 impl Changed {
+    /// One that was written.
+    pub(super) fn new(
+        before: Option<&(CredentialRow, Opened)>,
+        after: &CredentialRow,
+        secrets: &Opened,
+    ) -> Self {
+        let kept = before.is_some_and(|(_, before)| before.same_as(secrets));
+        Self {
+            before: before.map(|(row, _)| row.clone()),
+            after: Some(after.clone()),
+            secrets: if kept {
+                Secrets::Kept
+            } else {
+                Secrets::Replaced
+            },
+        }
+    }
+
+    /// One that was deleted.
+    pub(super) fn gone(before: &CredentialRow) -> Self {
+        Self {
+            before: Some(before.clone()),
+            after: None,
+            secrets: Secrets::Replaced,
+        }
+    }
+
     fn difference(&self) -> Result<Difference> {
         let (Some(before), Some(after)) = (&self.before, &self.after) else {
             return Ok(Difference {
@@ -132,9 +161,25 @@ impl Changed {
 impl Subject {
     fn from_row(row: &PullSecretRow) -> Result<Self> {
         Ok(Self {
+            kind: ResourceKind::PullSecret,
             name: stored_name(&row.name)?,
             spec: spec_of(row)?,
         })
+    }
+
+    /// A credential alone, each endpoint in a Secret of its own: what has the most names.
+    fn alone(name: &Name) -> Self {
+        Self {
+            kind: ResourceKind::Credential,
+            name: name.clone(),
+            spec: PullSecretSpec {
+                credentials: vec![name.clone()],
+                selector: None,
+                on_conflict: OnConflict::Reject,
+                layout: Layout::Split,
+                target: Target::default(),
+            },
+        }
     }
 
     /// Those of the members that it means, in the order in which they are rendered.
@@ -144,7 +189,7 @@ impl Subject {
             let wanted = self.spec.selector.as_ref();
             wanted.is_some_and(|wanted| {
                 let has = |(key, value)| labels.get::<String>(key) == Some(value);
-                wanted.iter().all(has)
+                wanted.labels.iter().all(has)
             })
         };
         let mut meant: Vec<(usize, &Member)> = members
@@ -178,7 +223,12 @@ impl Subject {
                 shapes: &shapes,
                 on_conflict: self.spec.on_conflict,
                 layout: self.spec.layout,
-                merged_name: self.spec.target.secret_name.as_ref().unwrap_or(&default_name),
+                merged_name: self
+                    .spec
+                    .target
+                    .secret_name
+                    .as_ref()
+                    .unwrap_or(&default_name),
                 asked: None,
             };
             let mut same =
@@ -189,6 +239,7 @@ impl Subject {
             return Ok(());
         };
         Err(Broken {
+            kind: self.kind,
             name: self.name.clone(),
             error,
             by_formers: place(false, equalities).is_ok(),
@@ -221,12 +272,7 @@ impl Member {
 }
 
 /// Whether two halves log in the same way, as far as it is known; what is not is noted and taken for equal.
-fn same_account(
-    meant: &[&Member],
-    one: Claim,
-    other: Claim,
-    equalities: &mut Equalities,
-) -> bool {
+fn same_account(meant: &[&Member], one: Claim, other: Claim, equalities: &mut Equalities) -> bool {
     let (first, second) = (meant[one.item], meant[other.item]);
     if first.login(one.half) != second.login(other.half) {
         return false;
@@ -267,22 +313,30 @@ impl Broker {
         if relevant.is_empty() {
             return Ok(());
         }
-        let paths = paths_claimed(&relevant)?;
-        let rivals = match paths.as_slice() {
-            [] => Vec::new(),
-            paths => credentials::claiming(conn, tenant, paths).await?,
-        };
-        let mine: HashSet<Uuid> = relevant.iter().filter_map(|change| change.id()).collect();
-        let contested = rivals.len() > mine.len() || rivals.iter().any(|row| !mine.contains(&row.id));
-        if !any_shape && !contested {
-            return Ok(());
+        self.refuse_alone(conn, scope, &relevant).await?;
+        let mut rivals = None;
+        if !any_shape {
+            let found = self.rivals(conn, tenant, &relevant).await?;
+            if found.len() <= relevant.len() {
+                return Ok(());
+            }
+            rivals = Some(found);
         }
         let mut subjects = self.subjects(conn, tenant, &relevant).await?;
         for row in shrunk {
             subjects.push(Subject::from_row(row)?);
         }
+        if subjects.is_empty() {
+            return Ok(());
+        }
+        let rivals = match rivals {
+            Some(rivals) => rivals,
+            None => self.rivals(conn, tenant, &relevant).await?,
+        };
         let broken = self.broken(conn, scope, &subjects, rivals).await?;
-        let broken = self.newly(conn, scope, broken, &subjects, &relevant).await?;
+        let broken = self
+            .newly(conn, scope, broken, &subjects, &relevant)
+            .await?;
         refuse(broken, Write::OfCredential)
     }
 
@@ -300,12 +354,51 @@ impl Broker {
         let rows = self.meant(conn, scope, spec).await?;
         let members = self.members(conn, scope, rows).await?;
         let subject = Subject {
+            kind: ResourceKind::PullSecret,
             name: name.clone(),
             spec: spec.clone(),
         };
         let all: Vec<&Member> = subject.meant(members.iter());
         let broken = self.judge(conn, scope, &[(&subject, all)]).await?;
         refuse(broken, Write::OfPullSecret)
+    }
+
+    /// Refuses a credential that cannot be rendered alone.
+    async fn refuse_alone(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        changes: &[&Changed],
+    ) -> Result<()> {
+        let after: Vec<CredentialRow> = changes
+            .iter()
+            .filter_map(|change| change.after.clone())
+            .collect();
+        let members = self.members(conn, scope, after).await?;
+        let subjects: Vec<Subject> = members
+            .iter()
+            .map(|member| Subject::alone(&member.name))
+            .collect();
+        let cases: Vec<(&Subject, Vec<&Member>)> = subjects
+            .iter()
+            .zip(&members)
+            .map(|(subject, member)| (subject, vec![member]))
+            .collect();
+        let broken = self.judge(conn, scope, &cases).await?;
+        refuse(broken, Write::OfCredential)
+    }
+
+    /// All that claim a path which the new states claim, those themselves among them.
+    async fn rivals(
+        &self,
+        conn: &mut PgConnection,
+        tenant: Uuid,
+        changes: &[&Changed],
+    ) -> Result<Vec<CredentialRow>> {
+        Ok(match paths_claimed(changes).as_slice() {
+            [] => Vec::new(),
+            paths => credentials::claiming(conn, tenant, paths).await?,
+        })
     }
 
     /// The pull secrets that changes may break.
@@ -323,7 +416,11 @@ impl Broker {
         let labels: BTreeMap<String, serde_json::Value> = changes
             .iter()
             .flat_map(|change| change.states())
-            .filter(|row| row.labels.as_object().is_some_and(|labels| !labels.is_empty()))
+            .filter(|row| {
+                row.labels
+                    .as_object()
+                    .is_some_and(|labels| !labels.is_empty())
+            })
             .map(|row| (row.labels.to_string(), row.labels.clone()))
             .collect();
         if listed.is_empty() && labels.is_empty() {
@@ -349,7 +446,11 @@ impl Broker {
         let rivals = self.members(conn, scope, rivals).await?;
         let all = self.members_of(conn, scope, &split).await?;
         let mut cases: Vec<(&Subject, Vec<&Member>)> = Vec::with_capacity(subjects.len());
-        cases.extend(merged.into_iter().map(|one| (one, one.meant(rivals.iter()))));
+        cases.extend(
+            merged
+                .into_iter()
+                .map(|one| (one, one.meant(rivals.iter()))),
+        );
         cases.extend(split.into_iter().map(|one| (one, one.meant(all.iter()))));
         self.judge(conn, scope, &cases).await
     }
@@ -458,7 +559,7 @@ impl Broker {
             .collect();
         let selectors: BTreeSet<&Labels> = subjects
             .iter()
-            .filter_map(|subject| subject.spec.selector.as_ref())
+            .filter_map(|subject| Some(&subject.spec.selector.as_ref()?.labels))
             .collect();
         let names: Vec<String> = names.into_iter().collect();
         let mut rows = match names.as_slice() {
@@ -519,13 +620,13 @@ impl Broker {
 }
 
 /// The paths that the new states claim.
-fn paths_claimed(changes: &[&Changed]) -> Result<Vec<String>> {
+fn paths_claimed(changes: &[&Changed]) -> Vec<String> {
     let mut paths = BTreeSet::new();
     for row in changes.iter().filter_map(|change| change.after.as_ref()) {
         paths.insert(row.registry.clone());
         paths.extend(row.auth_registry.clone());
     }
-    Ok(paths.into_iter().collect())
+    paths.into_iter().collect()
 }
 
 /// What was written, for the place that a mistake points to.
@@ -537,36 +638,82 @@ enum Write {
 
 /// Refuses a write for all that it would break.
 fn refuse(broken: Vec<Broken>, write: Write) -> Result<()> {
-    let named = |broken: &Broken| Named::new(PULL_SECRET, broken.name.as_str());
-    let resources: Vec<Named> = broken.iter().map(named).collect();
     let mut conflicts = Vec::new();
-    let mut mistakes = Vec::new();
-    for Broken {
-        name,
-        error,
-        by_formers,
-    } in broken
-    {
-        match error {
-            RenderError::Conflict(found) => conflicts.extend(found.into_iter().map(|one| (name.clone(), one))),
+    let mut mistakes = Mistakes::default();
+    for broken in broken {
+        match &broken.error {
+            RenderError::Conflict(found) => conflicts.push((broken.named(), found.clone())),
             RenderError::Mistake(mistake) => {
                 let pointer = match write {
-                    Write::OfPullSecret => mistake.pointer.clone(),
-                    Write::OfCredential if by_formers => "/overlap".to_owned(),
-                    Write::OfCredential => "/secret_name".to_owned(),
+                    Write::OfPullSecret => mistake.place(),
+                    Write::OfCredential if broken.by_formers => "/overlap",
+                    Write::OfCredential => "/secret_name",
                 };
-                let detail = format!("pull secret {name} could not be rendered: {}", mistake.detail);
+                let detail = format!(
+                    "{} could not be rendered: {}",
+                    broken.named_in_words(),
+                    mistake.detail
+                );
                 mistakes.push(Fault::new(mistake.code, detail).at(pointer));
             }
             RenderError::NoFormer => {}
         }
     }
     if !conflicts.is_empty() {
-        return Err(Error::path_conflict(conflicts, resources));
+        return Err(path_conflict(conflicts));
     }
     if mistakes.is_empty() {
         Ok(())
     } else {
         Err(mistakes.into())
+    }
+}
+
+/// The refusal of conflicts, each in what it would break.
+fn path_conflict(conflicts: Vec<(Named, Vec<Conflict>)>) -> Error {
+    let mut named = BTreeSet::new();
+    let mut broken = Vec::new();
+    let mut errors = Vec::new();
+    for (resource, found) in conflicts {
+        for conflict in found {
+            let detail = match resource.kind {
+                ResourceKind::PullSecret => format!("pull secret {}: {conflict}", resource.name),
+                _ => conflict.to_string(),
+            };
+            errors.push(Fault::new("registry-path-conflict", detail).at("/credentials"));
+            named.extend([conflict.first, conflict.second]);
+        }
+        if resource.kind == ResourceKind::PullSecret {
+            broken.push(resource);
+        }
+    }
+    let mut resources = Named::all(ResourceKind::Credential, &named);
+    resources.append(&mut broken);
+    let details: Vec<&str> = errors
+        .iter()
+        .take(10)
+        .map(|one| one.detail.as_str())
+        .collect();
+    Error::RegistryPathConflict {
+        detail: details.join("; "),
+        errors,
+        resources,
+    }
+}
+
+impl Broken {
+    fn named(&self) -> Named {
+        Named {
+            kind: self.kind,
+            name: self.name.to_string(),
+        }
+    }
+
+    fn named_in_words(&self) -> String {
+        let kind = match self.kind {
+            ResourceKind::PullSecret => "pull secret",
+            _ => "credential",
+        };
+        format!("{kind} {}", self.name)
     }
 }

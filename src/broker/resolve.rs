@@ -8,34 +8,19 @@ use uuid::Uuid;
 
 use super::credential_state::{KnownSecret, Secrets};
 use super::previous::previous_of;
-use super::pull_secrets::spec_of;
 use super::{Broker, Error, Result, Scope};
 use crate::model::credential::CredentialSpec;
-use crate::model::mistake::Fault;
-use crate::model::name::{Name, ObjectName};
-use crate::model::pull_secret::{OnConflict, PullSecretSpec, Target};
+use crate::model::mistake::{Fault, Mistakes};
+use crate::model::name::Name;
+use crate::model::pull_secret::PullSecretSpec;
 use crate::render::bundle::{Half, Revision};
 use crate::render::former::{FormerState, Formers};
-use crate::render::plan::{self, Item, Opened, RenderError, Request};
+use crate::render::plan::{Item, Opened};
 use crate::store::credential_versions::{RevisionRow, VersionRow};
 use crate::store::credentials::CredentialRow;
-use crate::store::{credential_versions, credentials, pull_secrets};
+use crate::store::{credential_versions, credentials};
 
 impl Broker {
-    /// The credentials that a pull secret means, opened, in the order of [`Broker::meant`].
-    ///
-    /// # Errors
-    /// `Invalid` for a listed name that there is not.
-    pub(super) async fn resolve(
-        &self,
-        conn: &mut PgConnection,
-        scope: &Scope,
-        spec: &PullSecretSpec,
-    ) -> Result<Vec<Item>> {
-        let rows = self.meant(conn, scope, spec).await?;
-        self.open_rows(conn, scope, rows).await
-    }
-
     /// The rows of the credentials that a pull secret means: those listed, in list order, then those
     /// that the selector finds, in order of name.
     ///
@@ -48,8 +33,8 @@ impl Broker {
         spec: &PullSecretSpec,
     ) -> Result<Vec<CredentialRow>> {
         let mut rows = self.listed(conn, scope, &spec.credentials).await?;
-        if let Some(labels) = &spec.selector {
-            let labels = serde_json::to_value(labels)?;
+        if let Some(selector) = &spec.selector {
+            let labels = serde_json::to_value(&selector.labels)?;
             let listed: HashSet<Uuid> = rows.iter().map(|row| row.id).collect();
             let found = credentials::by_labels(conn, scope.tenant()?.id, &labels).await?;
             rows.extend(found.into_iter().filter(|row| !listed.contains(&row.id)));
@@ -71,7 +56,7 @@ impl Broker {
             .map(|row| (row.name.clone(), row))
             .collect();
         let mut rows = Vec::with_capacity(texts.len());
-        let mut mistakes = Vec::new();
+        let mut mistakes = Mistakes::default();
         for (index, name) in texts.iter().enumerate() {
             match found.remove(name) {
                 Some(row) => rows.push(row),
@@ -89,16 +74,6 @@ impl Broker {
         } else {
             Err(Error::Invalid(mistakes))
         }
-    }
-
-    /// Opens the current versions of these rows, in their order.
-    pub(super) async fn open_rows(
-        &self,
-        conn: &mut PgConnection,
-        scope: &Scope,
-        rows: Vec<CredentialRow>,
-    ) -> Result<Vec<Item>> {
-        self.open(conn, scope, &rows, Formers::LeftOut).await
     }
 
     /// Opens the current versions of these rows, in their order, and the former ones if they are
@@ -155,71 +130,6 @@ impl Broker {
             items.push(item);
         }
         Ok(items)
-    }
-
-    /// Refuses a pull secret whose accounts claim one path twice.
-    pub(super) async fn refuse_conflicts_in(
-        &self,
-        conn: &mut PgConnection,
-        scope: &Scope,
-        name: &Name,
-        spec: &PullSecretSpec,
-    ) -> Result<()> {
-        if spec.on_conflict == OnConflict::First {
-            return Ok(());
-        }
-        let items = self.resolve(conn, scope, spec).await?;
-        self.refuse_conflicts(items, name)
-    }
-
-    /// Refuses a credential's new state if it claims a path of another credential in a pull secret
-    /// that lists both. What selectors find is looked at when they are rendered.
-    pub(super) async fn refuse_conflicts_of(
-        &self,
-        conn: &mut PgConnection,
-        scope: &Scope,
-        credential: Uuid,
-    ) -> Result<()> {
-        for row in pull_secrets::listing(conn, scope.tenant()?.id, credential).await? {
-            let mut spec = spec_of(&row)?;
-            spec.selector = None;
-            let name = super::view::stored_name(&row.name)?;
-            self.refuse_conflicts_in(conn, scope, &name, &spec).await?;
-        }
-        Ok(())
-    }
-
-    /// The same for many credentials whose new states are all written.
-    pub(super) async fn refuse_conflicts_of_all(
-        &self,
-        conn: &mut PgConnection,
-        scope: &Scope,
-        credentials: &[Uuid],
-    ) -> Result<()> {
-        for row in pull_secrets::listing_any(conn, scope.tenant()?.id, credentials).await? {
-            let mut spec = spec_of(&row)?;
-            spec.selector = None;
-            let name = super::view::stored_name(&row.name)?;
-            self.refuse_conflicts_in(conn, scope, &name, &spec).await?;
-        }
-        Ok(())
-    }
-
-    fn refuse_conflicts(&self, items: Vec<Item>, name: &Name) -> Result<()> {
-        let request = Request {
-            items,
-            on_conflict: OnConflict::Reject,
-            layout: crate::model::pull_secret::Layout::Merged,
-            target: Target::default(),
-            default_name: ObjectName::from(name),
-            secret_name_override: None,
-            formers: Formers::LeftOut,
-            now: self.now(),
-        };
-        match plan::plan(request) {
-            Err(error @ RenderError::Conflict(_)) => Err(error.into()),
-            _ => Ok(()),
-        }
     }
 }
 

@@ -2,42 +2,31 @@
 
 use time::Duration;
 
+use super::audit::Deed;
+use super::credentials::Credentials;
 use super::idempotency::{Answer, Claim, Once};
 use super::precondition::Precondition;
 use super::resolve::current_version;
+use super::resource::Resource;
 use super::view::CredentialView;
 use super::{Broker, Error, Result, Scope};
-use crate::model::credential::{CredentialSpec, read_overlap};
-use crate::model::form::{self, Form};
-use crate::model::json::Json;
-use crate::model::mistake::{Fault, Mistake};
+use crate::model::body::{Long, body};
+use crate::model::credential::{CredentialSpec, Overlap};
+use crate::model::mistake::Fault;
 use crate::model::name::Name;
 use crate::store::{credential_versions, credentials};
 
-/// Which version to make current.
-#[derive(Debug, Clone, Copy)]
-pub struct Rollback {
-    version: i64,
-    overlap: Option<Duration>,
-}
-
-impl Rollback {
-    /// Reads `{"version": 2}`; `overlap` may stand beside it as in a write.
-    ///
-    /// # Errors
-    /// All mistakes at once.
-    pub fn read(document: Json) -> std::result::Result<Self, Vec<Mistake>> {
-        let mut form = Form::new(document, "");
-        let version = form.required("version", |value| {
-            let number = form::whole_number(value)?;
-            i64::try_from(number)
-                .ok()
-                .filter(|number| *number > 0)
-                .ok_or_else(|| Fault::new("out-of-range", "expected the number of a version"))
-        });
-        let overlap = read_overlap(&mut form);
-        form.finish(version.map(|version| Self { version, overlap }))
+body! {
+    /// Which version to make current.
+    #[derive(Debug, Clone, Copy)]
+    pub struct Rollback { whole: "RollbackInput"; }
+    fields {
+        /// A kept version.
+        version: i64 as Long, required;
+        /// As in a write: how many seconds the version before stays usable.
+        overlap: Option<Duration> as Overlap, optional;
     }
+    example {"version": 1, "overlap": 86400}
 }
 
 impl Broker {
@@ -52,7 +41,7 @@ impl Broker {
         once: Option<&Once>,
     ) -> Result<Answer> {
         // Before the key, as an import does: in another order, two with one key could wait for each other.
-        let mut tx = self.begin_writing(scope).await?;
+        let mut tx = self.begin_writing_alone(scope).await?;
         let claim = self.claim(&mut tx, scope, once).await?;
         if let Claim::Replay(answer) = claim {
             return Ok(answer);
@@ -76,8 +65,17 @@ impl Broker {
             let current = current_version(&mut tx, tenant, row.id).await?;
             let old = self.open_secrets(&mut tx, tenant, &current).await?;
             let (old, overlap) = (Some((row, old)), rollback.overlap);
-            self.store_version(&mut tx, scope, name, old, &spec, &secrets, overlap)
-                .await?
+            let (row, detail) = self
+                .store_version(&mut tx, scope, name, old, &spec, &secrets, overlap)
+                .await?;
+            let deed = Deed {
+                action: Credentials::VERBS.0,
+                target: &format!("{}/{name}", Credentials::COLLECTION),
+                version: Some(row.version),
+                detail,
+            };
+            self.note(&mut tx, scope, deed).await?;
+            row
         };
         let view = CredentialView::from_row(row, self.now())?;
         let answer = Answer {

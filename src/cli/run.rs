@@ -48,6 +48,7 @@ pub(super) fn app(
 ) -> anyhow::Result<App> {
     let broker = broker(pool, keyring)
         .with_egress(egress(config)?)
+        .with_review_tokens(config.review_tokens.clone())
         .with_limits(Limits::new(config.rates))
         .with_schedule(schedule(config.verify_interval.unwrap_or(interval)))
         .with_webhook(config.webhook.as_ref().map(webhook).transpose()?)

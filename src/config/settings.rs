@@ -71,6 +71,8 @@ pub struct Config {
     pub allow_networks: Vec<IpNet>,
     /// Extra trusted CAs for registries and issuers.
     pub ca_bundle: Option<PathBuf>,
+    /// Directory of the tokens with which API servers are asked to review tokens, one file a host.
+    pub review_tokens: Option<PathBuf>,
     /// Ports that outgoing requests may go to.
     pub egress_ports: Ports,
     /// How often logins may fail, and how often a caller may ask.
@@ -170,6 +172,7 @@ impl Config {
             log_format: value::log_format(texts)?,
             allow_networks: value::networks(texts, "allow_networks")?,
             ca_bundle: path("ca_bundle"),
+            review_tokens: path("review_tokens"),
             egress_ports: value::ports(texts)?,
             rates: value::rates(texts)?,
             trusted_proxies: value::networks(texts, "trusted_proxies")?,

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::error::{ConfigError, wrong};
 
 /// Every setting: its key in the file and its variable.
-pub const SETTINGS: [(&str, &str); 30] = [
+pub const SETTINGS: [(&str, &str); 31] = [
     ("database_url", "DATABASE_URL"),
     ("database_pooler", "REGCRED_DATABASE_POOLER"),
     ("listen", "REGCRED_LISTEN"),
@@ -19,6 +19,7 @@ pub const SETTINGS: [(&str, &str); 30] = [
     ("allow_networks", "REGCRED_ALLOW_NETWORKS"),
     ("ca_bundle", "REGCRED_CA_BUNDLE"),
     ("egress_ports", "REGCRED_EGRESS_PORTS"),
+    ("review_tokens", "REGCRED_REVIEW_TOKENS"),
     ("limit_failures", "REGCRED_LIMIT_FAILURES"),
     ("limit_requests", "REGCRED_LIMIT_REQUESTS"),
     ("trusted_proxies", "REGCRED_TRUSTED_PROXIES"),

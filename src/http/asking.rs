@@ -3,8 +3,8 @@
 use std::convert::Infallible;
 
 use axum::extract::FromRequestParts;
-use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method};
 
 use super::App;
 use super::reached::Reached;
@@ -18,6 +18,8 @@ pub struct Asking {
     pub prefers: Prefers,
     /// Where it reaches the API.
     pub reached: Reached,
+    /// Whether it would have the document, or only be told its state.
+    pub method: Method,
 }
 
 impl FromRequestParts<App> for Asking {
@@ -28,6 +30,7 @@ impl FromRequestParts<App> for Asking {
             headers: parts.headers.clone(),
             prefers: Prefers::from_request_parts(parts, app).await?,
             reached: Reached::from_request_parts(parts, app).await?,
+            method: parts.method.clone(),
         })
     }
 }

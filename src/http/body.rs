@@ -2,16 +2,20 @@
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::problem::{Answer, Code, Problem};
 use crate::auth_file::document::{Depth, Document, Kind};
+use crate::model::body::Body;
 use crate::model::json::Json;
 use zeroize::Zeroizing;
 
 /// Largest body in bytes.
 pub const MOST_BYTES: usize = 1024 * 1024;
+
+/// The media type of merge patches.
+pub const MERGE_PATCH: &str = "application/merge-patch+json";
 
 /// A JSON body (`application/json`), and the bytes that it was read from.
 pub struct JsonBody {
@@ -36,8 +40,18 @@ pub struct Parted {
     pub file: Option<Zeroizing<Vec<u8>>>,
 }
 
-/// A merge patch (`application/merge-patch+json`, RFC 7396).
+/// A merge patch (RFC 7396): `application/merge-patch+json`, or `application/json` for clients that send nothing else.
 pub struct MergePatch(pub Json);
+
+impl JsonBody {
+    /// Reads the body as what the route takes.
+    ///
+    /// # Errors
+    /// `validation-failed` with all mistakes.
+    pub fn read<B: Body>(self) -> Answer<B> {
+        B::read(self.json).map_err(Problem::invalid)
+    }
+}
 
 impl<S: Send + Sync> FromRequest<S> for JsonBody {
     type Rejection = Problem;
@@ -123,18 +137,40 @@ impl<S: Send + Sync> FromRequest<S> for MergePatch {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        check_media_type(request.headers(), "application/merge-patch+json")?;
+        let patch = check_media_type(request.headers(), MERGE_PATCH);
+        patch.or_else(|problem| {
+            let plain = check_media_type(request.headers(), "application/json");
+            plain.map_err(|_| problem.with_accept_patch())
+        })?;
         parse(&read(request).await?).map(Self)
     }
 }
 
 fn check_media_type(headers: &HeaderMap, expected: &str) -> Answer<()> {
-    let given = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let essence = given.split(';').next().unwrap_or_default().trim();
-    if essence.eq_ignore_ascii_case(expected) {
+    let given = |name| {
+        headers
+            .get(name)
+            .and_then(|value: &HeaderValue| value.to_str().ok())
+    };
+    if let Some(coding) = given(header::CONTENT_ENCODING)
+        && !coding.eq_ignore_ascii_case("identity")
+    {
+        let detail = "a body is sent as it is, without Content-Encoding";
+        return Err(Problem::new(Code::UnsupportedMediaType, detail).with_identity_only());
+    }
+    let mut parts = given(header::CONTENT_TYPE)
+        .unwrap_or_default()
+        .split(';')
+        .map(str::trim);
+    let essence = parts.next().unwrap_or_default();
+    // JSON between systems is UTF-8 (RFC 8259, section 8.1).
+    let is_utf8 = parts
+        .filter_map(|part| part.split_once('='))
+        .all(|(name, value)| {
+            !name.eq_ignore_ascii_case("charset")
+                || value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+        });
+    if essence.eq_ignore_ascii_case(expected) && is_utf8 {
         Ok(())
     } else {
         Err(Problem::new(

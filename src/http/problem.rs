@@ -1,13 +1,14 @@
 //! Errors as answers: `application/problem+json` (RFC 9457).
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::broker;
-use crate::model::mistake::Mistake;
+use crate::model::mistake::{Mistake, Mistakes};
+use crate::model::resource::Named;
 
 /// The problems that the contract knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,7 +115,9 @@ impl Code {
 pub struct Problem {
     code: Code,
     detail: String,
-    errors: Vec<Mistake>,
+    errors: Mistakes,
+    resources: Vec<Named>,
+    header: Option<(HeaderName, HeaderValue)>,
     /// Seconds after which trying again may help.
     retry_after: Option<u64>,
     unopened: Option<Unopened>,
@@ -130,11 +133,17 @@ pub enum Unopened {
     Told,
 }
 
+/// Nothing more is left out of the answer.
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
 /// Seconds after which an outage may be over.
 const OUTAGE_SECONDS: u64 = 2;
 
 /// `application/problem+json`.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
 pub struct ProblemBody<'a> {
     /// `urn:regcred:problem:` and the code.
     #[serde(rename = "type")]
@@ -155,6 +164,14 @@ pub struct ProblemBody<'a> {
     #[serde(skip_serializing_if = "<[Mistake]>::is_empty")]
     #[schema(value_type = Vec<Mistake>)]
     errors: &'a [Mistake],
+    /// How many mistakes there are beside the hundred listed.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[schema(example = 17)]
+    more: usize,
+    /// What an `in-use` or a `registry-path-conflict` is about.
+    #[serde(skip_serializing_if = "<[Named]>::is_empty")]
+    #[schema(value_type = Vec<Named>)]
+    resources: &'a [Named],
     /// What else there is to say (RFC 9457, section 3.2): the report of an import.
     #[serde(flatten)]
     #[schema(ignore)]
@@ -167,7 +184,9 @@ impl Problem {
         Self {
             code,
             detail: detail.into(),
-            errors: Vec::new(),
+            errors: Mistakes::default(),
+            resources: Vec::new(),
+            header: None,
             retry_after: (code == Code::Unavailable).then_some(OUTAGE_SECONDS),
             unopened: None,
             members: serde_json::Map::new(),
@@ -175,19 +194,44 @@ impl Problem {
     }
 
     /// The mistakes of a request.
-    pub fn invalid(errors: Vec<Mistake>) -> Self {
-        let detail = match errors.as_slice() {
-            [one] => format!("{}: {}", one.pointer, one.detail),
-            many => format!("{} mistakes; see errors", many.len()),
+    pub fn invalid(errors: impl Into<Mistakes>) -> Self {
+        let errors = errors.into();
+        let detail = match &*errors {
+            [one] => one.line(),
+            many => format!("{} mistakes; see errors", many.len() + errors.more()),
         };
         Self {
-            code: Code::ValidationFailed,
-            detail,
             errors,
-            retry_after: None,
-            unopened: None,
-            members: serde_json::Map::new(),
+            ..Self::new(Code::ValidationFailed, detail)
         }
+    }
+
+    /// The problem with mistakes of these members told of the parameters of the same names.
+    #[must_use]
+    pub fn of_parameters(mut self, names: &[&str]) -> Self {
+        self.errors = self.errors.of_parameters(names);
+        if let [one] = &*self.errors {
+            self.detail = one.line();
+        }
+        self
+    }
+
+    /// The problem of a PATCH in another media type (RFC 5789, section 2.2).
+    #[must_use]
+    pub fn with_accept_patch(mut self) -> Self {
+        let accepted = HeaderValue::from_static("application/merge-patch+json, application/json");
+        self.detail =
+            "expected Content-Type: application/merge-patch+json or application/json".into();
+        self.header = Some((HeaderName::from_static("accept-patch"), accepted));
+        self
+    }
+
+    /// The problem of a body in a content coding (RFC 9110, section 15.5.16).
+    #[must_use]
+    pub fn with_identity_only(mut self) -> Self {
+        let identity = HeaderValue::from_static("identity");
+        self.header = Some((header::ACCEPT_ENCODING, identity));
+        self
     }
 
     /// A stored secret that does not open.
@@ -237,6 +281,8 @@ impl Problem {
             detail: &self.detail,
             request_id,
             errors: &self.errors,
+            more: self.errors.more(),
+            resources: &self.resources,
             members: &self.members,
         };
         serde_json::to_vec(&body).unwrap_or_default()
@@ -256,6 +302,9 @@ impl IntoResponse for Problem {
                 header::WWW_AUTHENTICATE,
                 HeaderValue::from_static("Bearer realm=\"regcred\""),
             );
+        }
+        if let Some((name, value)) = self.header.clone() {
+            headers.insert(name, value);
         }
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());
@@ -283,15 +332,19 @@ impl From<broker::Error> for Problem {
             E::Forbidden(_) => Self::new(Code::Forbidden, detail),
             E::NotFound => Self::new(Code::NotFound, "it does not exist, or not for this caller"),
             E::Invalid(mistakes) => Self::invalid(mistakes),
-            E::RegistryPathConflict { detail, errors } => Self {
-                code: Code::RegistryPathConflict,
+            E::RegistryPathConflict {
                 detail,
                 errors,
-                retry_after: None,
-                unopened: None,
-                members: serde_json::Map::new(),
+                resources,
+            } => Self {
+                errors: errors.into(),
+                resources,
+                ..Self::new(Code::RegistryPathConflict, detail)
             },
-            E::InUse(_) => Self::new(Code::InUse, detail),
+            E::InUse { resources, .. } => Self {
+                resources,
+                ..Self::new(Code::InUse, detail)
+            },
             E::Conflict(_) => Self::new(Code::Conflict, detail),
             E::PreconditionFailed(_) => Self::new(Code::PreconditionFailed, detail),
             E::Unavailable(cause) => {

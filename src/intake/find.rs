@@ -360,7 +360,7 @@ mod tests {
     fn code(text: &str, format: Format) -> (&'static str, String) {
         let content = Content::Text(Zeroizing::new(text.to_owned()));
         let mistakes = find(&content, format).expect_err(text);
-        (mistakes[0].code, mistakes[0].pointer.clone())
+        (mistakes[0].code, mistakes[0].place().to_owned())
     }
 
     #[test]

@@ -220,7 +220,7 @@ pub fn lint_holder(document: &Json, pointer: &str, findings: &mut Findings) -> b
         }
         Err(mistakes) => {
             for mistake in mistakes {
-                let inner = mistake.pointer.trim_start_matches(CONTENT);
+                let inner = mistake.place().trim_start_matches(CONTENT);
                 findings.push(
                     Code::Unreadable,
                     &format!("{pointer}{inner}"),

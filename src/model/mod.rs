@@ -1,6 +1,7 @@
 //! Values that cannot be invalid once made. They know nothing of HTTP, SQL or the network.
 
 pub mod account;
+pub mod body;
 pub mod credential;
 pub mod form;
 pub mod host_pattern;
@@ -12,6 +13,9 @@ pub mod name;
 pub mod pull_secret;
 pub mod pulled_image;
 pub mod registry_path;
+pub mod resource;
 pub mod secret;
+pub mod spelled;
 pub mod tenant;
 pub mod time;
+pub mod wire;

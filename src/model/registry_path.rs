@@ -5,7 +5,9 @@ use std::net::Ipv6Addr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::body::text_schema;
 use super::mistake::Fault;
+use crate::text_wire;
 
 /// Longest registry path in bytes, after normalisation.
 const MOST_BYTES: usize = 255;
@@ -44,8 +46,8 @@ impl RegistryPath {
         }
         if let Some(odd) = input.chars().find(|c| !c.is_ascii_graphic()) {
             return Err(fault(&format!(
-                "holds {}, only printable ASCII is allowed",
-                odd.escape_unicode()
+                "holds {}; only printable ASCII is allowed, without spaces",
+                named(odd)
             )));
         }
         let rest = without_scheme(input)?;
@@ -123,6 +125,24 @@ impl<'de> Deserialize<'de> for RegistryPath {
         let text = String::deserialize(deserializer)?;
         let host_end = text.find('/').unwrap_or(text.len());
         Ok(Self { text, host_end })
+    }
+}
+
+// A scheme and an API prefix may stand around the longest path.
+text_wire!(
+    RegistryPath,
+    Self::parse,
+    text_schema(1, 300).pattern(Some("^[!-?A-~]+$"))
+);
+
+/// A character as a person knows it.
+fn named(odd: char) -> String {
+    match odd {
+        ' ' => "a space".into(),
+        odd if odd.is_control() || odd.is_whitespace() => {
+            format!("the character U+{:04X}", u32::from(odd))
+        }
+        odd => format!("the character {odd}"),
     }
 }
 

@@ -72,6 +72,8 @@ pub struct Settings {
     pub ports: Ports,
     /// Trusted beside the system's CAs.
     pub ca_bundle: Vec<Certificate>,
+    /// Whether the system's CAs are trusted at all.
+    pub trust: Trust,
     /// Finds addresses.
     pub resolver: Arc<dyn Resolver>,
     /// What bounds every request.
@@ -84,6 +86,7 @@ impl Default for Settings {
             allow_networks: Vec::new(),
             ports: Ports::default(),
             ca_bundle: Vec::new(),
+            trust: Trust::System,
             resolver: Arc::new(SystemResolver),
             limits: Limits::default(),
         }
@@ -97,12 +100,38 @@ impl Default for Settings {
 pub fn read_ca_bundle(file: &Path) -> Result<Vec<Certificate>, EgressError> {
     let trouble = |why: &str| EgressError::Setup(format!("{}: {why}", file.display()));
     let bytes = std::fs::read(file).map_err(|error| trouble(&error.to_string()))?;
-    let certificates = Certificate::from_pem_bundle(&bytes)
-        .map_err(|_| trouble("not a PEM file of certificates"))?;
+    parse_ca_bundle(&bytes).map_err(trouble)
+}
+
+/// Reads certificates in PEM, one or more.
+///
+/// # Errors
+/// What is wrong.
+pub fn parse_ca_bundle(bytes: &[u8]) -> Result<Vec<Certificate>, &'static str> {
+    let certificates =
+        Certificate::from_pem_bundle(bytes).map_err(|_| "these are no certificates in PEM")?;
+    // What is no certificate is told by the library that uses it, too late for whoever wrote it.
+    let blocks: Vec<_> = x509_parser::pem::Pem::iter_from_buffer(bytes).collect();
+    let valid = |block: &Result<x509_parser::pem::Pem, _>| {
+        block.as_ref().is_ok_and(|block| block.parse_x509().is_ok())
+    };
     if certificates.is_empty() {
-        return Err(trouble("holds no certificate"));
+        return Err("there is no certificate in PEM");
+    }
+    if !blocks.iter().all(valid) {
+        return Err("these are no certificates in PEM");
     }
     Ok(certificates)
+}
+
+/// Whose certificates are trusted.
+#[derive(Debug, Clone, Default)]
+pub enum Trust {
+    /// The system's CAs, and these.
+    #[default]
+    System,
+    /// These alone.
+    Only(Vec<Certificate>),
 }
 
 /// What a request authenticates with.
@@ -127,6 +156,13 @@ pub enum Ask<'a> {
     PostJson {
         /// Header names, in lower case, and values.
         headers: &'a [(&'static str, &'a str)],
+        /// The document.
+        body: &'a [u8],
+    },
+    /// POST of JSON as somebody, if there is a login; it stays with the origin.
+    PostJsonAs {
+        /// Who asks.
+        login: Option<Login<'a>>,
         /// The document.
         body: &'a [u8],
     },
@@ -187,6 +223,15 @@ impl Egress {
             guarded: OnceLock::new(),
             listed: OnceLock::new(),
         }))
+    }
+
+    /// The same way out with the same guard, which trusts these certificates and no others.
+    #[must_use]
+    pub fn trusting_only(&self, certificates: Vec<Certificate>) -> Self {
+        Self::new(Settings {
+            trust: Trust::Only(certificates),
+            ..self.0.settings.clone()
+        })
     }
 
     /// GETs a URL without credentials and follows its redirects.
@@ -340,8 +385,10 @@ impl Egress {
             .pool_max_idle_per_host(0)
             .http1_max_headers(settings.limits.headers)
             .user_agent(concat!("regcred/", env!("CARGO_PKG_VERSION")));
-        if !settings.ca_bundle.is_empty() {
-            builder = builder.tls_certs_merge(settings.ca_bundle.clone());
+        match &settings.trust {
+            Trust::Only(certificates) => builder = builder.tls_certs_only(certificates.clone()),
+            Trust::System if settings.ca_bundle.is_empty() => {}
+            Trust::System => builder = builder.tls_certs_merge(settings.ca_bundle.clone()),
         }
         builder.build().map_err(|_| {
             EgressError::Setup(
@@ -365,7 +412,7 @@ fn build(
 ) -> Result<reqwest::RequestBuilder, EgressError> {
     let method = match ask {
         Ask::Get | Ask::GetAs(_) => Method::GET,
-        Ask::PostForm(_) | Ask::PostJson { .. } => Method::POST,
+        Ask::PostForm(_) | Ask::PostJson { .. } | Ask::PostJsonAs { .. } => Method::POST,
     };
     let request = client
         .request(method, url.clone())
@@ -383,6 +430,15 @@ fn build(
             })
             .header(CONTENT_TYPE, "application/json")
             .body(body.to_vec()),
+        Ask::PostJsonAs { login, body } => {
+            let request = match login {
+                Some(login) => request.header(AUTHORIZATION, authorization(login)?),
+                None => request,
+            };
+            request
+                .header(CONTENT_TYPE, "application/json")
+                .body(body.to_vec())
+        }
     })
 }
 
@@ -431,7 +487,9 @@ fn redirect(reply: &Reply, from: &Url, ask: &Ask<'_>) -> Result<Option<Url>, Egr
         Ask::Get => Ok(Some(to)),
         _ if !stays => Err(refused("credentials go to no other origin")),
         Ask::GetAs(_) => Ok(Some(to)),
-        Ask::PostForm(_) | Ask::PostJson { .. } if keeps_method => Ok(Some(to)),
-        Ask::PostForm(_) | Ask::PostJson { .. } => Err(refused("it would drop what is posted")),
+        _ if keeps_method => Ok(Some(to)),
+        Ask::PostForm(_) | Ask::PostJson { .. } | Ask::PostJsonAs { .. } => {
+            Err(refused("it would drop what is posted"))
+        }
     }
 }

@@ -160,7 +160,9 @@ mod tests {
         assert!(check_grant(&grant(100, 100), &Labels::new()).is_ok());
         assert!(check_grant(&grant(500, 1), &Labels::new()).is_ok());
         let refused = check_grant(&grant(500, 500), &Labels::new());
-        assert!(matches!(refused, Err(RenderError::Mistake(mistake)) if mistake.code == "too-large"));
+        assert!(
+            matches!(refused, Err(RenderError::Mistake(mistake)) if mistake.code == "too-large")
+        );
     }
 
     #[test]

@@ -19,14 +19,30 @@ pub struct ServiceAccountObject {
     linked: Option<Vec<String>>,
 }
 
+/// An operation of a JSON patch (RFC 6902).
+#[derive(ToSchema)]
+#[schema(as = JsonPatchOperation)]
+#[allow(dead_code, reason = "describes what a link's patch is made of")]
+struct PatchOperation {
+    /// `test`, `add`, `replace` or `remove`.
+    #[schema(example = "test")]
+    op: String,
+    /// What it is done to.
+    #[schema(example = "/imagePullSecrets")]
+    path: String,
+    /// What is tested for or put there.
+    value: Option<Value>,
+}
+
 /// What to change.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ServiceAccountLink)]
 pub struct Link {
     /// The object with the full merged `imagePullSecrets`; everything else as it was sent.
-    #[schema(value_type = Object)]
+    #[schema(value_type = std::collections::HashMap<String, Value>)]
     pub service_account: Value,
     /// The same as a JSON patch (RFC 6902) that fails if the account was changed meanwhile.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<PatchOperation>)]
     pub json_patch: Vec<Value>,
     /// The same as commands.
     #[schema(example = json!(["oc secrets link default team-pull --for=pull --namespace=default"]))]

@@ -236,7 +236,10 @@ fn former_claims(placing: &Placing<'_>) -> Vec<(Claim, State)> {
     let mut claims = Vec::new();
     for (item, shape) in placing.shapes.iter().enumerate() {
         for half in shape.former.into_iter().flat_map(halves_of) {
-            if shape.former_path(half).is_some_and(|path| seen.insert(path)) {
+            if shape
+                .former_path(half)
+                .is_some_and(|path| seen.insert(path))
+            {
                 claims.push((Claim { item, half }, State::Former));
             }
         }

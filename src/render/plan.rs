@@ -98,7 +98,7 @@ pub enum RenderError {
     #[error("different accounts for one registry path")]
     Conflict(Vec<Conflict>),
     /// A mistake of the request.
-    #[error("{}: {}", .0.pointer, .0.detail)]
+    #[error("{}", .0.line())]
     Mistake(Mistake),
     /// What is asked for is a former version's, and none is usable.
     #[error("no former version is usable")]
@@ -118,6 +118,10 @@ impl RenderError {
 /// `Conflict` for different accounts at one path, `Mistake` for two Secrets of one name, and for a
 /// name that was asked for where several Secrets need names.
 pub fn plan(request: Request) -> Result<Bundle, RenderError> {
+    let request = Request {
+        target: request.target.without_reserved(),
+        ..request
+    };
     let shapes: Vec<Shape<'_>> = request
         .items
         .iter()

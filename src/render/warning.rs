@@ -24,6 +24,8 @@ enum Audience {
     /// Everybody, and those who link Secrets by name.
     Linkers,
     Kubelet,
+    /// Those who bring Secrets into a cluster by themselves.
+    Appliers,
     Docker,
     Podman,
 }
@@ -69,6 +71,7 @@ impl Warning {
                     | F::ExternalSecret
                     | F::SealedSecret
             ),
+            Audience::Appliers => format == F::Secret,
             Audience::Docker => matches!(format, F::DockerConfig),
             Audience::Podman => matches!(format, F::PodmanAuth | F::DockerCfg),
         }
@@ -99,6 +102,12 @@ pub(super) fn of_target(target: &Target) -> Vec<Warning> {
             Audience::Kubelet,
             detail,
         ));
+    }
+    if target.immutable {
+        let detail = "the API server changes nothing of an immutable Secret that is there: delete the former one \
+            first, as `regcred sync` and the scripts do, or use kubectl replace --force"
+            .into();
+        warnings.push(Warning::new("immutable", Audience::Appliers, detail));
     }
     if !target.pull_from.is_empty() && target.service_accounts == ServiceAccounts::None {
         let detail =

@@ -50,6 +50,22 @@ struct State {
     /// When it was asked for a key beside those that are known.
     asked_for_more_at: Option<OffsetDateTime>,
     used_at: Option<OffsetDateTime>,
+    /// Why it gave no keys when it was last asked.
+    trouble: Option<Arc<str>>,
+}
+
+/// Why a token's signature is not found to be right.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unverified {
+    /// None of the issuer's keys made it.
+    #[error("the signature is none of the issuer's keys")]
+    Forged,
+    /// The issuer publishes no key of that id, or did not when it was last asked.
+    #[error("the issuer has no such key")]
+    UnknownKey,
+    /// Its keys could not be fetched, and none are known that are young enough.
+    #[error("its issuer's keys cannot be fetched: {0}")]
+    OutOfReach(String),
 }
 
 /// What asking an issuer has given.
@@ -92,18 +108,26 @@ impl IssuerKeys {
         self.documents.as_ref()
     }
 
-    /// Whether one of the source's keys made the token's signature.
+    /// Checks that one of the source's keys made the token's signature.
     ///
     /// A token that names an unknown key makes the issuer be asked, at most once a minute; meanwhile its
     /// other tokens, and those of other issuers, are not kept waiting.
-    pub async fn verify(&self, source: &Source, token: &Compact<'_>, now: OffsetDateTime) -> bool {
+    ///
+    /// # Errors
+    /// Why it is not found to be right.
+    pub async fn verify(
+        &self,
+        source: &Source,
+        token: &Compact<'_>,
+        now: OffsetDateTime,
+    ) -> Result<(), Unverified> {
         let slot = self.slot(source);
         let known = slot.use_keys(now);
         if known.verifies(token) {
-            return true;
+            return Ok(());
         }
         if known.names_the_key_of(token) {
-            return false;
+            return Err(Unverified::Forged);
         }
         let found = self.ask(source, &slot, now).await;
         let keys = slot.use_keys(now);
@@ -111,7 +135,14 @@ impl IssuerKeys {
             // The issuer has no such key: it is not asked again for the next one that is made up.
             slot.change(|state| state.asked_for_more_at = Some(now));
         }
-        found != Found::Nothing && keys.verifies(token)
+        if found != Found::Nothing && keys.verifies(token) {
+            return Ok(());
+        }
+        Err(match slot.read().trouble {
+            Some(why) => Unverified::OutOfReach(why.to_string()),
+            None if keys.names_the_key_of(token) => Unverified::Forged,
+            None => Unverified::UnknownKey,
+        })
     }
 
     /// Fetches keys that are in use and have become old; forgets those that nobody has used for long.
@@ -174,11 +205,13 @@ impl IssuerKeys {
                 slot.change(|state| {
                     state.keys = Arc::new(keys);
                     state.fetched_at = Some(now);
+                    state.trouble = None;
                 });
                 Found::New
             }
             Err(why) => {
                 tracing::warn!(issuer = source.issuer, why, "no keys from the issuer");
+                slot.change(|state| state.trouble = Some(why.into()));
                 Found::Nothing
             }
         }

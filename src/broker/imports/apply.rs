@@ -1,16 +1,19 @@
 //! Writing what was planned: a handful of statements, however many credentials there are.
 
 use sqlx::PgConnection;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::known::Known;
 use super::plan::Change;
 use super::report::{ImportReport, ImportedPullSecret, Outcome};
 use super::stored_name;
-use crate::broker::audit::Deed;
+use crate::audit::event::{self, Event};
+use crate::broker::audit::{Deed, event_of};
 use crate::broker::credential_state::sealed_version;
 use crate::broker::credentials::KEPT_VERSIONS;
 use crate::broker::pull_secrets::spec_of;
+use crate::broker::renderable::Changed;
 use crate::broker::{Broker, Error, Result, Scope};
 use crate::intake::request::{OnExisting, WantedPullSecret};
 use crate::model::mistake::Fault;
@@ -20,6 +23,15 @@ use crate::store::credential_versions::VersionRow;
 use crate::store::credentials::CredentialRow;
 use crate::store::pull_secrets::PullSecretRow;
 use crate::store::{credential_versions, credentials, pull_secrets};
+
+/// What is written of an import's changes.
+#[derive(Default)]
+struct Written {
+    new: Vec<CredentialRow>,
+    replaced: Vec<CredentialRow>,
+    versions: Vec<VersionRow>,
+    changes: Vec<Changed>,
+}
 
 impl Broker {
     /// Writes the credentials' next versions and their events.
@@ -34,25 +46,25 @@ impl Broker {
             return Ok(());
         }
         let tenant = scope.tenant()?.id;
-        let (new, replaced, versions) = self.next_rows(conn, scope, known, &changes).await?;
-        let ids: Vec<Uuid> = replaced.iter().map(|row| row.id).collect();
-        credentials::insert_all(conn, &new).await?;
-        credentials::update_all(conn, tenant, &replaced).await?;
-        credential_versions::insert_all(conn, &versions).await?;
+        let written = self.next_rows(conn, scope, known, &changes).await?;
+        let ids: Vec<Uuid> = written.replaced.iter().map(|row| row.id).collect();
+        credentials::insert_all(conn, &written.new).await?;
+        credentials::update_all(conn, tenant, &written.replaced).await?;
+        credential_versions::insert_all(conn, &written.versions).await?;
         credential_versions::prune(conn, tenant, &ids, KEPT_VERSIONS).await?;
-        self.refuse_conflicts_of_all(conn, scope, &ids).await?;
-        for row in new.iter().chain(&replaced) {
-            self.note_write(
-                conn,
+        self.refuse_breaking(conn, scope, &written.changes, &[])
+            .await?;
+        let rows = written.new.iter().chain(&written.replaced);
+        let events = rows.map(|row| {
+            self.event_of_write(
                 scope,
                 "credential.write",
                 "credentials",
                 &row.name,
                 row.version,
             )
-            .await?;
-        }
-        Ok(())
+        });
+        self.append_all(conn, events.collect()).await
     }
 
     /// New rows, replaced rows, and the sealed versions of both.
@@ -62,45 +74,53 @@ impl Broker {
         scope: &Scope,
         known: &Known,
         changes: &[Change],
-    ) -> Result<(Vec<CredentialRow>, Vec<CredentialRow>, Vec<VersionRow>)> {
+    ) -> Result<Written> {
         let tenant = scope.tenant()?.id;
         let key = self.keyring.newest(conn, Some(tenant), self.now()).await?;
-        let (mut new, mut replaced, mut versions) = (Vec::new(), Vec::new(), Vec::new());
+        let mut written = Written::default();
         for change in changes {
             let old = change.before.map(|at| {
                 let before = &known.credentials[at];
                 (before.row.clone(), before.secrets.clone())
             });
             let (spec, secrets) = (&change.spec, &change.secrets);
-            let row = self.next_row(scope, &change.name, old.as_ref(), spec, secrets)?;
-            versions.push(sealed_version(&key, scope, &row, spec, secrets)?);
-            if old.is_some() {
-                &mut replaced
-            } else {
-                &mut new
+            let mut row = self.next_row(scope, &change.name, old.as_ref(), spec, secrets)?;
+            if let Some(old) = &old {
+                let previous = self
+                    .previous_after(conn, old, (spec, secrets), None)
+                    .await?;
+                row.previous_version = previous.as_ref().map(|previous| previous.version);
+                row.previous_retires_at = previous.map(|previous| previous.retires_at);
             }
-            .push(row);
+            let version = sealed_version(&key, scope, &row, spec, secrets)?;
+            written.versions.push(version);
+            written
+                .changes
+                .push(Changed::new(old.as_ref(), &row, secrets));
+            if old.is_some() {
+                written.replaced.push(row);
+            } else {
+                written.new.push(row);
+            }
         }
-        Ok((new, replaced, versions))
+        Ok(written)
     }
 
-    async fn note_write(
+    fn event_of_write(
         &self,
-        conn: &mut PgConnection,
         scope: &Scope,
         action: &'static str,
         kind: &str,
         name: &str,
         version: i64,
-    ) -> Result<()> {
-        let target = format!("{kind}/{name}");
+    ) -> (Event, OffsetDateTime) {
         let deed = Deed {
             action,
-            target: &target,
+            target: &format!("{kind}/{name}"),
             version: Some(version),
             detail: Some(serde_json::json!({"by": "import"})),
         };
-        self.note(conn, scope, deed).await
+        (event_of(scope, deed, event::Outcome::Success), self.now())
     }
 
     /// Makes the pull secret list everything that the report speaks of.
@@ -158,16 +178,15 @@ impl Broker {
             .write_pull_secret(conn, scope, name, spec, before)
             .await?;
         pull_secrets::set_credentials(conn, row.tenant_id, row.id, &listed).await?;
-        self.refuse_conflicts_in(conn, scope, name, spec).await?;
-        self.note_write(
-            conn,
+        self.refuse_unrenderable(conn, scope, name, spec).await?;
+        let event = self.event_of_write(
             scope,
             "pull-secret.write",
             "pull-secrets",
             &row.name,
             row.version,
-        )
-        .await
+        );
+        self.append_all(conn, vec![event]).await
     }
 }
 

@@ -19,6 +19,7 @@ use crate::intake::entry::{Entry, Found, Gathered, gather};
 use crate::intake::name;
 use crate::intake::request::{ImportRequest, Run};
 use crate::model::mistake::Fault;
+use crate::model::resource::{Named, ResourceKind};
 
 mod apply;
 mod known;
@@ -75,7 +76,7 @@ impl Broker {
         once: Option<&Once>,
     ) -> Result<Imported> {
         let gathered = gather(&request.content, request.format)?;
-        let mut tx = self.begin_writing(scope).await?;
+        let mut tx = self.begin_writing_alone(scope).await?;
         let mut inner = Connection::begin(&mut *tx).await?;
         let claim = self.claim(&mut inner, scope, once).await?;
         if let Claim::Replay(answer) = claim {
@@ -280,10 +281,11 @@ fn failure_of(report: &ImportReport, repeats: Repeats) -> Option<Error> {
         first.or(of_pull_secret).unwrap_or_default()
     );
     Some(match worst {
-        Outcome::Rejected => Error::Invalid(mistakes),
+        Outcome::Rejected => mistakes.into(),
         _ if repeats == Repeats::Some => Error::RegistryPathConflict {
             detail,
             errors: mistakes,
+            resources: Named::all(ResourceKind::Credential, report.conflicting()),
         },
         _ => Error::Conflict(detail),
     })

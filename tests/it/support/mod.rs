@@ -42,6 +42,7 @@ pub mod postgres;
 pub mod process;
 pub mod registries;
 pub mod registry;
+pub mod reviewer;
 pub mod sealing;
 pub mod trail;
 pub mod transit;
