@@ -12,7 +12,7 @@ const TENANT: &str = "/v1/tenants/team-a";
 fn counted(replies: &[crate::support::client::Reply]) -> BTreeMap<u16, usize> {
     let mut counts = BTreeMap::new();
     for reply in replies {
-        *counts.entry(reply.status()).or_default() += 1;
+        *counts.entry(reply.status.as_u16()).or_default() += 1;
     }
     counts
 }
