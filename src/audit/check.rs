@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::AuditError;
@@ -12,6 +12,7 @@ use super::chain::{ChainKey, ChainKeys, LANES, Place, same};
 use super::report::{Break, LaneEnd, Report, hex};
 use super::trail::writer_of;
 use super::upkeep::may_be_unsealed;
+use crate::store::Database;
 use crate::store::audit_events::{self, SealedRow};
 use crate::store::audit_lanes::{self, LaneRow};
 
@@ -44,13 +45,13 @@ pub async fn ends(conn: &mut PgConnection) -> Result<Report, AuditError> {
 /// # Errors
 /// Those of the keys and of the database; what is broken is in the report.
 pub async fn verify(
-    pool: &PgPool,
+    database: &Database,
     keys: &ChainKeys,
     anchor: Option<&Report>,
     mut tell: impl FnMut(u64, u64),
 ) -> Result<Report, AuditError> {
     let mut report = Report::default();
-    let mut tx = pool.begin().await?;
+    let mut tx = database.begin().await?;
     let lanes = audit_lanes::all(&mut tx).await?;
     let total = lanes
         .iter()
@@ -61,14 +62,12 @@ pub async fn verify(
     tx.rollback().await?;
     for lane in &lanes {
         // Lane and events at one moment; a moment for each, so that no long one holds up vacuuming.
-        let mut tx = pool
-            .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            .await?;
+        let mut tx = database.begin_snapshot().await?;
         let mut told = |events| tell(total, events);
         check_lane(&mut tx, keys, lane.lane, begun, &mut report, &mut told).await?;
         tx.rollback().await?;
     }
-    let mut tx = pool.begin().await?;
+    let mut tx = database.begin().await?;
     check_unsealed(&mut tx, begun, &mut report).await?;
     if let Some(anchor) = anchor {
         check_anchor(&mut tx, anchor, &mut report).await?;

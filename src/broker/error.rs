@@ -3,6 +3,7 @@
 use crate::keys::KeyError;
 use crate::model::mistake::{Mistake, Mistakes};
 use crate::model::resource::Named;
+use crate::store::transaction::CommitUnknown;
 
 /// The broker's answer when it is not the one hoped for.
 #[derive(Debug, thiserror::Error)]
@@ -116,6 +117,8 @@ fn is_passing(error: &sqlx::Error) -> bool {
         | E::BeginFailed => true,
         // A connection that broke in the middle of an answer shows as a protocol error.
         E::Protocol(_) => true,
+        // Whether it was done is not known, so what comes of trying again is not either; but it can be tried.
+        E::AnyDriverError(error) => error.is::<CommitUnknown>(),
         E::Database(error) => error.code().is_some_and(|code| is_passing_state(&code)),
         _ => false,
     }
@@ -123,12 +126,16 @@ fn is_passing(error: &sqlx::Error) -> bool {
 
 /// Classes and codes of PostgreSQL's appendix A: connection exceptions (08), insufficient resources
 /// (53), operator intervention (57), system errors (58), lost transactions (40), no login (28) and
-/// a server or database that takes no connections or writes for now (25006, 3D000, 55000).
+/// a server or database that takes no connections or writes for now (25006, 3D000, 55000); locks that others kept too long
+/// (55P03), transactions that idled (25P03), and prepared statements that a proxy took elsewhere (26000, 42P05).
 fn is_passing_state(code: &str) -> bool {
     ["08", "53", "57", "58", "40", "28"]
         .iter()
         .any(|class| code.starts_with(class))
-        || matches!(code, "25006" | "3D000" | "55000")
+        || matches!(
+            code,
+            "25006" | "25P03" | "26000" | "42P05" | "3D000" | "55000" | "55P03"
+        )
 }
 
 impl From<KeyError> for Error {

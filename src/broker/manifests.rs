@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use serde::Serialize;
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 
 use super::audit::Deed;
@@ -20,6 +20,7 @@ use crate::render::inputs::Inputs;
 use crate::render::link::{Link, ServiceAccountObject};
 use crate::render::plan::{self, Conflict, Item, RenderError, Request};
 use crate::render::{Format, Output, Rendered, fingerprint_with, render_with};
+use crate::store::Transaction;
 
 /// What to render.
 #[derive(Debug, Clone)]
@@ -404,7 +405,7 @@ fn layout(options: &Options, stored: Layout) -> Layout {
 }
 
 /// Ends the transaction of a note. Whatever keeps it from being durable, nothing leaves.
-pub(super) async fn commit_note(tx: Transaction<'static, Postgres>) -> Result<()> {
+pub(super) async fn commit_note(tx: Transaction) -> Result<()> {
     let result = tx.commit().await;
     result.map_err(|error| Error::Unavailable(error.to_string()))
 }

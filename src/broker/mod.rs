@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use sqlx::{PgPool, Postgres, Transaction};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -18,6 +17,7 @@ use crate::auth::proxies::TrustedProxies;
 use crate::keys::keyring::Keyring;
 use crate::model::name::Name;
 use crate::registry::egress::Egress;
+use crate::store::{Database, Transaction};
 
 pub mod access;
 pub mod audit;
@@ -74,7 +74,7 @@ pub type Clock = Arc<dyn Fn() -> OffsetDateTime + Send + Sync>;
 /// The use cases over one database and its keys. Cheap to clone.
 #[derive(Clone)]
 pub struct Broker {
-    pool: PgPool,
+    database: Database,
     keyring: Arc<Keyring>,
     clock: Clock,
     egress: Egress,
@@ -124,10 +124,10 @@ impl Scope {
 
 impl Broker {
     /// The use cases over a database at the right version.
-    pub fn new(pool: PgPool, keyring: Arc<Keyring>, clock: Clock) -> Self {
+    pub fn new(database: Database, keyring: Arc<Keyring>, clock: Clock) -> Self {
         let egress = Egress::default();
         Self {
-            pool,
+            database,
             trail: Arc::new(Trail::new(keyring.clone())),
             audit_retention: None,
             proxies: Arc::default(),
@@ -228,9 +228,9 @@ impl Broker {
         crate::model::time::to_microseconds((self.clock)())
     }
 
-    /// The pool, for those who look at the database as a whole.
-    pub fn pool(&self) -> &PgPool {
-        &self.pool
+    /// The database, for those who look at it as a whole.
+    pub fn database(&self) -> &Database {
+        &self.database
     }
 
     /// The keys, for those who ask whether they are usable.
@@ -262,15 +262,12 @@ impl Broker {
         Ok(tx.commit().await?)
     }
 
-    async fn begin(&self) -> Result<Transaction<'static, Postgres>> {
-        Ok(self.pool.begin().await?)
+    async fn begin(&self) -> Result<Transaction> {
+        Ok(self.database.begin().await?)
     }
 
     /// A transaction that sees one state of the database throughout.
-    async fn begin_snapshot(&self) -> Result<Transaction<'static, Postgres>> {
-        Ok(self
-            .pool
-            .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ")
-            .await?)
+    async fn begin_snapshot(&self) -> Result<Transaction> {
+        Ok(self.database.begin_snapshot().await?)
     }
 }

@@ -3,7 +3,7 @@
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use ipnet::IpNet;
 use serde::Serialize;
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use time::{Duration, OffsetDateTime};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -22,8 +22,8 @@ use crate::model::body::{Body, Field, List, Seconds, body};
 use crate::model::form::Form;
 use crate::model::mistake::Fault;
 use crate::model::name::Name;
-use crate::store::Slice;
 use crate::store::tokens::{self, TokenRow};
+use crate::store::{Database, Slice};
 
 /// Longest life of a token: ten years, in seconds.
 const LONGEST_LIFE: u64 = 10 * 366 * 24 * 60 * 60;
@@ -280,13 +280,13 @@ impl Broker {
 /// # Errors
 /// `Conflict` if a live token has the name.
 pub async fn bootstrap_token(
-    pool: &PgPool,
+    database: &Database,
     now: OffsetDateTime,
     write: &TokenWrite,
     by: &str,
 ) -> Result<Token> {
     let now = crate::model::time::to_microseconds(now);
-    let mut tx = pool.begin().await?;
+    let mut tx = database.begin().await?;
     let actor = command(by);
     let ends_at = write.ends.after(now);
     let (token, row) = insert_token(&mut tx, None, write, ends_at, actor.to_string(), now).await?;

@@ -13,7 +13,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use uuid::Uuid;
@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::audit::{Deed, event_of};
 use super::{Broker, Error, Result, Scope};
 use crate::audit::event::{Event, Outcome};
-use crate::store::{self, tenants};
+use crate::store::{Transaction, savepoint, tenants};
 
 /// Most writers of all tenants who hold a connection at the same time, on one replica.
 const MOST_WRITERS: usize = 10;
@@ -75,7 +75,7 @@ struct Seat {
 
 /// A transaction that several may write in.
 struct Open {
-    tx: Transaction<'static, Postgres>,
+    tx: Transaction,
     events: Vec<(Event, OffsetDateTime)>,
     /// Those who have written and wait for the commit.
     written: Vec<oneshot::Sender<Result<(), String>>>,
@@ -266,10 +266,7 @@ async fn finish_alone(broker: &Broker, mut open: Open) -> Result<()> {
 /// Undoes what one wrote, and goes on with what others did before.
 async fn step_back(broker: Broker, mut open: Open, seat: Option<Seat>, events: usize) {
     open.events.truncate(events);
-    let undone = store::query("ROLLBACK TO SAVEPOINT writer")
-        .execute(&mut *open.tx)
-        .await;
-    if let Err(error) = undone {
+    if let Err(error) = savepoint::go_back(&mut open.tx).await {
         let told = Err(error.to_string());
         for writer in open.written {
             let _ = writer.send(told.clone());
@@ -302,20 +299,16 @@ impl Drop for Writing {
 impl Deref for Writing {
     type Target = PgConnection;
 
+    #[expect(clippy::expect_used, reason = "only what consumes it takes it")]
     fn deref(&self) -> &PgConnection {
-        match &self.open {
-            Some(open) => &open.tx,
-            None => unreachable!("it is taken by whoever ends it"),
-        }
+        &self.open.as_ref().expect("it has not ended").tx
     }
 }
 
 impl DerefMut for Writing {
+    #[expect(clippy::expect_used, reason = "only what consumes it takes it")]
     fn deref_mut(&mut self) -> &mut PgConnection {
-        match &mut self.open {
-            Some(open) => &mut open.tx,
-            None => unreachable!("it is taken by whoever ends it"),
-        }
+        &mut self.open.as_mut().expect("it has not ended").tx
     }
 }
 
@@ -361,8 +354,7 @@ impl Broker {
         let turn = self.writers.turn(tenant.unwrap_or_default(), company).await;
         let open = match turn.open {
             Some(mut open) => {
-                let savepoint = store::query("SAVEPOINT writer");
-                savepoint.execute(&mut *open.tx).await?;
+                savepoint::set(&mut open.tx).await?;
                 open
             }
             None => {
@@ -391,7 +383,7 @@ impl Broker {
 }
 
 impl Open {
-    fn new(tx: Transaction<'static, Postgres>, place: Option<OwnedSemaphorePermit>) -> Self {
+    fn new(tx: Transaction, place: Option<OwnedSemaphorePermit>) -> Self {
         Self {
             tx,
             events: Vec::new(),

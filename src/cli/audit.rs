@@ -13,7 +13,7 @@ use crate::audit::chain::ChainKeys;
 use crate::audit::check;
 use crate::audit::report::Report;
 use crate::config::Config;
-use crate::store::database;
+use crate::store::database::{self, Database};
 
 /// What to do with the trail.
 #[derive(Debug, Subcommand)]
@@ -38,7 +38,7 @@ pub(super) fn run(command: &AuditCommand, config: &Config) -> anyhow::Result<()>
     let keyring = Arc::new(keyring(config)?);
     let anchor = args.anchor.as_deref().map(read_anchor).transpose()?;
     let report = runtime()?.block_on(async {
-        let pool = database::pool(url.expose(), 2)?;
+        let pool = Database::of_command(url.expose(), 2)?;
         database::check(&pool).await?;
         keyring.check(&mut *pool.begin().await?).await?;
         let keys = ChainKeys::new(keyring);

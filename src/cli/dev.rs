@@ -9,7 +9,6 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use clap::Args;
-use sqlx::PgPool;
 use tokio::sync::Notify;
 
 use super::{ServingFlags, logging, run, runtime, say};
@@ -23,10 +22,10 @@ use crate::keys::keyring::Keyring;
 use crate::keys::provider::Provider;
 use crate::keys::provider::local::LocalKeys;
 use crate::model::name::Name;
-use crate::store::database;
+use crate::store::{self, database};
 
 /// Most connections to the database.
-const MOST_CONNECTIONS: u32 = 10;
+const MOST_CONNECTIONS: usize = 10;
 /// What is tried out here holds made-up accounts: nothing is sent anywhere unless asked for.
 const VERIFY_EVERY: Interval = Interval::Off;
 /// How often the server is looked after.
@@ -57,7 +56,8 @@ pub(super) fn run(
     let directory = DataDir::claim(&args.data_dir)?;
     runtime()?.block_on(async {
         let database = open_database(&config, directory.clone()).await?;
-        let pool = database::serving_pool(&database.url, MOST_CONNECTIONS, config.database_pooler)?;
+        let pool =
+            store::Database::of_server(&database.url, MOST_CONNECTIONS, config.database_pooler)?;
         let stop_now = Arc::new(Notify::new());
         let result = serve(&config, &directory, pool, stop_now.clone(), database.server).await;
         drop(directory);
@@ -84,7 +84,7 @@ async fn open_database(config: &Config, directory: DataDir) -> anyhow::Result<Da
 async fn serve(
     config: &Config,
     directory: &DataDir,
-    pool: PgPool,
+    pool: store::Database,
     stop_now: Arc<Notify>,
     server: Option<Server>,
 ) -> anyhow::Result<()> {
@@ -111,13 +111,14 @@ async fn serve(
 async fn start(
     config: &Config,
     directory: &Path,
-    pool: &PgPool,
+    pool: &store::Database,
 ) -> anyhow::Result<(App, Vec<crate::http::server::Front>)> {
     let key = config
         .key_file
         .clone()
         .unwrap_or_else(|| directory.join("key"));
     LocalKeys::load_or_create(&key)?;
+    pool.probe().await.map_err(database::DatabaseError::from)?;
     database::migrate(pool).await?;
     let app = run::app(
         config,
@@ -137,7 +138,7 @@ fn token_file(directory: &Path) -> PathBuf {
 
 /// Makes the admin token the first time. A token whose file was never written is known to nobody, and
 /// another one is made; the same if the database is another than the file's.
-async fn ensure_root_token(pool: &PgPool, file: &Path) -> anyhow::Result<()> {
+async fn ensure_root_token(pool: &store::Database, file: &Path) -> anyhow::Result<()> {
     match std::fs::read_to_string(file) {
         Ok(text) => {
             let token = Token::parse(text.trim());
@@ -162,7 +163,7 @@ async fn ensure_root_token(pool: &PgPool, file: &Path) -> anyhow::Result<()> {
     make_root_token(pool, file).await
 }
 
-async fn make_root_token(pool: &PgPool, file: &Path) -> anyhow::Result<()> {
+async fn make_root_token(pool: &store::Database, file: &Path) -> anyhow::Result<()> {
     let now = SystemTime::now().into();
     let name = Name::parse(&format!("root-{}", uuid::Uuid::now_v7().simple()))
         .map_err(|fault| anyhow::anyhow!(fault.detail))?;

@@ -2,12 +2,12 @@
 
 use super::{runtime, say};
 use crate::config::Config;
-use crate::store::database;
+use crate::store::database::{self, Database};
 
 pub(super) fn run(config: &Config) -> anyhow::Result<()> {
     let url = config.database_url()?.clone();
     let applied = runtime()?.block_on(async {
-        let pool = database::pool(url.expose(), 2)?;
+        let pool = Database::of_command(url.expose(), 2)?;
         let applied = database::migrate(&pool).await?;
         pool.close().await;
         anyhow::Ok(applied)

@@ -8,7 +8,6 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use rustix::process::{Resource, getrlimit, setrlimit};
-use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
@@ -34,6 +33,7 @@ use crate::keys::keyring::Keyring;
 use crate::keys::provider::transit::Transit;
 use crate::keys::provider::{Provider, Source};
 use crate::registry::egress::{Egress, Settings, read_ca_bundle};
+use crate::store::Database;
 
 /// How long jobs may take to end.
 const JOBS_END_WITHIN: Duration = Duration::from_secs(5);
@@ -42,7 +42,7 @@ const JOBS_END_WITHIN: Duration = Duration::from_secs(5);
 /// Credentials are verified as configured, else as `interval` says.
 pub(super) fn app(
     config: &Config,
-    pool: PgPool,
+    pool: Database,
     keyring: Keyring,
     interval: Interval,
 ) -> anyhow::Result<App> {
@@ -96,7 +96,7 @@ pub(super) fn egress(config: &Config) -> anyhow::Result<Egress> {
 }
 
 /// The use cases over a database and its keys, by the system's clock.
-pub(super) fn broker(pool: PgPool, keyring: Keyring) -> Broker {
+pub(super) fn broker(pool: Database, keyring: Keyring) -> Broker {
     let clock = Arc::new(|| SystemTime::now().into());
     Broker::new(pool, Arc::new(keyring), clock)
 }
@@ -194,7 +194,7 @@ pub(super) async fn serve(
         Ok(Err(error)) => tracing::error!(%error, "the last audit events are lost"),
         Err(_) => tracing::error!("the last audit events are lost: the database takes too long"),
     }
-    app.broker.pool().close().await;
+    app.broker.database().close().await;
     Ok(())
 }
 

@@ -7,10 +7,10 @@ use clap::Args;
 
 use super::{ServingFlags, harden, logging, run, runtime};
 use crate::config::{Config, Interval, Texts};
-use crate::store::database;
+use crate::store::database::{self, Database, DatabaseError};
 
 /// Most connections to the database that one replica holds.
-const MOST_CONNECTIONS: u32 = 20;
+const MOST_CONNECTIONS: usize = 20;
 /// How often credentials are verified, unless configured.
 const VERIFY_EVERY: Interval = Interval::Every(Duration::from_secs(24 * 60 * 60));
 
@@ -38,7 +38,8 @@ pub(super) fn run(config: Config) -> anyhow::Result<()> {
     harden::close(&config);
     let keyring = run::keyring(&config)?;
     runtime()?.block_on(async {
-        let pool = database::serving_pool(url.expose(), MOST_CONNECTIONS, config.database_pooler)?;
+        let pool = Database::of_server(url.expose(), MOST_CONNECTIONS, config.database_pooler)?;
+        pool.probe().await.map_err(DatabaseError::from)?;
         database::check(&pool).await?;
         let app = run::app(&config, pool, keyring, VERIFY_EVERY)?;
         app.broker.keyring().check_provider().await?;

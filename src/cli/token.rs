@@ -10,7 +10,7 @@ use crate::broker::tokens::{Ends, TokenWrite, bootstrap_token};
 use crate::config::Config;
 use crate::model::name::Name;
 use crate::model::time as times;
-use crate::store::database;
+use crate::store::database::{self, Database};
 
 /// What to do with tokens.
 #[derive(Debug, Subcommand)]
@@ -64,7 +64,7 @@ pub(super) fn run(command: &TokenCommand, config: &Config) -> anyhow::Result<()>
     };
     let url = config.database_url()?.clone();
     let token = runtime()?.block_on(async {
-        let pool = database::pool(url.expose(), 1)?;
+        let pool = Database::of_command(url.expose(), 1)?;
         database::check(&pool).await?;
         let token = bootstrap_token(&pool, now, &write, "regcred token create").await?;
         pool.close().await;

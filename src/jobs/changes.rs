@@ -2,7 +2,7 @@
 //!
 //! The numbers of changes are read twice a second for all who wait on this replica together, and at once
 //! when the database notifies. Notifications only make it faster: behind a proxy that pools
-//! transactions none arrives, and what is lost with a connection is found at the next turn.
+//! transactions none is asked for, and what is lost with a connection is found at the next turn.
 
 use std::time::Duration;
 
@@ -13,12 +13,16 @@ use uuid::Uuid;
 
 use crate::broker::Broker;
 use crate::http::server::stopped;
+use crate::store::Database;
+use crate::store::pooler::Sessions;
 use crate::store::tenant_changes::{self, CHANNEL};
 
 /// How often the numbers are read without a notification.
 const READ_EVERY: Duration = Duration::from_millis(500);
 /// How long a test notification may take.
 const HEARD_WITHIN: Duration = Duration::from_secs(5);
+/// How often a silent connection is tried.
+const TRY_EVERY: Duration = Duration::from_secs(30);
 /// How long to rest before connecting anew.
 const REST: Duration = Duration::from_secs(2);
 /// The same where a test notification did not arrive.
@@ -46,17 +50,20 @@ async fn read(broker: &Broker) {
         if asked.is_empty() {
             continue;
         }
-        match read_once(broker.pool(), &asked).await {
+        match read_once(broker.database(), &asked).await {
             Ok(rows) => broker.changes().hear(&asked, &rows),
             Err(error) => tracing::debug!(%error, "the numbers of changes cannot be read"),
         }
     }
 }
 
-async fn read_once(pool: &PgPool, asked: &[Uuid]) -> sqlx::Result<Vec<tenant_changes::ChangesRow>> {
-    let mut tx = pool.begin().await?;
-    let rows = tenant_changes::of(&mut tx, asked).await?;
-    tx.commit().await?;
+async fn read_once(
+    database: &Database,
+    asked: &[Uuid],
+) -> sqlx::Result<Vec<tenant_changes::ChangesRow>> {
+    let mut conn = database.single().await?;
+    let rows = tenant_changes::of(&mut conn, asked).await?;
+    conn.done();
     Ok(rows)
 }
 
@@ -69,6 +76,10 @@ enum Deaf {
 }
 
 async fn listen(broker: &Broker) {
+    if broker.database().sessions() != Sessions::Own {
+        // A LISTEN would stay on a connection that serves others next.
+        return std::future::pending().await;
+    }
     loop {
         match listen_once(broker).await {
             Deaf::Broken(error) => {
@@ -76,8 +87,8 @@ async fn listen(broker: &Broker) {
                 tokio::time::sleep(REST).await;
             }
             Deaf::NothingArrives => {
-                tracing::info!(
-                    "the database's notifications do not arrive, as behind a proxy that pools transactions; changes are found by reading"
+                tracing::warn!(
+                    "the database's notifications do not arrive; where a proxy that pools transactions stands before it, set REGCRED_DATABASE_POOLER=transaction; changes are found by reading"
                 );
                 tokio::time::sleep(LONG_REST).await;
             }
@@ -85,29 +96,39 @@ async fn listen(broker: &Broker) {
     }
 }
 
-/// Listens on a connection of its own, for as long as it lasts.
+/// Listens on a connection of its own, for as long as it lasts. It is tried now and then: one that died without a word
+/// would be listened to for ever.
 async fn listen_once(broker: &Broker) -> Deaf {
-    let options = broker.pool().connect_options();
     let own = PgPoolOptions::new()
         .max_connections(1)
-        .connect_lazy_with((*options).clone());
-    let mut listener = match connect(&own).await {
-        Ok(listener) => listener,
-        Err(error) => return Deaf::Broken(error),
+        .acquire_timeout(HEARD_WITHIN)
+        .connect_lazy_with(broker.database().options().clone());
+    let mut listener = match tokio::time::timeout(HEARD_WITHIN, connect(&own)).await {
+        Ok(Ok(listener)) => listener,
+        Ok(Err(error)) => return Deaf::Broken(error),
+        Err(_) => return Deaf::Broken(sqlx::Error::PoolTimedOut),
     };
-    if !arrives(broker.pool(), &mut listener).await {
+    if !arrives(broker.database(), &mut listener).await {
         return Deaf::NothingArrives;
     }
     loop {
-        match listener.try_recv().await {
-            Ok(Some(notification)) => {
+        match tokio::time::timeout(TRY_EVERY, listener.try_recv()).await {
+            Ok(Ok(Some(notification))) => {
                 let tenant = notification.payload().parse::<Uuid>();
                 if tenant.is_ok_and(|tenant| broker.changes().is_waited_for(tenant)) {
                     broker.changes().hurry();
                 }
             }
-            Ok(None) => broker.changes().hurry(),
-            Err(error) => return Deaf::Broken(error),
+            Ok(Ok(None)) => broker.changes().hurry(),
+            Ok(Err(error)) => return Deaf::Broken(error),
+            Err(_) => {
+                let heard = arrives(broker.database(), &mut listener).await;
+                // What came in between was taken for the answer that did not fit.
+                broker.changes().hurry();
+                if !heard {
+                    return Deaf::Broken(sqlx::Error::WorkerCrashed);
+                }
+            }
         }
     }
 }
@@ -119,10 +140,10 @@ async fn connect(pool: &PgPool) -> sqlx::Result<PgListener> {
 }
 
 /// Whether what is said on another connection is heard on this one.
-async fn arrives(pool: &PgPool, listener: &mut PgListener) -> bool {
+async fn arrives(database: &Database, listener: &mut PgListener) -> bool {
     let word = format!("test {}", Uuid::now_v7());
     let said = async {
-        let mut tx = pool.begin().await?;
+        let mut tx = database.begin().await?;
         tenant_changes::say(&mut tx, &word).await?;
         tx.commit().await
     };

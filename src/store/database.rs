@@ -1,32 +1,12 @@
 //! The database as a whole: connecting, migrating, telling whether it is at our version.
 
-use std::time::Duration;
-
 use sqlx::migrate::{Migration, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, PgConnection, PgPool};
 
 use super::migrations::{self, Applied};
+pub use super::pool::{Database, Pooler};
 
 /// The migrations, compiled in.
 pub static MIGRATIONS: Migrator = sqlx::migrate!();
-
-/// How long a request waits for a connection before it answers that the database is away.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Statements that a connection keeps the plans of; regcred has fewer.
-const KEPT_STATEMENTS: usize = 512;
-
-/// What stands between this program and PostgreSQL.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Pooler {
-    /// Nothing that gives a connection of ours another one of PostgreSQL's.
-    #[default]
-    None,
-    /// A proxy that gives each transaction a connection of the server: nothing that outlives a transaction is used, neither
-    /// named statements nor settings of the session nor `LISTEN`.
-    Transaction,
-}
 
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -37,8 +17,8 @@ pub enum DatabaseError {
     )]
     Url,
     /// No connection.
-    #[error("cannot connect to the database: {0}; check DATABASE_URL and that PostgreSQL runs")]
-    Connect(#[from] sqlx::Error),
+    #[error("{}", told(.0))]
+    Connect(sqlx::Error),
     /// Behind this program.
     #[error("the database is {0} migration(s) behind this program; run `regcred migrate`")]
     Behind(usize),
@@ -54,63 +34,51 @@ pub enum DatabaseError {
     Differs(i64),
     /// A migration failed; nothing was changed.
     #[error("migration {0} failed and nothing was changed: {1}")]
-    Migrate(i64, #[source] sqlx::Error),
+    Migrate(i64, sqlx::Error),
 }
 
-/// Opens a pool for a command that ends soon: it works whatever stands between, and keeps no plans.
-///
-/// # Errors
-/// `Url` if the URL does not parse.
-pub fn pool(url: &str, most: u32) -> Result<PgPool, DatabaseError> {
-    serving_pool(url, most, Pooler::Transaction)
+impl From<sqlx::Error> for DatabaseError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Connect(error)
+    }
 }
 
-/// Opens a pool; the first connection is made when it is first needed. No start parameter is sent that a proxy would not
-/// know, and everything is done in transactions.
-///
-/// # Errors
-/// `Url` if the URL does not parse.
-pub fn serving_pool(url: &str, most: u32, pooler: Pooler) -> Result<PgPool, DatabaseError> {
-    let options = options(url, pooler)?;
-    let pool = PgPoolOptions::new()
-        .max_connections(most)
-        .acquire_timeout(ACQUIRE_TIMEOUT);
-    let pool = match pooler {
-        Pooler::None => pool.after_connect(|conn, _| Box::pin(keep_plans(conn))),
-        Pooler::Transaction => pool,
-    };
-    Ok(pool.connect_lazy_with(options))
-}
-
-fn options(url: &str, pooler: Pooler) -> Result<PgConnectOptions, DatabaseError> {
-    let options: PgConnectOptions = url.parse().map_err(|_| DatabaseError::Url)?;
-    let options = match pooler {
-        Pooler::Transaction => options.statement_cache_capacity(0),
-        Pooler::None if url.contains("statement-cache-capacity=") => options,
-        Pooler::None => options.statement_cache_capacity(KEPT_STATEMENTS),
-    };
-    Ok(options
-        .application_name("regcred")
-        .extra_float_digits(None)
-        .log_statements(tracing::log::LevelFilter::Off)
-        .log_slow_statements(tracing::log::LevelFilter::Off, Duration::ZERO))
-}
-
-/// Runs a first statement with a name, which tells [`super::statement::named`] that this connection keeps them.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "our own function gives a name only where there is one already"
-)]
-async fn keep_plans(conn: &mut PgConnection) -> sqlx::Result<()> {
-    sqlx::query("SELECT 1").execute(conn).await.map(drop)
+/// Why there is no connection, once, and what helps. A server that answers runs, so that is not what to look at.
+fn told(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(error) => {
+            let text = error.message();
+            match error.code().as_deref() {
+                Some("28P01" | "28000") => {
+                    format!(
+                        "the database refuses the login: {text}; check user and password in DATABASE_URL"
+                    )
+                }
+                Some("3D000") => format!("{text}; check the database's name in DATABASE_URL"),
+                Some("08P01") => format!(
+                    "the database refuses the connection: {text}; where that is a proxy that pools transactions, set {}",
+                    super::pooler::SETTING
+                ),
+                _ => format!("the database refuses: {text}"),
+            }
+        }
+        sqlx::Error::Io(error) => format!(
+            "cannot connect to the database: {error}; check host and port in DATABASE_URL and that PostgreSQL runs"
+        ),
+        sqlx::Error::Tls(error) => format!(
+            "cannot connect to the database over TLS: {error}; ?sslmode=disable in DATABASE_URL does without, \
+             ?sslrootcert=FILE names the CA"
+        ),
+        error => format!("cannot connect to the database: {error}"),
+    }
 }
 
 /// Applies what is missing, all of it or nothing.
 ///
 /// # Errors
 /// `Connect`, `Ahead`, `Differs` or `Migrate`.
-pub async fn migrate(pool: &PgPool) -> Result<usize, DatabaseError> {
-    let mut tx = pool.begin().await.map_err(DatabaseError::Connect)?;
+pub async fn migrate(database: &Database) -> Result<usize, DatabaseError> {
+    let mut tx = database.begin().await.map_err(DatabaseError::Connect)?;
     migrations::lock(&mut tx).await?;
     let missing = missing(&migrations::applied(&mut tx).await?)?;
     for migration in &missing {
@@ -126,8 +94,8 @@ pub async fn migrate(pool: &PgPool) -> Result<usize, DatabaseError> {
 ///
 /// # Errors
 /// `Connect`, `Behind`, `Ahead` or `Differs`.
-pub async fn check(pool: &PgPool) -> Result<(), DatabaseError> {
-    let mut tx = pool.begin().await.map_err(DatabaseError::Connect)?;
+pub async fn check(database: &Database) -> Result<(), DatabaseError> {
+    let mut tx = database.begin().await.map_err(DatabaseError::Connect)?;
     match missing(&migrations::applied(&mut tx).await?)?.len() {
         0 => Ok(()),
         missing => Err(DatabaseError::Behind(missing)),

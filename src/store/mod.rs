@@ -10,19 +10,26 @@ pub mod database;
 pub mod idempotent_answers;
 pub mod identity_providers;
 pub mod import_misses;
+mod limits;
 pub mod links;
 pub mod migrations;
+pub mod pool;
+pub mod pooler;
 pub mod pull_secrets;
 pub mod role_bindings;
+pub mod savepoint;
 pub mod sealed;
 mod statement;
 pub mod tenant_changes;
 pub mod tenants;
 pub mod tokens;
+pub mod transaction;
 pub mod verification_schedule;
 pub mod webhook_deliveries;
 
+pub use pool::Database;
 pub use statement::{Statement, StatementAs, StatementScalar, query, query_as, query_scalar};
+pub use transaction::Transaction;
 
 /// A page of a list: rows after a key, at most so many.
 #[derive(Debug, Clone)]

@@ -6,9 +6,11 @@
 //! `clippy.toml` keeps the library's own functions out of the rest of the code.
 
 use std::marker::PhantomData;
+use std::time::Duration;
 
+use super::limits::{self, within};
 use futures_util::StreamExt;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{BoxStream, unfold};
 use sqlx::postgres::{PgArguments, PgQueryResult, PgRow};
 use sqlx::query::Query;
 use sqlx::{Connection, Encode, FromRow, PgConnection, Postgres, Result, Type};
@@ -27,11 +29,41 @@ fn named(conn: &PgConnection) -> bool {
     conn.cached_statements_size() > 0
 }
 
+/// What PostgreSQL says of a name that another client took along, or has taken already.
+const NAME_TROUBLE: [&str; 2] = ["26000", "42P05"];
+/// What it says, among others, of a plan whose table was altered since.
+const NOT_SUPPORTED: &str = "0A000";
+
+/// Looks after a connection whose kept plans turn out to be of no use: it keeps none from now on, and `pool` makes it anew.
+async fn told<T>(conn: &mut PgConnection, done: Result<T>) -> Result<T> {
+    let code = match &done {
+        Err(sqlx::Error::Database(error)) => error.code(),
+        _ => None,
+    };
+    let Some(code) = code.as_deref() else {
+        return done;
+    };
+    let trouble = NAME_TROUBLE.contains(&code);
+    if trouble {
+        tracing::error!(
+            code,
+            "a prepared statement is not where it was put, as behind a proxy that pools transactions: set {}",
+            super::pooler::SETTING
+        );
+    }
+    if trouble || code == NOT_SUPPORTED {
+        // Where that fails, too, the connection is not lent again.
+        let _ = within(limits::UNDO, conn.clear_cached_statements()).await;
+    }
+    done
+}
+
 /// A statement whose rows, if any, are of no interest or read by hand.
 #[must_use = "a statement does nothing until it runs"]
 pub struct Statement {
     inner: Query<'static, Postgres, PgArguments>,
     plan: Plan,
+    limit: Duration,
 }
 
 /// A statement that gives rows of a type.
@@ -54,6 +86,7 @@ pub fn query(sql: &'static str) -> Statement {
     Statement {
         inner: sqlx::query(sql),
         plan: Plan::Kept,
+        limit: limits::STATEMENT,
     }
 }
 
@@ -89,6 +122,12 @@ impl Statement {
         self
     }
 
+    /// Lets it take as long as one may that touches as many rows as there are.
+    pub fn heavy(mut self) -> Self {
+        self.limit = limits::HEAVY;
+        self
+    }
+
     fn on(self, conn: &PgConnection) -> Query<'static, Postgres, PgArguments> {
         let keeps = self.plan == Plan::Kept && named(conn);
         self.inner.persistent(keeps)
@@ -96,17 +135,23 @@ impl Statement {
 
     /// Runs it and tells how many rows it touched.
     pub async fn execute(self, conn: &mut PgConnection) -> Result<PgQueryResult> {
-        self.on(conn).execute(conn).await
+        let limit = self.limit;
+        let done = within(limit, self.on(conn).execute(&mut *conn)).await;
+        told(conn, done).await
     }
 
     /// Runs it and gives all its rows.
     pub async fn fetch_all(self, conn: &mut PgConnection) -> Result<Vec<PgRow>> {
-        self.on(conn).fetch_all(conn).await
+        let limit = self.limit;
+        let done = within(limit, self.on(conn).fetch_all(&mut *conn)).await;
+        told(conn, done).await
     }
 
     /// Runs it and gives its row, if it has one.
     pub async fn fetch_optional(self, conn: &mut PgConnection) -> Result<Option<PgRow>> {
-        self.on(conn).fetch_optional(conn).await
+        let limit = self.limit;
+        let done = within(limit, self.on(conn).fetch_optional(&mut *conn)).await;
+        told(conn, done).await
     }
 
     /// Runs it and gives its one row.
@@ -132,11 +177,19 @@ where
         self
     }
 
+    /// Lets it take as long as one may that touches as many rows as there are.
+    pub fn heavy(mut self) -> Self {
+        self.statement = self.statement.heavy();
+        self
+    }
+
     /// Runs it and gives all its rows.
     pub async fn fetch_all(self, conn: &mut PgConnection) -> Result<Vec<O>> {
+        let limit = self.statement.limit;
         let statement = self.statement.on(conn);
         let rows = statement.try_map(|row| O::from_row(&row));
-        rows.fetch_all(conn).await
+        let done = within(limit, rows.fetch_all(&mut *conn)).await;
+        told(conn, done).await
     }
 
     /// Runs it and gives its one row.
@@ -151,10 +204,15 @@ where
         row.as_ref().map(O::from_row).transpose()
     }
 
-    /// Runs it and gives its rows as they come.
+    /// Runs it and gives its rows as they come; each has the limit to itself.
     pub fn fetch(self, conn: &mut PgConnection) -> BoxStream<'_, Result<O>> {
+        let limit = self.statement.limit;
         let rows = self.statement.on(conn).fetch(conn);
-        Box::pin(rows.map(|row| O::from_row(&row?)))
+        Box::pin(unfold(rows, move |mut rows| async move {
+            let next = within(limit, async { rows.next().await.transpose() }).await;
+            let row = next.transpose()?;
+            Some((row.and_then(|row| O::from_row(&row)), rows))
+        }))
     }
 }
 
@@ -166,6 +224,12 @@ where
     /// Gives the next parameter its value.
     pub fn bind<'t, T: Encode<'t, Postgres> + Type<Postgres>>(mut self, value: T) -> Self {
         self.0 = self.0.bind(value);
+        self
+    }
+
+    /// Lets it take as long as one may that touches as many rows as there are.
+    pub fn heavy(mut self) -> Self {
+        self.0 = self.0.heavy();
         self
     }
 

@@ -176,9 +176,14 @@ async fn break_glass(watched: &Watched, name: &str) {
         networks: None,
     };
     let now = std::time::SystemTime::now().into();
-    bootstrap_token(&watched.regcred.pool, now, &write, "regcred token create")
-        .await
-        .expect("a token");
+    bootstrap_token(
+        watched.regcred.broker.database(),
+        now,
+        &write,
+        "regcred token create",
+    )
+    .await
+    .expect("a token");
 }
 
 #[tokio::test]
@@ -254,7 +259,7 @@ async fn only_a_token_of_the_platform_made_by_a_command_may_lack_a_seal() {
 #[tokio::test]
 async fn events_from_before_there_were_seals_are_sealed_as_they_are() {
     let url = Watched::unused().await;
-    let pool = regcred::store::database::pool(&url, 1).expect("a valid URL");
+    let pool = crate::support::postgres::pool(&url);
     let sql = "INSERT INTO audit_events (id, at, actor, action, target, outcome, request_id)
         SELECT gen_random_uuid(), now(), '{}', 'manifest.render', 'x', 'success', gen_random_uuid()
           FROM generate_series(1, 1100)";
@@ -335,7 +340,7 @@ fn grants() -> String {
 #[tokio::test]
 async fn the_programs_own_role_adds_and_cannot_change_or_remove() {
     let url = Watched::unused().await;
-    let pool = regcred::store::database::pool(&url, 2).expect("a valid URL");
+    let pool = crate::support::postgres::pool(&url);
     let role = format!("app_{}", uuid::Uuid::now_v7().simple());
     let sql = grants().replace("regcred_server", &role);
     sqlx::raw_sql(AssertSqlSafe(sql))

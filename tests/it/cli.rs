@@ -149,7 +149,7 @@ async fn a_database_that_is_ahead_is_refused() {
         (code, output.as_str()),
         (0, "nothing to do: the database is up to date\n")
     );
-    let pool = regcred::store::database::pool(&url, 1).expect("a valid URL");
+    let pool = crate::support::postgres::pool(&url);
     sqlx::query("INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'later', true, '', 0)")
         .execute(&pool)
         .await

@@ -218,7 +218,7 @@ async fn a_run_that_is_killed_is_ended_by_the_next() {
     let mut slow = installation.command(&["keys", "rewrap", "--rate", "20"]);
     let mut rewrap = Running::start(&mut slow);
     let protects = |version: usize| installation.protected()[version].2;
-    let pool = regcred::store::database::pool(&installation.url, 1).expect("a valid URL");
+    let pool = crate::support::postgres::pool(&installation.url);
     let mut moved = 0;
     while moved == 0 {
         let sealed = "SELECT count(*) FROM credential_versions v JOIN data_keys k
@@ -249,7 +249,7 @@ async fn a_record_that_does_not_open_stops_nothing_and_is_named() {
     let installation = Installation::new().await;
     let (_running, admin) = installation.serve();
     fill(&admin, "team-a", 3).await;
-    let pool = regcred::store::database::pool(&installation.url, 1).expect("a valid URL");
+    let pool = crate::support::postgres::pool(&installation.url);
     sqlx::query(
         "UPDATE credential_versions SET secret = set_byte(secret, 100, get_byte(secret, 100) # 1)
           WHERE credential_id = (SELECT id FROM credentials WHERE name = 'c1')",
@@ -289,7 +289,7 @@ async fn what_a_lost_version_protected_does_not_keep_the_rest_from_being_sealed_
     drop(running);
     // As if a version had wrapped only that tenant's key, and were lost. Without the platform's key, which
     // seals the audit trail, nothing goes on at all.
-    let pool = regcred::store::database::pool(&installation.url, 1).expect("a valid URL");
+    let pool = crate::support::postgres::pool(&installation.url);
     sqlx::query(
         "UPDATE data_keys SET kek_id = 'local:9:0123456789abcdef' FROM tenants t
           WHERE t.id = tenant_id AND t.name = 'team-a'",
@@ -346,7 +346,7 @@ async fn the_status_says_which_key_is_missing() {
 #[tokio::test]
 async fn every_column_of_bytes_is_known_to_be_sealed_or_not() {
     let installation = Installation::new().await;
-    let pool = regcred::store::database::pool(&installation.url, 1).expect("a valid URL");
+    let pool = crate::support::postgres::pool(&installation.url);
     let mut found: Vec<(String, String)> = sqlx::query_as(
         "SELECT table_name::text, column_name::text FROM information_schema.columns
           WHERE table_schema = 'public' AND data_type = 'bytea'",

@@ -63,6 +63,7 @@ mod scripts;
 mod sealed_secret;
 mod served_waits;
 mod share_links;
+mod silent_database;
 mod sync;
 mod tampering;
 mod tenant_first;

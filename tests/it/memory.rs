@@ -59,7 +59,7 @@ fn key_in(file: &std::path::Path) -> (Vec<u8>, String) {
 
 async fn data_key_of(url: &str, file: &std::path::Path) -> Vec<u8> {
     use regcred::keys::provider::{WrapContext, Wrapped};
-    let pool = regcred::store::database::pool(url, 1).expect("a valid URL");
+    let pool = crate::support::postgres::pool(url);
     let row: (uuid::Uuid, uuid::Uuid, i32, String, Vec<u8>) = sqlx::query_as(
         "SELECT id, tenant_id, version, kek_id, wrapped FROM data_keys WHERE tenant_id IS NOT NULL",
     )

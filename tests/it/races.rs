@@ -164,7 +164,10 @@ async fn patches_at_the_same_time_lose_nothing() {
     let replies = join_all(patches).await;
     assert_eq!(counted(&replies), BTreeMap::from([(200, 20)]));
     let stored = owner.get(&quay).await.expect(200).json();
-    assert_eq!(stored["labels"].as_object().map(serde_json::Map::len), Some(20));
+    assert_eq!(
+        stored["labels"].as_object().map(serde_json::Map::len),
+        Some(20)
+    );
     assert_eq!(stored["version"], 21);
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use sqlx::{Connection, PgConnection};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use self::known::Known;
@@ -20,6 +20,7 @@ use crate::intake::name;
 use crate::intake::request::{ImportRequest, Run};
 use crate::model::mistake::Fault;
 use crate::model::resource::{Named, ResourceKind};
+use crate::store::savepoint;
 
 mod apply;
 mod known;
@@ -77,12 +78,12 @@ impl Broker {
     ) -> Result<Imported> {
         let gathered = gather(&request.content, request.format)?;
         let mut tx = self.begin_writing_alone(scope).await?;
-        let mut inner = Connection::begin(&mut *tx).await?;
-        let claim = self.claim(&mut inner, scope, once).await?;
+        savepoint::set(&mut tx).await?;
+        let claim = self.claim(&mut tx, scope, once).await?;
         if let Claim::Replay(answer) = claim {
             return Ok(Imported::Done(answer));
         }
-        let attempt = self.attempt(&mut inner, scope, request, gathered).await?;
+        let attempt = self.attempt(&mut tx, scope, request, gathered).await?;
         let answer = Answer {
             status: 200,
             location: None,
@@ -91,10 +92,9 @@ impl Broker {
         };
         let stays = attempt.failure.is_none() && request.run == Run::Real;
         if stays {
-            self.keep_answer(&mut inner, &claim, &answer).await?;
-            inner.commit().await?;
+            self.keep_answer(&mut tx, &claim, &answer).await?;
         } else {
-            inner.rollback().await?;
+            savepoint::go_back(&mut tx).await?;
         }
         self.note_attempt(&mut tx, scope, &attempt, stays).await?;
         tx.commit().await?;

@@ -8,7 +8,7 @@ use super::{harden, logging, run, runtime, say};
 use crate::broker::Broker;
 use crate::config::{Config, ConfigError, Texts};
 use crate::keys::provider::local::LocalKeys;
-use crate::store::database;
+use crate::store::database::{self, Database};
 
 mod retire;
 mod rewrap;
@@ -83,7 +83,7 @@ fn with_broker<T>(
     let url = config.database_url()?.clone();
     let keyring = run::keyring(config)?;
     runtime()?.block_on(async {
-        let pool = database::pool(url.expose(), 4)?;
+        let pool = Database::of_command(url.expose(), 4)?;
         database::check(&pool).await?;
         let broker = run::broker(pool.clone(), keyring);
         let done = work(&broker).await;

@@ -12,7 +12,7 @@ use regcred::http::router::{self, MetricsPlace};
 use regcred::http::server::Front;
 use regcred::keys::keyring::Keyring;
 use regcred::keys::provider::Provider;
-use regcred::store::database::{self, Pooler};
+use regcred::store::Database;
 use sqlx::PgPool;
 use tokio::sync::watch;
 
@@ -36,7 +36,9 @@ impl Keyed {
 
     /// Starts one on a database, as another replica.
     pub async fn start_on(database_url: String, provider: Provider, keep_for: Duration) -> Self {
-        let pool = database::serving_pool(&database_url, 8, Pooler::None).expect("a valid URL");
+        let way = super::Way::from(database_url.clone());
+        let database = Database::of_server(&way.url, 8, way.pooler).expect("a valid URL");
+        database.probe().await.expect("the server answers");
         let ticks = Arc::new(AtomicU64::new(0));
         let clock = ticks.clone();
         let keyring = Keyring::new(provider)
@@ -45,12 +47,12 @@ impl Keyed {
                 Duration::from_secs(clock.load(Ordering::SeqCst))
             }));
         let now = Arc::new(|| SystemTime::now().into());
-        let broker = Broker::new(pool.clone(), Arc::new(keyring), now);
+        let broker = Broker::new(database.clone(), Arc::new(keyring), now);
         let app = App {
             broker: broker.clone(),
             metrics: Arc::new(Metrics::default()),
         };
-        let admin = super::admin_token(&pool).await;
+        let admin = super::admin_token(&database).await;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
             .expect("a free port");
@@ -66,7 +68,7 @@ impl Keyed {
         Self {
             admin: Client::new(&base, Some(&admin)),
             broker,
-            pool,
+            pool: super::postgres::pool(&database_url),
             database_url,
             ticks,
             _stop: stop,

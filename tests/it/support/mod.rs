@@ -20,6 +20,7 @@ use regcred::http::server::Front;
 use regcred::keys::keyring::Keyring;
 use regcred::keys::provider::Provider;
 use regcred::model::name::Name;
+use regcred::store::Database;
 use regcred::store::database::{self, Pooler};
 use serde_json::Value;
 use sqlx::PgPool;
@@ -46,22 +47,39 @@ pub mod reviewer;
 pub mod sealing;
 pub mod trail;
 pub mod transit;
+pub mod way_out;
 
 pub use client::Client;
 
 /// Where a database is reached, and what stands between.
 #[derive(Debug, Clone)]
 pub struct Way {
-    /// Its URL.
+    /// Its URL for regcred.
     pub url: String,
-    /// What stands between.
+    /// What regcred is told of what stands between.
     pub pooler: Pooler,
+    /// Its URL for whoever looks behind the API.
+    pub direct: String,
 }
 
+impl Way {
+    /// Nothing between.
+    pub fn direct(url: String) -> Self {
+        Self {
+            direct: url.clone(),
+            pooler: Pooler::None,
+            url,
+        }
+    }
+}
+
+/// With `REGCRED_TEST_POOLER` set, the whole suite goes through a proxy that pools transactions.
 impl From<String> for Way {
     fn from(url: String) -> Self {
-        let pooler = Pooler::None;
-        Self { url, pooler }
+        match pooler::of_the_suite() {
+            Some(pooler) => pooler.way(&pooler::database_of(&url)),
+            None => Self::direct(url),
+        }
     }
 }
 
@@ -92,11 +110,11 @@ pub async fn fresh_database() -> String {
     TEMPLATE
         .get_or_init(|| async {
             server.create_database("migrated", None).await;
-            let pool = database::pool(&server.url("migrated"), 1).expect("a valid URL");
-            database::migrate(&pool)
+            let database = Database::of_command(&server.url("migrated"), 1).expect("a valid URL");
+            database::migrate(&database)
                 .await
                 .expect("the migrations apply");
-            pool.close().await;
+            database.close().await;
         })
         .await;
     let name = format!("test_{}", uuid::Uuid::now_v7().simple());
@@ -140,7 +158,8 @@ impl Regcred {
     ) -> Self {
         let directory = directory.into();
         let way = way.into();
-        let pool = database::serving_pool(&way.url, 8, way.pooler).expect("a valid URL");
+        let database = Database::of_server(&way.url, 8, way.pooler).expect("a valid URL");
+        database.probe().await.expect("the server answers");
         let provider = Provider::local(&directory.path().join("key")).expect("a valid key file");
         let offset = Arc::new(AtomicI64::new(0));
         let clock = {
@@ -151,7 +170,7 @@ impl Regcred {
             })
         };
         let broker = parts(Broker::new(
-            pool.clone(),
+            database.clone(),
             Arc::new(Keyring::new(provider)),
             clock,
         ));
@@ -160,7 +179,7 @@ impl Regcred {
             broker,
             metrics: metrics.clone(),
         };
-        let admin = admin_token(&pool).await;
+        let admin = admin_token(&database).await;
         let broker = app.broker.clone();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
@@ -178,8 +197,8 @@ impl Regcred {
         Self {
             admin: Client::new(&base, Some(&admin)),
             base,
-            pool,
-            database_url: way.url.clone(),
+            pool: postgres::pool(&way.direct),
+            database_url: way.direct.clone(),
             way,
             broker,
             metrics,
@@ -249,7 +268,7 @@ impl Regcred {
     }
 }
 
-async fn admin_token(pool: &PgPool) -> String {
+async fn admin_token(database: &Database) -> String {
     let write = TokenWrite {
         name: Name::parse(&format!("root-{}", uuid::Uuid::now_v7().simple()))
             .expect("a valid name"),
@@ -259,7 +278,7 @@ async fn admin_token(pool: &PgPool) -> String {
         networks: None,
     };
     let now = SystemTime::now().into();
-    let token = bootstrap_token(pool, now, &write, "test")
+    let token = bootstrap_token(database, now, &write, "test")
         .await
         .expect("a token");
     token.secret().expose().to_owned()

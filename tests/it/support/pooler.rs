@@ -5,6 +5,7 @@ use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use regcred::store::database;
@@ -21,7 +22,8 @@ pub struct Pooler {
 }
 
 impl Pooler {
-    /// Starts one with this many connections to a database of the tests' server. None where it is not installed.
+    /// Starts one with this many connections to a database of the tests' server, or to each of them if none is named. None
+    /// where it is not installed.
     pub fn start(database: &str, connections: usize) -> Option<Self> {
         let program = peer("pgbouncer")?;
         let directory = Directory::new();
@@ -29,20 +31,26 @@ impl Pooler {
         let port = listener.local_addr().expect("bound").port();
         drop(listener);
         let file = directory.path().join("pgbouncer.ini");
+        let database = if database.is_empty() { "*" } else { database };
         // What is said of parameters is what PgBouncer's documentation says for clients that set them.
         let settings = format!(
-            "[databases]\n{database} = host={socket} dbname={database} user=regcred\n\
+            "[databases]\n{database} = host={socket} user=regcred\n\
              [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n\
-             pool_mode = transaction\ndefault_pool_size = {connections}\nmax_client_conn = 200\n\
+             pool_mode = transaction\ndefault_pool_size = {connections}\nmax_client_conn = 5000\n\
              logfile = {log}\n",
             socket = postgres::shared().socket_directory().display(),
             log = directory.path().join("log").display(),
         );
         fs::write(&file, settings).expect("writable");
-        let process = as_owner_of_the_server(&program, directory.path())
-            .arg("--quiet")
+        // It ends with this process, however that ends: then the shell reads to the end of its input.
+        let process = as_owner_of_the_server(Path::new("/bin/sh"), directory.path())
+            .args([
+                "-c",
+                "\"$0\" --quiet \"$1\" & cat >/dev/null; kill $!; wait",
+            ])
+            .arg(&program)
             .arg(&file)
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -65,7 +73,12 @@ impl Pooler {
     pub fn way(&self, database: &str) -> Way {
         let url = self.url(database);
         let pooler = database::Pooler::Transaction;
-        Way { url, pooler }
+        let direct = postgres::shared().url(database);
+        Way {
+            url,
+            pooler,
+            direct,
+        }
     }
 
     fn wait(&self) {
@@ -75,6 +88,22 @@ impl Pooler {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+}
+
+/// The pooler of the whole suite, if it is to run behind one: four connections a database.
+pub fn of_the_suite() -> Option<&'static Pooler> {
+    static POOLER: OnceLock<Option<Pooler>> = OnceLock::new();
+    let start = || {
+        std::env::var_os("REGCRED_TEST_POOLER")?;
+        Some(Pooler::start("", 4).expect("REGCRED_TEST_POOLER needs pgbouncer"))
+    };
+    POOLER.get_or_init(start).as_ref()
+}
+
+/// The name of the database in a URL.
+pub fn database_of(url: &str) -> String {
+    let path = url.split('?').next().unwrap_or_default();
+    path.rsplit('/').next().unwrap_or_default().to_owned()
 }
 
 /// It refuses to run as root, and the server's socket is for the server's own user.
@@ -92,7 +121,7 @@ fn as_owner_of_the_server(program: &Path, directory: &Path) -> Command {
 
 impl Drop for Pooler {
     fn drop(&mut self) {
-        let _ = self.process.kill();
+        drop(self.process.stdin.take());
         let _ = self.process.wait();
     }
 }

@@ -1,11 +1,14 @@
 //! One PostgreSQL for all tests of a run. It ends with the process, however that ends.
 
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use regcred::dev::Server;
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
 /// The server that the tests share.
 pub struct Shared(Server);
@@ -13,7 +16,44 @@ pub struct Shared(Server);
 /// Starts it when it is first needed.
 pub fn shared() -> &'static Shared {
     static SERVER: OnceLock<Shared> = OnceLock::new();
-    SERVER.get_or_init(|| Shared(Server::ephemeral().unwrap_or_else(|error| panic!("{error}"))))
+    SERVER.get_or_init(|| {
+        let server = Server::ephemeral().unwrap_or_else(|error| panic!("{error}"));
+        let log = server.log().to_owned();
+        std::thread::spawn(move || watch(&log));
+        Shared(server)
+    })
+}
+
+/// What must not be in the server's log, whatever test runs: a transaction that begins in another one was left open on a
+/// connection that was lent again, and what is written in it is lost.
+const NEVER: [&str; 2] = [
+    "already a transaction in progress",
+    "there is no transaction in progress",
+];
+
+/// Ends the whole run when the server's log says what it never must.
+fn watch(log: &Path) {
+    let file = std::fs::File::open(log).expect("the server's log");
+    let mut lines = BufReader::new(file);
+    let mut line = String::new();
+    loop {
+        match lines.read_line(&mut line) {
+            Ok(0) | Err(_) => std::thread::sleep(Duration::from_millis(100)),
+            // A line that is still being written goes on at the next turn.
+            Ok(_) if !line.ends_with('\n') => {}
+            Ok(_) => {
+                if NEVER.iter().any(|never| line.contains(never)) {
+                    // Not by `eprintln`, which a test would catch.
+                    let _ = writeln!(
+                        std::io::stderr(),
+                        "PostgreSQL's log, during the tests: {line}"
+                    );
+                    std::process::exit(101);
+                }
+                line.clear();
+            }
+        }
+    }
 }
 
 impl Shared {
@@ -65,6 +105,14 @@ impl Shared {
         self.run(format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true"))
             .await;
     }
+}
+
+/// Connections for looking behind the API, and for whoever needs a session.
+pub fn pool(url: &str) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(8)
+        .connect_lazy(url)
+        .expect("a valid URL")
 }
 
 /// The database as `pg_dump` writes it.

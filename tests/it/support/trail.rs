@@ -61,7 +61,11 @@ impl Watched {
     pub fn broker(&self, later: i64) -> Broker {
         let clock =
             move || time::OffsetDateTime::from(SystemTime::now()) + time::Duration::seconds(later);
-        Broker::new(self.regcred.pool.clone(), self.keyring(), Arc::new(clock))
+        Broker::new(
+            self.regcred.broker.database().clone(),
+            self.keyring(),
+            Arc::new(clock),
+        )
     }
 
     /// The check, in this process.
@@ -72,7 +76,7 @@ impl Watched {
     /// The check with the report of an earlier one.
     pub async fn verify_after(&self, anchor: Option<&Report>) -> Report {
         let keys = ChainKeys::new(self.keyring());
-        check::verify(&self.regcred.pool, &keys, anchor, |_, _| {})
+        check::verify(self.regcred.broker.database(), &keys, anchor, |_, _| {})
             .await
             .expect("database and keys are there")
     }
