@@ -34,6 +34,7 @@ pub mod error;
 pub mod explain;
 pub mod federated;
 mod granting;
+mod heavy;
 pub mod idempotency;
 pub mod identity_providers;
 pub mod imports;

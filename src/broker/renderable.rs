@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::credential_change::same_logins;
 use super::credential_state::Secrets as Opened;
+use super::heavy::heavy;
 use super::previous::previous_of;
 use super::pull_secrets::spec_of;
 use super::resolve::credential_spec;
@@ -33,6 +34,9 @@ use crate::render::plan::{Conflict, RenderError};
 use crate::store::credentials::CredentialRow;
 use crate::store::pull_secrets::PullSecretRow;
 use crate::store::{credential_versions, credentials, pull_secrets};
+
+/// So many credentials are not placed on a thread that answers requests.
+const MANY: usize = 1000;
 
 /// A credential before and after a write.
 pub(super) struct Changed {
@@ -494,12 +498,14 @@ impl Broker {
         scope: &Scope,
         cases: &[(&Subject, Vec<&Member>)],
     ) -> Result<Vec<Broken>> {
+        let members: usize = cases.iter().map(|(_, meant)| meant.len()).sum();
         let mut equalities = Equalities::default();
         let judge = |equalities: &mut Equalities| -> Vec<Broken> {
             let place = |(subject, meant): &(&Subject, Vec<&Member>)| {
                 subject.place(meant, &mut *equalities).err()
             };
-            cases.iter().filter_map(place).collect()
+            let broken = || cases.iter().filter_map(place).collect();
+            if members < MANY { broken() } else { heavy(broken) }
         };
         let broken = judge(&mut equalities);
         if equalities.asked.is_empty() {

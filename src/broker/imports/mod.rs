@@ -12,6 +12,7 @@ use self::known::Known;
 use self::plan::{Change, Manner, plan};
 use self::report::{ImportReport, Outcome};
 use super::audit::Deed;
+use super::heavy::heavy;
 use super::idempotency::{Answer, Claim, Once};
 use super::view::stored_name;
 use super::{Broker, Error, Result, Scope};
@@ -76,7 +77,7 @@ impl Broker {
         request: &ImportRequest,
         once: Option<&Once>,
     ) -> Result<Imported> {
-        let gathered = gather(&request.content, request.format)?;
+        let gathered = heavy(|| gather(&request.content, request.format))?;
         let mut tx = self.begin_writing_alone(scope).await?;
         savepoint::set(&mut tx).await?;
         let claim = self.claim(&mut tx, scope, once).await?;
@@ -156,7 +157,7 @@ impl Broker {
             labels: &request.labels,
             run: request.run,
         };
-        let plan = plan(gathered.entries, &known, manner)?;
+        let plan = heavy(|| plan(gathered.entries, &known, manner))?;
         let replaced = plan.changes.iter().filter_map(|change| change.before);
         let replaced = replaced.map(|at| known.credentials[at].row.id).collect();
         let report = ImportReport {
