@@ -84,6 +84,7 @@ pub struct Template {
     pub secret: String,
     /// The delegated half; left out where clients need none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = AuthServerTemplate, required = false)]
     pub auth_server: Option<AuthServerTemplate>,
 }
 

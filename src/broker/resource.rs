@@ -18,7 +18,7 @@ use crate::model::body::{Body, Wire};
 use crate::model::credential::Unnamed;
 use crate::model::form::Form;
 use crate::model::json::Json;
-use crate::model::mistake::Mistakes;
+use crate::model::mistake::{Mistake, Mistakes};
 use crate::model::name::Name;
 use crate::store::Slice;
 
@@ -209,7 +209,9 @@ impl Broker {
                     spec,
                 };
                 let doubts = R::doubts(self, &mut tx, scope, before.as_ref(), doubted).await?;
-                mistakes.append(doubts);
+                let known: Vec<Mistake> = mistakes.to_vec();
+                let news = |doubt: &Mistake| known.iter().all(|one| one.place() != doubt.place());
+                mistakes.extend(doubts.into_iter().filter(news));
                 return Err(mistakes.into());
             }
         };

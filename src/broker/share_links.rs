@@ -107,6 +107,7 @@ pub struct LinkView {
 
 /// A new link: the only answer that ever holds its URL.
 #[derive(Serialize, ToSchema)]
+#[schema(as = NewLink)]
 pub struct NewLinkView {
     /// Renders without a token. It is shown once.
     #[schema(

@@ -43,7 +43,7 @@ pub struct TenantView {
     #[schema(example = "Payments team")]
     pub description: Option<String>,
     /// For people and portals.
-    #[schema(example = json!({"department": "finance"}))]
+    #[schema(value_type = std::collections::HashMap<String, String>, example = json!({"department": "finance"}))]
     pub labels: Labels,
     /// When it was made.
     #[serde(with = "time::serde::rfc3339")]
@@ -152,7 +152,7 @@ pub struct CredentialFields {
     #[schema(example = "Partner registry")]
     pub description: Option<String>,
     /// For selectors and filters.
-    #[schema(example = json!({"team": "payments"}))]
+    #[schema(value_type = std::collections::HashMap<String, String>, example = json!({"team": "payments"}))]
     pub labels: Labels,
     /// When the registry stops taking the secret.
     #[serde(with = "time::serde::rfc3339::option")]
@@ -364,7 +364,7 @@ pub struct PullSecretView {
 #[schema(as = Selector)]
 pub struct SelectorView {
     /// Labels and their values.
-    #[schema(example = json!({"team": "payments"}))]
+    #[schema(value_type = std::collections::HashMap<String, String>, example = json!({"team": "payments"}))]
     pub labels: Labels,
 }
 

@@ -28,12 +28,16 @@ struct ImportProblem {
     #[serde(flatten)]
     problem: ProblemBody<'static>,
     /// The form that the content has.
+    #[schema(value_type = Format, required = false)]
     format: Option<Format>,
     /// One for each registry path, in their order.
+    #[schema(value_type = Vec<ImportEntry>, required = false)]
     entries: Option<Vec<ImportEntry>>,
     /// The pull secret, if one was asked for.
+    #[schema(value_type = ImportedPullSecret, required = false)]
     pull_secret: Option<ImportedPullSecret>,
     /// What could not be carried over, each as `code: sentence`.
+    #[schema(value_type = Vec<String>, required = false)]
     warnings: Option<Vec<String>>,
 }
 

@@ -12,6 +12,7 @@ use super::problem::ProblemBody;
 use super::route::{Route, Tag};
 
 pub mod describe;
+mod presence;
 
 /// The document of these routes.
 pub fn document(routes: Vec<Route>) -> OpenApi {
@@ -21,7 +22,8 @@ pub fn document(routes: Vec<Route>) -> OpenApi {
     schemas.extend(of_problems);
     let mut paths = Paths::new();
     for route in routes {
-        schemas.extend(route.schemas);
+        let seen = route.schemas.into_iter();
+        schemas.extend(seen.map(|(name, schema)| (name, presence::answered(schema))));
         let item = paths
             .paths
             .entry(route.path.to_owned())

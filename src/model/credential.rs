@@ -149,7 +149,7 @@ body! {
         let kind_meant = kind.unwrap_or_default();
         check_username(form, "username", kind_meant, false);
         if let Some(auth) = &auth_server {
-            let inherited = form.has("username");
+            let inherited = username.is_some();
             let kind = auth.kind.unwrap_or(kind_meant);
             check_username(form, "auth_server/username", kind, inherited);
             if auth.registry.is_some() && auth.registry == registry {

@@ -11,11 +11,11 @@ const MOST_LISTED: usize = 100;
 pub struct Mistake {
     /// JSON pointer (RFC 6901) into the body; left out for a parameter.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "/registry")]
+    #[schema(value_type = String, required = false, example = "/registry")]
     pub pointer: Option<String>,
     /// Name of a query parameter; `name` for the last name in the path. Left out for the body.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "limit")]
+    #[schema(value_type = String, required = false, example = "limit")]
     pub parameter: Option<String>,
     /// Stable word for the kind of mistake.
     #[schema(example = "invalid-registry")]
