@@ -9,17 +9,17 @@
 -- each table is locked for a moment.
 
 ALTER TABLE credentials ADD COLUMN auth_registry text;
--- `->` and not `->>`: the latter refuses a document that holds U+0000 anywhere. A path needs no escapes.
-UPDATE credentials c SET auth_registry = btrim((v.document::json -> 'auth_server' -> 'registry')::text, '"')
+-- What reads JSON here refuses U+0000 wherever it stands in a document; in its place any other character does.
+UPDATE credentials c SET auth_registry = replace(v.document, '\u0000', '\u0001')::json -> 'auth_server' ->> 'registry'
   FROM credential_versions v
  WHERE v.tenant_id = c.tenant_id AND v.credential_id = c.id AND v.version = c.version
-   AND (v.document::json -> 'auth_server' -> 'registry') IS NOT NULL;
+   AND replace(v.document, '\u0000', '\u0001')::json -> 'auth_server' ->> 'registry' IS NOT NULL;
 CREATE INDEX credentials_registry ON credentials (tenant_id, registry);
 CREATE INDEX credentials_auth_registry ON credentials (tenant_id, auth_registry) WHERE auth_registry IS NOT NULL;
 
 ALTER TABLE pull_secrets ADD COLUMN selector jsonb;
-UPDATE pull_secrets SET selector = (document::json -> 'selector')::text::jsonb
- WHERE json_typeof(document::json -> 'selector') = 'object';
+UPDATE pull_secrets SET selector = (replace(document, '\u0000', '\u0001')::json -> 'selector')::jsonb
+ WHERE json_typeof(replace(document, '\u0000', '\u0001')::json -> 'selector') = 'object';
 CREATE INDEX pull_secrets_selecting ON pull_secrets (tenant_id) WHERE selector IS NOT NULL;
 
 ALTER TABLE import_misses DROP CONSTRAINT import_misses_tenant_id_credential_id_fkey;

@@ -10,7 +10,7 @@ use super::credential_change::{
     Before, check_secret_names, next_state, redirections_of, same_logins,
 };
 use super::credential_state::Secrets;
-use super::renderable::Changed;
+use super::renderable::{Changed, Shrunk};
 use super::resolve::{credential_spec, current_version};
 use super::resource::{Doubted, Resource, Stored};
 use super::view::{CredentialVersionView, CredentialView, PreviousView, VerificationState};
@@ -353,7 +353,7 @@ impl Broker {
         scope: &Scope,
         credential: &CredentialRow,
         listing: Vec<PullSecretRow>,
-    ) -> Result<Vec<PullSecretRow>> {
+    ) -> Result<Vec<Shrunk>> {
         let (tenant, id) = (credential.tenant_id, credential.id);
         let means_nothing =
             |row: &&PullSecretRow| row.credentials.len() == 1 && row.selector.is_none();
@@ -363,7 +363,8 @@ impl Broker {
         }
         pull_secrets::detach(conn, tenant, id, self.now()).await?;
         let mut shrunk = Vec::with_capacity(listing.len());
-        for mut row in listing {
+        for before in listing {
+            let mut row = before.clone();
             row.version += 1;
             row.credentials.retain(|name| *name != credential.name);
             let deed = Deed {
@@ -373,7 +374,7 @@ impl Broker {
                 detail: Some(serde_json::json!({"detached": credential.name})),
             };
             self.note(conn, scope, deed).await?;
-            shrunk.push(row);
+            shrunk.push(Shrunk { before, after: row });
         }
         Ok(shrunk)
     }

@@ -78,10 +78,20 @@ struct Subject {
     kind: ResourceKind,
     name: Name,
     spec: PullSecretSpec,
+    /// What it was before the write, where that changed its list, too.
+    before: Option<PullSecretSpec>,
 }
 
 /// A secret: of a credential, in a version, for a half.
 type SecretId = (Uuid, i64, Half);
+
+/// A pull secret whose list a write cuts.
+pub(super) struct Shrunk {
+    /// As it was.
+    pub before: PullSecretRow,
+    /// As it is.
+    pub after: PullSecretRow,
+}
 
 /// What is known of secrets that claim one path: whether they are equal.
 #[derive(Default)]
@@ -168,6 +178,7 @@ impl Subject {
             kind: ResourceKind::PullSecret,
             name: stored_name(&row.name)?,
             spec: spec_of(row)?,
+            before: None,
         })
     }
 
@@ -183,6 +194,17 @@ impl Subject {
                 layout: Layout::Split,
                 target: Target::default(),
             },
+            before: None,
+        }
+    }
+
+    /// The same as it was before the write.
+    fn as_it_was(&self) -> Self {
+        Self {
+            kind: self.kind,
+            name: self.name.clone(),
+            spec: self.before.clone().unwrap_or_else(|| self.spec.clone()),
+            before: None,
         }
     }
 
@@ -302,7 +324,7 @@ impl Broker {
         conn: &mut PgConnection,
         scope: &Scope,
         changes: &[Changed],
-        shrunk: &[PullSecretRow],
+        shrunk: &[Shrunk],
     ) -> Result<()> {
         let tenant = scope.tenant()?.id;
         let mut relevant = Vec::new();
@@ -327,8 +349,13 @@ impl Broker {
             rivals = Some(found);
         }
         let mut subjects = self.subjects(conn, tenant, &relevant).await?;
-        for row in shrunk {
-            subjects.push(Subject::from_row(row)?);
+        for cut in shrunk {
+            let subject = Subject {
+                before: Some(spec_of(&cut.before)?),
+                ..Subject::from_row(&cut.after)?
+            };
+            subjects.retain(|known| known.name != subject.name);
+            subjects.push(subject);
         }
         if subjects.is_empty() {
             return Ok(());
@@ -361,6 +388,7 @@ impl Broker {
             kind: ResourceKind::PullSecret,
             name: name.clone(),
             spec: spec.clone(),
+            before: None,
         };
         let all: Vec<&Member> = subject.meant(members.iter());
         let broken = self.judge(conn, scope, &[(&subject, all)]).await?;
@@ -472,10 +500,12 @@ impl Broker {
             return Ok(broken);
         }
         let names: HashSet<&Name> = broken.iter().map(|broken| &broken.name).collect();
-        let suspects: Vec<&Subject> = subjects
+        let suspects: Vec<Subject> = subjects
             .iter()
             .filter(|subject| names.contains(&subject.name))
+            .map(Subject::as_it_was)
             .collect();
+        let suspects: Vec<&Subject> = suspects.iter().collect();
         let changed: HashSet<Uuid> = changes.iter().filter_map(|change| change.id()).collect();
         let mut members = self.members_of(conn, scope, &suspects).await?;
         members.retain(|member| !changed.contains(&member.row.id));
@@ -505,7 +535,11 @@ impl Broker {
                 subject.place(meant, &mut *equalities).err()
             };
             let broken = || cases.iter().filter_map(place).collect();
-            if members < MANY { broken() } else { heavy(broken) }
+            if members < MANY {
+                broken()
+            } else {
+                heavy(broken)
+            }
         };
         let broken = judge(&mut equalities);
         if equalities.asked.is_empty() {
@@ -597,7 +631,11 @@ impl Broker {
                 row,
             })
         };
-        rows.into_iter().map(member).collect()
+        // One whose version is gone does not render anyway; it keeps nobody from writing others.
+        rows.into_iter()
+            .filter(|row| !row.document.is_empty())
+            .map(member)
+            .collect()
     }
 
     async fn formers(
@@ -651,6 +689,9 @@ fn refuse(broken: Vec<Broken>, write: Write) -> Result<()> {
             RenderError::Conflict(found) => conflicts.push((broken.named(), found.clone())),
             RenderError::Mistake(mistake) => {
                 let pointer = match write {
+                    Write::OfPullSecret if mistake.place() == "/secret_name" => {
+                        "/target/secret_name"
+                    }
                     Write::OfPullSecret => mistake.place(),
                     Write::OfCredential if broken.by_formers => "/overlap",
                     Write::OfCredential => "/secret_name",

@@ -479,8 +479,16 @@ async fn a_detach_leaves_no_pull_secret_that_means_nothing() {
         .json();
     let newest = &events["items"][0];
     assert_eq!(
-        (&newest["target"], &newest["target_version"], &newest["detail"]),
-        (&json!("pull-secrets/p"), &json!(2), &json!({"detached": "a"}))
+        (
+            &newest["target"],
+            &newest["target_version"],
+            &newest["detail"]
+        ),
+        (
+            &json!("pull-secrets/p"),
+            &json!(2),
+            &json!({"detached": "a"})
+        )
     );
     let problem = owner
         .delete(&detach("b"))
