@@ -34,19 +34,19 @@ const fn known(name: &'static str, shape: Shape, readers: &'static [Reader]) -> 
     }
 }
 
-use Reader::{ContainersImage, Docker, Kubelet};
+use Reader::{ContainersImage, Docker, Kubelet, Oras};
 use Shape::{Fields, List, Map, Text};
 
 const TEXTS: Shape = Map(&Text);
 
 /// The fields of an entry.
 pub(super) const ENTRY: [Known; 7] = [
-    known("auth", Text, &Reader::ALL),
-    known("username", Text, &[Kubelet, Docker]),
-    known("password", Text, &[Kubelet, Docker]),
+    known("auth", Text, &Reader::EVERY),
+    known("username", Text, &[Kubelet, Docker, Oras]),
+    known("password", Text, &[Kubelet, Docker, Oras]),
     known("email", Text, &[Kubelet]),
-    known("identitytoken", Text, &[ContainersImage, Docker]),
-    known("registrytoken", Text, &[Docker]),
+    known("identitytoken", Text, &[ContainersImage, Docker, Oras]),
+    known("registrytoken", Text, &[Docker, Oras]),
     known("serveraddress", Text, &[Docker]),
 ];
 

@@ -45,7 +45,7 @@ impl GoUrl {
         let path = match rest.strip_prefix(b"//") {
             Some(behind) if has_authority => {
                 let end = position(behind, b'/').unwrap_or(behind.len());
-                url.host = host_of(&behind[..end])?;
+                url.host = host_of(&behind[..end], &url.scheme)?;
                 &behind[end..]
             }
             _ => rest,
@@ -108,7 +108,7 @@ fn split_scheme(text: &[u8]) -> Result<(&[u8], &[u8]), NotAUrl> {
 }
 
 /// The host of `[userinfo@]host`.
-fn host_of(authority: &[u8]) -> Result<Vec<u8>, NotAUrl> {
+fn host_of(authority: &[u8], scheme: &str) -> Result<Vec<u8>, NotAUrl> {
     let at = authority.iter().rposition(|byte| *byte == b'@');
     let (user, host) = match at {
         Some(at) => (&authority[..at], &authority[at + 1..]),
@@ -120,7 +120,7 @@ fn host_of(authority: &[u8]) -> Result<Vec<u8>, NotAUrl> {
     percent_decoded(user)?;
     match host.strip_prefix(b"[") {
         Some(bracketed) => bracketed_host(bracketed),
-        None => plain_host(host),
+        None => plain_host(host, scheme),
     }
 }
 
@@ -128,9 +128,14 @@ fn is_of_user(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._:~!$&'()*+,;=%@".contains(&byte)
 }
 
-/// A name or an IPv4 address: at most one colon, and digits behind it.
-fn plain_host(host: &[u8]) -> Result<Vec<u8>, NotAUrl> {
-    let (_, port) = cut(host, b':');
+/// A name or an IPv4 address, and digits behind its colon. Only under `http` and `https` that must be the
+/// one colon there is: database URLs list several hosts with ports.
+fn plain_host(host: &[u8], scheme: &str) -> Result<Vec<u8>, NotAUrl> {
+    let colon = match scheme {
+        "http" | "https" => position(host, b':'),
+        _ => host.iter().rposition(|byte| *byte == b':'),
+    };
+    let port = colon.map_or(&b""[..], |colon| &host[colon + 1..]);
     if !port.iter().all(u8::is_ascii_digit) || host.contains(&b'[') || host.contains(&b']') {
         return Err(NotAUrl);
     }
@@ -245,6 +250,8 @@ mod tests {
         assert_parsed("//host/a://b", "", "host", "/a://b");
         assert_parsed("///a://b", "", "", "///a://b");
         assert_parsed("x:y://z", "x", "", "");
+        assert_parsed("ftp://host:5000:", "ftp", "host:5000:", "");
+        assert_parsed("//a:1:2", "", "a:1:2", "");
     }
 
     #[test]

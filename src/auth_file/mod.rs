@@ -27,6 +27,7 @@
 //! Everything here takes time linear in the file (times a logarithm where keys are sorted), needs no
 //! deep stack for deep nesting, and keeps secrets in buffers that are zeroed. No error holds a secret.
 
+mod as_spelt;
 pub mod base64;
 pub mod consensus;
 mod detect;

@@ -3,10 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
+use super::as_spelt::AsSpelt;
 use super::document::{Depth, Document, Kind, Place, SyntaxFault, Value};
 use super::field::{self, Known, is_named};
 use super::reading::{Class, ReadError, Reader};
 use crate::model::secret::SecretText;
+
+/// The field under which the entries of a `config.json` stand.
+pub(super) const AUTHS: &str = "auths";
 
 /// How a file is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +32,8 @@ pub struct AuthFile {
     pub cred_helpers: BTreeMap<String, String>,
     /// The credential helper of all others; empty where none is named.
     pub creds_store: String,
+    /// The same without any tolerance for names.
+    pub(super) as_spelt: AsSpelt,
     /// Values of a wrong type outside of entries, in the order of the text.
     pub(super) misfits: Vec<Misfit>,
     /// Where the text ends, if there is nothing in it but white space.
@@ -106,6 +112,7 @@ impl AuthFile {
             entries: Vec::new(),
             cred_helpers: BTreeMap::new(),
             creds_store: String::new(),
+            as_spelt: AsSpelt::default(),
             misfits: Vec::new(),
             blank: None,
             trailing: document.trailing(),
@@ -114,7 +121,7 @@ impl AuthFile {
         match document.root() {
             None => file.blank = Some(document.end()),
             Some(root) if root.kind() == Kind::Object => file.take_fields(root),
-            Some(root) => file.expect_object(root, "the file"),
+            Some(root) => file.expect_object(root, "the file", &Reader::EVERY),
         }
         file.find_repeats();
         Ok(file)
@@ -126,7 +133,8 @@ impl AuthFile {
         }
         for (name, value) in root.members() {
             let name = name.text().unwrap_or_default();
-            if is_named(&name, "auths") {
+            let before = self.entries.len();
+            if is_named(&name, AUTHS) {
                 self.take_auths(value, &name);
             } else if is_named(&name, field::CRED_HELPERS.name) {
                 self.take_cred_helpers(value);
@@ -135,6 +143,7 @@ impl AuthFile {
             } else if let Some(known) = find(&field::OTHERS, &name) {
                 self.misfits.extend(misfit(known, value));
             }
+            self.as_spelt.take(&name, value, before..self.entries.len());
         }
     }
 
@@ -148,7 +157,7 @@ impl AuthFile {
                 }
                 self.discarded = self.entries.len();
             }
-            _ => self.expect_object(value, "auths"),
+            _ => self.expect_object(value, AUTHS, &Reader::ALL),
         }
     }
 
@@ -177,17 +186,15 @@ impl AuthFile {
         self.misfits.extend(misfit(&field::CREDS_STORE, value));
     }
 
-    fn expect_object(&mut self, value: Value<'_, '_>, field: &'static str) {
-        if value.kind() == Kind::Null {
-            return;
+    fn expect_object(
+        &mut self,
+        value: Value<'_, '_>,
+        field: &'static str,
+        readers: &'static [Reader],
+    ) {
+        if value.kind() != Kind::Null {
+            self.misfits.push(Misfit::no_object(value, field, readers));
         }
-        self.misfits.push(Misfit {
-            place: value.place(),
-            field,
-            expected: Kind::Object.word(),
-            found: value.kind().word(),
-            readers: &Reader::ALL,
-        });
     }
 
     fn find_repeats(&mut self) {
@@ -222,13 +229,8 @@ impl Entry {
             misfits: Vec::new(),
         };
         if !matches!(value.kind(), Kind::Object | Kind::Null) {
-            entry.misfits.push(Misfit {
-                place: value.place(),
-                field: "the entry",
-                expected: Kind::Object.word(),
-                found: value.kind().word(),
-                readers: &Reader::ALL,
-            });
+            let misfit = Misfit::no_object(value, "the entry", &Reader::EVERY);
+            entry.misfits.push(misfit);
         }
         for (name, value) in value.members() {
             entry.take_field(name, value);
@@ -279,6 +281,23 @@ impl EntryFields {
     }
 }
 
+impl Misfit {
+    /// Something else in the place of an object.
+    pub(super) fn no_object(
+        value: Value<'_, '_>,
+        field: &'static str,
+        readers: &'static [Reader],
+    ) -> Self {
+        Self {
+            place: value.place(),
+            field,
+            expected: Kind::Object.word(),
+            found: value.kind().word(),
+            readers,
+        }
+    }
+}
+
 impl fmt::Display for Misfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -295,7 +314,7 @@ fn find<'k>(fields: &'k [Known], name: &str) -> Option<&'k Known> {
     fields.iter().find(|known| is_named(name, known.name))
 }
 
-fn misfit(known: &Known, value: Value<'_, '_>) -> Option<Misfit> {
+pub(super) fn misfit(known: &Known, value: Value<'_, '_>) -> Option<Misfit> {
     let (found, expected) = known.shape.misfit(value)?;
     Some(Misfit {
         place: found.place(),

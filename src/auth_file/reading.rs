@@ -15,13 +15,22 @@ pub enum Reader {
     Kubelet,
     /// containers/image: Podman, CRI-O, Buildah, Skopeo.
     ContainersImage,
-    /// The Docker command line.
+    /// Docker's own library: the Docker command line, go-containerregistry, BuildKit, nerdctl.
     Docker,
+    /// oras-go: oras and Helm.
+    Oras,
 }
 
 impl Reader {
-    /// All of them.
+    /// Those that regcred itself reads by: see [`super::consensus`].
     pub const ALL: [Self; 3] = [Self::Kubelet, Self::ContainersImage, Self::Docker];
+    /// All of them.
+    pub const EVERY: [Self; 4] = [
+        Self::Kubelet,
+        Self::ContainersImage,
+        Self::Docker,
+        Self::Oras,
+    ];
 }
 
 /// The kinds of errors.
@@ -102,7 +111,7 @@ pub struct ReadEntry<'f> {
     pub key: &'f str,
     /// What it holds; empty beside an error.
     pub login: Login,
-    /// Why this entry alone cannot be used. Only containers/image goes on beside such an entry.
+    /// Why this entry alone cannot be used. Only containers/image and oras-go go on beside such an entry.
     pub error: Option<ReadError>,
 }
 
@@ -136,6 +145,7 @@ pub fn read(file: &AuthFile, reader: Reader) -> Result<Reading<'_>, ReadError> {
         Reader::Kubelet => read_as_kubelet(file),
         Reader::ContainersImage => read_as_containers_image(file),
         Reader::Docker => read_as_docker(file),
+        Reader::Oras => read_as_oras(file),
     }
 }
 
@@ -151,6 +161,7 @@ pub fn read_entry(entry: &Entry, reader: Reader) -> Result<Login, ReadError> {
         Reader::Kubelet => kubelet_login(entry),
         Reader::ContainersImage => containers_image_login(entry),
         Reader::Docker => docker_login(entry),
+        Reader::Oras => oras_login(entry),
     }
 }
 
@@ -215,6 +226,33 @@ fn read_as_docker(file: &AuthFile) -> Result<Reading<'_>, ReadError> {
     });
     Ok(Reading {
         entries: entries.collect::<Result<_, ReadError>>()?,
+    })
+}
+
+/// oras-go decodes an entry, types and all, only when it needs it; like Docker it reads the first JSON value,
+/// which may be missing.
+fn read_as_oras(file: &AuthFile) -> Result<Reading<'_>, ReadError> {
+    let whole = misfit_for(&file.misfits, Reader::Oras).or(file.as_spelt.misfit());
+    if let Some(misfit) = whole {
+        return Err(wrong_type(misfit, None));
+    }
+    let mut entries: Vec<&Entry> = file.entries[file.as_spelt.entries.clone()].iter().collect();
+    entries.reverse();
+    entries.sort_by(|one, other| one.key.cmp(&other.key));
+    entries.dedup_by(|later, kept| later.key == kept.key);
+    let entries = entries.into_iter().map(|entry| {
+        let (login, error) = match read_entry(entry, Reader::Oras) {
+            Ok(login) => (login, None),
+            Err(error) => (Login::default(), Some(error)),
+        };
+        ReadEntry {
+            key: &entry.key,
+            login,
+            error,
+        }
+    });
+    Ok(Reading {
+        entries: entries.collect(),
     })
 }
 
@@ -324,6 +362,24 @@ fn docker_login(entry: &Entry) -> Result<Login, ReadError> {
     Ok(login)
 }
 
+/// Takes `auth` before user name and password; the user may be empty, and NULs are kept.
+fn oras_login(entry: &Entry) -> Result<Login, ReadError> {
+    let fields = &entry.fields;
+    let mut login = Login {
+        username: bytes_of(&fields.username),
+        password: bytes_of(&fields.password),
+        identity_token: bytes_of(&fields.identity_token),
+        registry_token: bytes_of(&fields.registry_token),
+        ..Login::default()
+    };
+    if let Some(auth) = given(&fields.auth) {
+        let pair = pair(entry, auth, Padding::Required)?.ok_or_else(|| no_colon(entry))?;
+        login.username = pair.user;
+        login.password = pair.password;
+    }
+    Ok(login)
+}
+
 /// What an `auth` holds.
 struct Pair {
     user: SecretBytes,
@@ -360,7 +416,7 @@ fn given(field: &Option<SecretText>) -> Option<&SecretText> {
     field.as_ref().filter(|text| !text.is_empty())
 }
 
-fn bytes_of(field: &Option<SecretText>) -> SecretBytes {
+pub(super) fn bytes_of(field: &Option<SecretText>) -> SecretBytes {
     field.as_ref().map(SecretBytes::of_text).unwrap_or_default()
 }
 

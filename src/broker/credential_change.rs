@@ -199,6 +199,7 @@ mod tests {
             updated_at: epoch,
             previous_version: None,
             previous_retires_at: None,
+            changes_beside_version: 0,
             document: String::new(),
             has_auth_secret: secrets.auth.is_some(),
         };

@@ -10,6 +10,7 @@ use super::credential_change::{
     Before, check_secret_names, next_state, redirections_of, same_logins,
 };
 use super::credential_state::Secrets;
+use super::precondition::Precondition;
 use super::renderable::{Changed, Shrunk};
 use super::resolve::{credential_spec, current_version};
 use super::resource::{Doubted, Resource, Stored};
@@ -188,6 +189,7 @@ impl Broker {
             updated_at: now,
             previous_version: None,
             previous_retires_at: None,
+            changes_beside_version: 0,
             document: serde_json::to_string(spec)?,
             has_auth_secret: secrets.auth.is_some(),
         })
@@ -289,6 +291,7 @@ impl Resource for Credentials {
         scope: &Scope,
         row: &CredentialRow,
         how: Detach,
+        _: &Precondition,
     ) -> Result<Option<Value>> {
         let listing = pull_secrets::listing(conn, row.tenant_id, row.id).await?;
         let shrunk = match (how.detach, listing.as_slice()) {

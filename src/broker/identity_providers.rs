@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::precondition::Precondition;
 use super::resource::{Doubted, Resource, Stored, View};
 use super::writing::Writing;
 use super::{Broker, Error, Result, Scope};
@@ -284,6 +285,7 @@ impl Resource for IdentityProviders {
         _: &Scope,
         row: &ProviderRow,
         (): (),
+        _: &Precondition,
     ) -> Result<Option<serde_json::Value>> {
         let tenants = role_bindings::tenants_of_provider(conn, row.id, MOST_NAMED).await?;
         if !tenants.is_empty() {

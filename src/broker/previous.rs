@@ -93,7 +93,7 @@ impl Broker {
 
     /// Tidies up after overlaps whose time is over; for the job that does so. Nothing renders them
     /// any more, so nothing changes for anybody; when they end was noted when they began.
-    pub async fn retire_previous(&self) -> Result<usize> {
+    pub async fn retire_previous(&self) -> Result<u64> {
         let now = self.now();
         let mut tx = self.begin().await?;
         let tenants = credentials::retiring(&mut tx, now, RETIRED_AT_ONCE).await?;
@@ -105,7 +105,7 @@ impl Broker {
         Ok(retired)
     }
 
-    async fn retire_in(&self, tenant: Uuid, now: OffsetDateTime) -> Result<usize> {
+    async fn retire_in(&self, tenant: Uuid, now: OffsetDateTime) -> Result<u64> {
         let mut tx = match self.begin_writing_in(Some(tenant)).await {
             Ok(tx) => tx,
             Err(Error::NotFound) => return Ok(0),
@@ -114,7 +114,7 @@ impl Broker {
         let retired = credentials::retire(&mut tx, tenant, now, RETIRED_AT_ONCE).await?;
         credential_versions::prune(&mut tx, tenant, &retired, KEPT_VERSIONS).await?;
         tx.commit().await?;
-        Ok(retired.len())
+        Ok(u64::try_from(retired.len()).unwrap_or(u64::MAX))
     }
 }
 

@@ -3,6 +3,7 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::precondition::Precondition;
 use super::resource::{Doubted, Resource, Stored};
 use super::view::PullSecretView;
 use super::{Broker, Error, Result, Scope};
@@ -168,6 +169,7 @@ impl Resource for PullSecrets {
         _: &Scope,
         row: &PullSecretRow,
         (): (),
+        _: &Precondition,
     ) -> Result<Option<serde_json::Value>> {
         pull_secrets::delete(conn, row.tenant_id, row.id).await?;
         Ok(None)

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::audit::Deed;
 use super::precondition::Precondition;
-use super::view::Written;
+use super::view::{SinceWritten, Written};
 use super::writing::Writing;
 use super::{Broker, Error, Result, Scope};
 use crate::model::body::{Body, Wire};
@@ -45,6 +45,11 @@ pub trait View: Serialize + ToSchema + Send {
 
     /// Counts the writes that changed something.
     fn version(&self) -> i64;
+
+    /// Whether it still shows what it did when this version was written.
+    fn since_written(&self) -> SinceWritten {
+        SinceWritten::Same
+    }
 }
 
 /// A kind of resource.
@@ -123,6 +128,7 @@ pub trait Resource: 'static {
         scope: &Scope,
         row: &Self::Row,
         how: Self::Removal,
+        precondition: &Precondition,
     ) -> impl Future<Output = Result<Option<Value>>> + Send;
 
     /// The scope in whose trail a write stands.
@@ -259,7 +265,7 @@ impl Broker {
         let row = R::load(self, &mut tx, scope, name).await?;
         let row = row.ok_or(Error::NotFound)?;
         precondition.check(Some(R::version(&row)))?;
-        let detail = R::remove(self, &mut tx, scope, &row, how).await?;
+        let detail = R::remove(self, &mut tx, scope, &row, how, precondition).await?;
         let (trail, version) = (R::trail_of_delete(scope), R::version(&row));
         note_of::<R>(&mut tx, &trail, R::VERBS.1, (name, version), detail);
         tx.commit().await?;

@@ -7,7 +7,9 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::granting::{Taken, check_end, check_role};
+use super::precondition::Precondition;
 use super::resource::{Doubted, Resource, Stored, View};
+use super::view::SinceWritten;
 use super::{Broker, Error, Result, Scope};
 use crate::auth::binding::{BindingSpec, Subject};
 use crate::auth::role::Role;
@@ -50,6 +52,9 @@ pub struct BindingView {
     /// When it was last changed.
     #[serde(with = "time::serde::rfc3339")]
     pub updated_at: OffsetDateTime,
+    /// Whether it still shows what it did when this version was written.
+    #[serde(skip)]
+    pub since_written: SinceWritten,
 }
 
 impl View for BindingView {
@@ -60,12 +65,21 @@ impl View for BindingView {
     fn version(&self) -> i64 {
         self.version
     }
+
+    fn since_written(&self) -> SinceWritten {
+        self.since_written
+    }
 }
 
 impl BindingView {
     fn from_row(row: BindingRow) -> Result<Self> {
         let spec: BindingSpec = serde_json::from_str(&row.document)?;
         let names = spec.pull_secrets;
+        let provider = row.provider_updated_at;
+        let since_written = match provider.is_some_and(|changed| changed > row.updated_at) {
+            true => SinceWritten::Changed,
+            false => SinceWritten::Same,
+        };
         Ok(Self {
             name: row.name,
             id: row.id,
@@ -77,6 +91,7 @@ impl BindingView {
             issuer: row.issuer,
             created_at: row.created_at,
             updated_at: row.updated_at,
+            since_written,
         })
     }
 }
@@ -131,6 +146,7 @@ impl Broker {
             version: before.as_ref().map_or(1, |row| row.version + 1),
             created_at: before.as_ref().map_or(now, |row| row.created_at),
             updated_at: now,
+            provider_updated_at: None,
             issuer: provider.issuer,
             tenant: String::new(),
         };
@@ -236,6 +252,7 @@ impl Resource for RoleBindings {
         scope: &Scope,
         row: &BindingRow,
         (): (),
+        _: &Precondition,
     ) -> Result<Option<serde_json::Value>> {
         if broker.is_owner(row) {
             broker

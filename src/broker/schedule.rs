@@ -158,7 +158,7 @@ impl Broker {
     }
 
     /// Warns once of each credential that ends within two weeks: an event, and word to the webhook.
-    pub async fn warn_of_ends(&self) -> Result<usize> {
+    pub async fn warn_of_ends(&self) -> Result<u64> {
         let mut tx = self.begin().await?;
         let before = self.now() + WARN_BEFORE;
         let rows = verification_schedule::ending(&mut tx, before, WARNED_AT_ONCE).await?;
@@ -166,7 +166,7 @@ impl Broker {
         for row in &rows {
             self.warn_of_end(row).await?;
         }
-        Ok(rows.len())
+        Ok(u64::try_from(rows.len()).unwrap_or(u64::MAX))
     }
 
     async fn warn_of_end(&self, row: &EndingRow) -> Result<()> {

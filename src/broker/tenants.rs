@@ -4,12 +4,13 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::audit::Deed;
+use super::precondition::Precondition;
 use super::resource::{Resource, Stored};
 use super::view::{TenantView, stored_name};
 use super::writing::Writing;
 use super::{Broker, Error, Result, Scope, TenantRef};
 use crate::auth::caller::Grant;
-use crate::model::body::Body;
+use crate::model::body::{Body, body};
 use crate::model::credential::Unnamed;
 use crate::model::form::Form;
 use crate::model::json::Json;
@@ -58,6 +59,34 @@ impl Broker {
     }
 }
 
+body! {
+    /// What a delete of a tenant takes.
+    pub struct Force {}
+    fields {
+        /// `true` destroys all that it holds; otherwise that keeps it from being deleted, unless `If-Match` is given.
+        force: bool, default;
+    }
+}
+
+/// Tells what would be destroyed.
+async fn refuse_if_not_empty(conn: &mut PgConnection, tenant: Uuid) -> Result<()> {
+    let holdings = tenants::holdings(conn, tenant).await?.into_iter();
+    let held: Vec<String> = holdings
+        .filter(|holding| holding.count > 0)
+        .map(|holding| holding.to_string())
+        .collect();
+    match held.as_slice() {
+        [] => Ok(()),
+        held => Err(Error::InUse {
+            detail: format!(
+                "the tenant holds {}; deleting it destroys them and its keys for good: say so with ?force=true or If-Match",
+                held.join(", ")
+            ),
+            resources: Vec::new(),
+        }),
+    }
+}
+
 /// Tenants.
 pub struct Tenants;
 
@@ -67,7 +96,7 @@ impl Resource for Tenants {
     type Row = TenantRow;
     type View = TenantView;
     type Filter = ();
-    type Removal = ();
+    type Removal = Force;
 
     const COLLECTION: &'static str = "tenants";
     const BODY_MAY_BE_LEFT_OUT: bool = true;
@@ -131,14 +160,19 @@ impl Resource for Tenants {
         Ok(Stored::Written(row, None))
     }
 
-    /// All that it holds goes with it, its keys first.
+    /// All that it holds goes with it, its keys first. `InUse` where it holds something and neither the question nor
+    /// the condition says that this is meant.
     async fn remove(
         broker: &Broker,
         conn: &mut PgConnection,
         scope: &Scope,
         row: &TenantRow,
-        (): (),
+        how: Force,
+        precondition: &Precondition,
     ) -> Result<Option<serde_json::Value>> {
+        if !how.force && precondition.must_match.is_none() {
+            refuse_if_not_empty(conn, row.id).await?;
+        }
         let keys = data_keys::count_of(conn, row.id).await?;
         tenants::delete(conn, row.id).await?;
         let destroyed = Deed {

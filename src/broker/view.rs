@@ -16,7 +16,7 @@ use super::resource::View;
 use crate::auth::caller::StoredActor;
 use crate::model::body::{Schemas, reference};
 use crate::model::credential::{AuthServerSpec, CredentialSpec, Kind};
-use crate::model::labels::Labels;
+use crate::model::labels::{Labels, ShownLabels};
 use crate::model::pull_secret::{Layout, OnConflict, PullSecretSpec, Selector, Target};
 use crate::model::spelled::spelled;
 use crate::model::tenant::TenantSpec;
@@ -43,7 +43,7 @@ pub struct TenantView {
     #[schema(example = "Payments team")]
     pub description: Option<String>,
     /// For people and portals.
-    #[schema(value_type = std::collections::HashMap<String, String>, example = json!({"department": "finance"}))]
+    #[schema(value_type = ShownLabels, example = json!({"department": "finance"}))]
     pub labels: Labels,
     /// When it was made.
     #[serde(with = "time::serde::rfc3339")]
@@ -106,6 +106,19 @@ pub struct CredentialView {
     pub verification: Verification,
     /// The former version, while it is usable beside this one.
     pub previous: Option<PreviousView>,
+    /// Whether it still shows what it did when this version was written.
+    #[serde(skip)]
+    pub since_written: SinceWritten,
+}
+
+/// Whether a resource shows the same as when its version was written: whoever knows the version knows all of
+/// it then, and else may not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SinceWritten {
+    /// It does.
+    Same,
+    /// Something that no write gave has changed.
+    Changed,
 }
 
 /// A former version that is usable until a time.
@@ -152,7 +165,7 @@ pub struct CredentialFields {
     #[schema(example = "Partner registry")]
     pub description: Option<String>,
     /// For selectors and filters.
-    #[schema(value_type = std::collections::HashMap<String, String>, example = json!({"team": "payments"}))]
+    #[schema(value_type = ShownLabels, example = json!({"team": "payments"}))]
     pub labels: Labels,
     /// When the registry stops taking the secret.
     #[serde(with = "time::serde::rfc3339::option")]
@@ -267,11 +280,21 @@ impl View for CredentialView {
     fn version(&self) -> i64 {
         self.version
     }
+
+    fn since_written(&self) -> SinceWritten {
+        self.since_written
+    }
 }
 
 impl CredentialView {
     pub(super) fn from_row(row: CredentialRow, now: OffsetDateTime) -> Result<Self> {
         let previous = previous_of(&row, now).map(PreviousView::from);
+        // An overlap ends by itself; that it has is stored later.
+        let has_ended = row.previous_version.is_some() && previous.is_none();
+        let since_written = match row.changes_beside_version == 0 && !has_ended {
+            true => SinceWritten::Same,
+            false => SinceWritten::Changed,
+        };
         let fields = CredentialFields::new(credential_spec(&row)?, row.has_auth_secret);
         let verification = match &row.verification {
             Some(text) => serde_json::from_str(text)?,
@@ -287,6 +310,7 @@ impl CredentialView {
             secret_changed_at: row.secret_changed_at,
             verification,
             previous,
+            since_written,
         })
     }
 }
@@ -364,7 +388,7 @@ pub struct PullSecretView {
 #[schema(as = Selector)]
 pub struct SelectorView {
     /// Labels and their values.
-    #[schema(value_type = std::collections::HashMap<String, String>, example = json!({"team": "payments"}))]
+    #[schema(value_type = ShownLabels, example = json!({"team": "payments"}))]
     pub labels: Labels,
 }
 

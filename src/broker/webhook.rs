@@ -89,7 +89,7 @@ impl Broker {
     }
 
     /// Sends what waits. Gives how many were taken.
-    pub async fn send_announcements(&self) -> Result<usize> {
+    pub async fn send_announcements(&self) -> Result<u64> {
         let Some(webhook) = self.webhook.clone() else {
             return Ok(0);
         };
@@ -99,7 +99,7 @@ impl Broker {
         tx.commit().await?;
         let mut taken = 0;
         for row in rows {
-            taken += usize::from(self.send_one(&webhook, &row).await?);
+            taken += u64::from(self.send_one(&webhook, &row).await?);
         }
         Ok(taken)
     }

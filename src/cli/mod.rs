@@ -208,6 +208,11 @@ fn complain(text: &str) {
 }
 
 /// Prints a command's result. Whoever closes the pipe early, as `head` does, has seen enough.
+/// Tells people something beside a result that is for programs.
+fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }

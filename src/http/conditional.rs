@@ -5,6 +5,9 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use super::problem::{Answer, Code, Problem};
 use crate::broker::precondition::{Precondition, VersionSet};
 
+/// What no client can name.
+pub const NO_TAG: &str = "";
+
 /// The entity tag of a version: the quoted number.
 pub fn etag(version: i64) -> HeaderValue {
     HeaderValue::from_str(&format!("\"{version}\"")).unwrap_or(HeaderValue::from_static("\"\""))

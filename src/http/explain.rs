@@ -12,7 +12,7 @@ use super::route::{Route, Tag, route};
 use crate::auth::role::Action;
 use crate::auth_file::explain::realm::Realm;
 use crate::auth_file::explain::report::Report;
-use crate::auth_file::explain::{CLIENTS, Client, client_named};
+use crate::auth_file::explain::{CLIENTS, Client, client_named, usual_clients};
 use crate::auth_file::parse::{AuthFile, FileFormat};
 use crate::broker::explain::Ask;
 use crate::broker::manifests::Source;
@@ -74,8 +74,9 @@ body! {
     fields {
         /// The image, as it is written in a pod.
         image: String as Text<0, MOST_BYTES>, required;
-        /// The clients to ask; all unless given.
-        clients: Option<Vec<&'static dyn Client>> as List<ClientName, 1, 64>, optional;
+        /// The clients to ask; unless given, `kubelet`, `containers-image`, `docker` and `openshift-import` answer. `ggcr` is
+        /// kaniko, crane, ko and cosign, `buildkit` is `docker build`, `oras` also Helm; `*` are all of them.
+        clients: Option<Vec<Vec<&'static dyn Client>>> as List<ClientName, 1, 64>, optional;
         /// Where the registry sends clients to log in: the realm of its challenge. Over stored credentials, the
         /// credential's auth server unless given.
         auth_realm: Option<Realm>, optional;
@@ -102,17 +103,29 @@ spelled! {
 pub struct ClientName;
 
 text_wire!(
-    ClientName => &'static dyn Client,
-    client_named,
-    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(CLIENTS.map(Client::name)))
+    ClientName => Vec<&'static dyn Client>,
+    clients_named,
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(CLIENTS.iter().map(|client| client.name()).chain(["*"])))
 );
+
+/// A client by its name; `*` are all of them.
+fn clients_named(name: &str) -> Result<Vec<&'static dyn Client>, Fault> {
+    match name {
+        "*" => Ok(CLIENTS.to_vec()),
+        name => Ok(vec![client_named(name)?]),
+    }
+}
 
 impl AskFields {
     fn into_ask(self) -> Ask {
-        let all = || CLIENTS.into_iter().collect::<Vec<&'static dyn Client>>();
         Ask {
             image: self.image,
-            clients: self.clients.unwrap_or_else(all),
+            clients: match self.clients {
+                Some(clients) => clients.concat(),
+                None => usual_clients().to_vec(),
+            },
             realm: self.auth_realm,
         }
     }

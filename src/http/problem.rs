@@ -115,13 +115,13 @@ impl Code {
 pub struct Problem {
     code: Code,
     detail: String,
-    errors: Mistakes,
-    resources: Vec<Named>,
-    header: Option<(HeaderName, HeaderValue)>,
+    errors: Box<Mistakes>,
+    resources: Box<[Named]>,
+    header: Option<Box<(HeaderName, HeaderValue)>>,
     /// Seconds after which trying again may help.
     retry_after: Option<u64>,
     unopened: Option<Unopened>,
-    members: serde_json::Map<String, serde_json::Value>,
+    members: Box<serde_json::Map<String, serde_json::Value>>,
 }
 
 /// A stored secret did not open; [`super::gate`] sees to it that somebody is told.
@@ -184,24 +184,24 @@ impl Problem {
         Self {
             code,
             detail: detail.into(),
-            errors: Mistakes::default(),
-            resources: Vec::new(),
+            errors: Box::default(),
+            resources: Box::default(),
             header: None,
             retry_after: (code == Code::Unavailable).then_some(OUTAGE_SECONDS),
             unopened: None,
-            members: serde_json::Map::new(),
+            members: Box::default(),
         }
     }
 
     /// The mistakes of a request.
     pub fn invalid(errors: impl Into<Mistakes>) -> Self {
-        let errors = errors.into();
+        let errors: Mistakes = errors.into();
         let detail = match &*errors {
             [one] => one.line(),
             many => format!("{} mistakes; see errors", many.len() + errors.more()),
         };
         Self {
-            errors,
+            errors: Box::new(errors),
             ..Self::new(Code::ValidationFailed, detail)
         }
     }
@@ -209,8 +209,8 @@ impl Problem {
     /// The problem with mistakes of these members told of the parameters of the same names.
     #[must_use]
     pub fn of_parameters(mut self, names: &[&str]) -> Self {
-        self.errors = self.errors.of_parameters(names);
-        if let [one] = &*self.errors {
+        *self.errors = std::mem::take(&mut *self.errors).of_parameters(names);
+        if let [one] = &**self.errors {
             self.detail = one.line();
         }
         self
@@ -222,7 +222,10 @@ impl Problem {
         let accepted = HeaderValue::from_static("application/merge-patch+json, application/json");
         self.detail =
             "expected Content-Type: application/merge-patch+json or application/json".into();
-        self.header = Some((HeaderName::from_static("accept-patch"), accepted));
+        self.header = Some(Box::new((
+            HeaderName::from_static("accept-patch"),
+            accepted,
+        )));
         self
     }
 
@@ -230,7 +233,7 @@ impl Problem {
     #[must_use]
     pub fn with_identity_only(mut self) -> Self {
         let identity = HeaderValue::from_static("identity");
-        self.header = Some((header::ACCEPT_ENCODING, identity));
+        self.header = Some(Box::new((header::ACCEPT_ENCODING, identity)));
         self
     }
 
@@ -252,7 +255,7 @@ impl Problem {
     /// The problem with extension members (RFC 9457, section 3.2).
     #[must_use]
     pub fn with_members(mut self, members: serde_json::Map<String, serde_json::Value>) -> Self {
-        self.members = members;
+        *self.members = members;
         self
     }
 
@@ -303,7 +306,7 @@ impl IntoResponse for Problem {
                 HeaderValue::from_static("Bearer realm=\"regcred\""),
             );
         }
-        if let Some((name, value)) = self.header.clone() {
+        if let Some((name, value)) = self.header.as_deref().cloned() {
             headers.insert(name, value);
         }
         if let Some(seconds) = self.retry_after {
@@ -337,12 +340,12 @@ impl From<broker::Error> for Problem {
                 errors,
                 resources,
             } => Self {
-                errors: errors.into(),
-                resources,
+                errors: Box::new(errors.into()),
+                resources: resources.into(),
                 ..Self::new(Code::RegistryPathConflict, detail)
             },
             E::InUse { resources, .. } => Self {
-                resources,
+                resources: resources.into(),
                 ..Self::new(Code::InUse, detail)
             },
             E::Conflict(_) => Self::new(Code::Conflict, detail),

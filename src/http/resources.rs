@@ -20,7 +20,7 @@ use crate::broker::pull_secrets::PullSecrets;
 use crate::broker::resource::{Change, Resource, View};
 use crate::broker::role_bindings::RoleBindings;
 use crate::broker::tenants::Tenants;
-use crate::broker::view::{Page, Written};
+use crate::broker::view::{Page, SinceWritten, Written};
 
 /// What the routes of one kind of resource differ in.
 struct Facts {
@@ -110,11 +110,13 @@ const TENANTS: Facts = Facts {
         "Those in which the caller has a role, in order of name.",
         "",
         "A new tenant gets a data key of its own. The body may be left out.",
-        "With all that it holds; its keys go first, so that not even a backup without them opens its secrets.",
+        "With all that it holds; its keys go first, so that not even a backup without them opens its secrets. Where it \
+         holds anything, `force=true` or `If-Match` must say that this is meant; else the answer is 409 and tells \
+         what would be destroyed.",
     ],
     conflicts: (
         Some("`conflict`: another request has just created it"),
-        None,
+        Some("`in-use`: it holds something"),
     ),
 };
 
@@ -274,7 +276,13 @@ async fn read<R: Resource>(
     let name = Named::last(names);
     let view = app.broker.read::<R>(&scope, name.known()?).await?;
     let tag = etag(view.version());
-    if conditional::is_known(&headers, tag.to_str().unwrap_or_default())? {
+    // The tag is the version, which writes are compared with; what has changed without a write, a client that knows
+    // the version need not have.
+    let current = match view.since_written() {
+        SinceWritten::Same => tag.to_str().unwrap_or_default(),
+        SinceWritten::Changed => conditional::NO_TAG,
+    };
+    if conditional::is_known(&headers, current)? {
         return Ok((StatusCode::NOT_MODIFIED, [("etag", tag)]).into_response());
     }
     Ok(([("etag", tag)], Json(view)).into_response())

@@ -1,20 +1,20 @@
 //! Background work. Each job has one owner, ends with the server, and is safe beside the same job on
 //! other replicas.
 
-use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::broker::{Broker, Result};
+use crate::broker::Broker;
 use crate::http::metrics::Metrics;
-use crate::http::server::stopped;
+use regularly::regularly;
 
 mod audit;
 pub mod changes;
 mod issuer_keys;
 mod keys;
+mod regularly;
 pub mod verification;
 
 /// How often old answers, links and consumers are removed.
@@ -30,35 +30,28 @@ pub async fn run(broker: Broker, metrics: Arc<Metrics>, stop: watch::Receiver<bo
         issuer_keys::run(&broker, stop.clone()),
         keys::run(broker.clone(), stop.clone()),
         verification::run(broker.clone(), metrics, stop.clone()),
-        tidy_up(broker.clone(), stop),
+        tidy_up(&broker, &stop),
     );
 }
 
-async fn tidy_up(broker: Broker, mut stop: watch::Receiver<bool>) {
-    let mut prune_now = tokio::time::interval(PRUNE_EVERY);
-    let mut retire_now = tokio::time::interval(RETIRE_EVERY);
-    loop {
-        tokio::select! {
-            _ = prune_now.tick() => prune(&broker).await,
-            _ = retire_now.tick() => tell("former versions retired", broker.retire_previous().await),
-            () = stopped(&mut stop) => return,
-        }
-    }
-}
-
-async fn prune(broker: &Broker) {
-    tell(
+async fn tidy_up(broker: &Broker, stop: &watch::Receiver<bool>) {
+    let answers = regularly(
+        PRUNE_EVERY,
         "old idempotent answers removed",
-        broker.prune_answers().await,
+        stop.clone(),
+        || broker.prune_answers(),
     );
-    tell("ended links removed", broker.prune_links().await);
-    tell("old consumers removed", broker.prune_consumers().await);
-}
-
-fn tell<N: Display + Default + PartialEq>(what: &'static str, result: Result<N>) {
-    match result {
-        Ok(count) if count == N::default() => {}
-        Ok(count) => tracing::debug!(%count, what),
-        Err(error) => tracing::warn!(%error, what, "failed; tried again later"),
-    }
+    let links = regularly(PRUNE_EVERY, "ended links removed", stop.clone(), || {
+        broker.prune_links()
+    });
+    let consumers = regularly(PRUNE_EVERY, "old consumers removed", stop.clone(), || {
+        broker.prune_consumers()
+    });
+    let retired = regularly(
+        RETIRE_EVERY,
+        "former versions retired",
+        stop.clone(),
+        || async { broker.retire_previous().await },
+    );
+    tokio::join!(answers, links, consumers, retired);
 }

@@ -1,7 +1,8 @@
-//! Tries each credential once per interval and tells of those that end soon.
+//! Tries each credential once per interval, tells of those that end soon, and sends word to the webhook.
 //!
 //! Every replica runs this; the database says who tries what. A replica that dies takes nothing with
-//! it: what it had claimed is due again when the lease is over.
+//! it: what it had claimed is due again when the lease is over. Each part has a tick of its own: a registry
+//! that does not answer holds up the tries, and nothing else.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,62 +10,64 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::regularly::regularly;
 use crate::broker::schedule::Due;
 use crate::broker::verification::states;
 use crate::broker::{Broker, Result};
 use crate::http::metrics::Metrics;
-use crate::http::server::stopped;
 
 /// How often the schedule is looked at, unless the interval is shorter.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
-/// Once in so many looks, what is not on the schedule yet is put there: it is due much later, and finding
-/// it means looking at every credential.
-const ENROL_ONCE_IN: u32 = 10;
+/// How often what is not on the schedule yet is put there: it is due much later, and finding it means looking
+/// at every credential.
+const ENROL_EVERY: Duration = Duration::from_secs(5 * 60);
+/// How often there is word for the webhook.
+const ANNOUNCE_EVERY: Duration = Duration::from_secs(5);
 /// Most tries under way in one replica.
 const MOST_AT_ONCE: usize = 8;
 
 /// Runs until `stop` becomes true; tries under way are ended first.
-pub async fn run(broker: Broker, metrics: Arc<Metrics>, mut stop: watch::Receiver<bool>) {
-    let mut tick = tokio::time::interval(broker.verification_interval().min(LOOK_EVERY));
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut looks = 0u32;
-    loop {
-        tokio::select! {
-            _ = tick.tick() => {}
-            () = stopped(&mut stop) => return,
-        }
-        let enrolled = match looks % ENROL_ONCE_IN {
-            0 => enrol(&broker).await,
-            _ => Ok(()),
-        };
-        looks = looks.wrapping_add(1);
-        if let Err(error) = enrolled.and(round(&broker, &metrics, &stop).await) {
-            tracing::warn!(%error, "the verification schedule could not be followed; tried again later");
-        }
-    }
+pub async fn run(broker: Broker, metrics: Arc<Metrics>, stop: watch::Receiver<bool>) {
+    let interval = broker.verification_interval();
+    let until = || stop.clone();
+    let enrolled = regularly(
+        ENROL_EVERY.min(interval),
+        "put on the verification schedule",
+        until(),
+        || broker.enrol_credentials(),
+    );
+    let warned = regularly(
+        LOOK_EVERY.min(interval),
+        "warned of credentials that end soon",
+        until(),
+        || broker.warn_of_ends(),
+    );
+    let announced = regularly(
+        ANNOUNCE_EVERY.min(interval),
+        "told to the webhook",
+        until(),
+        || broker.send_announcements(),
+    );
+    let tried = regularly(
+        LOOK_EVERY.min(interval),
+        "the verification schedule followed",
+        until(),
+        || async { try_all(&broker, &metrics, &stop).await.map(|()| 0) },
+    );
+    let counted = regularly(
+        LOOK_EVERY.min(interval),
+        "credentials counted",
+        until(),
+        || async { count_states(&broker, &metrics).await.map(|()| 0) },
+    );
+    tokio::join!(enrolled, warned, announced, tried, counted);
 }
 
-/// Puts everything on the schedule that is not yet.
+/// Tells the metrics how many credentials are in which state.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn enrol(broker: &Broker) -> Result<()> {
-    while broker.enrol_credentials().await? > 0 {}
-    Ok(())
-}
-
-/// Everything that is due now.
-///
-/// # Errors
-/// Those of the database.
-pub async fn round(
-    broker: &Broker,
-    metrics: &Arc<Metrics>,
-    stop: &watch::Receiver<bool>,
-) -> Result<()> {
-    while broker.warn_of_ends().await? > 0 {}
-    try_all(broker, metrics, stop).await?;
-    while !*stop.borrow() && broker.send_announcements().await? > 0 {}
+pub async fn count_states(broker: &Broker, metrics: &Metrics) -> Result<()> {
     let counts = broker.credentials_by_state().await?;
     for state in states() {
         let count = counts.iter().find(|(known, _)| known == state);
@@ -74,7 +77,10 @@ pub async fn round(
 }
 
 /// Claims and tries, as many at once as there are places, until nothing more is due.
-async fn try_all(
+///
+/// # Errors
+/// Those of the database.
+pub async fn try_all(
     broker: &Broker,
     metrics: &Arc<Metrics>,
     stop: &watch::Receiver<bool>,

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::finding::{
-    CONTAINERS_IMAGE, Code, DOCKER, EVERYBODY, Findings, KUBELET, OPENSHIFT_IMPORT, Severity, said,
+    CONTAINERS_IMAGE, Code, DOCKER, Findings, KUBELET, NERDCTL, OPENSHIFT_IMPORT, Severity,
+    everybody, said,
 };
 use super::key;
 use crate::auth_file::consensus;
+use crate::auth_file::explain::{CLIENTS, Client};
 use crate::auth_file::parse::{AuthFile, Entry, FileFormat, Standing};
 use crate::auth_file::reading::{Login, ReadError, Reader, read, read_entry};
 use crate::intake::form::{Shape, escaped, shown};
@@ -42,7 +44,7 @@ pub fn lint(
                 code,
                 code.severity(),
                 pointer,
-                &EVERYBODY,
+                &everybody(),
                 error.to_string(),
             );
             return;
@@ -65,33 +67,47 @@ fn at(pointer: &str, entry: &Entry) -> String {
     format!("{pointer}{container}/{}", escaped(&entry.key))
 }
 
-/// The names of those who read as this reader does.
-fn names_of(reader: Reader) -> &'static [&'static str] {
-    match reader {
-        Reader::Kubelet => &[KUBELET, OPENSHIFT_IMPORT],
-        Reader::ContainersImage => &[CONTAINERS_IMAGE],
-        Reader::Docker => &[DOCKER],
-    }
+/// The names of those who read files of a format, and as this reader does.
+fn names_of(reader: Reader, format: FileFormat) -> Vec<&'static str> {
+    let reads = |client: &&dyn Client| client.reader() == reader && client.reads(format);
+    let clients = CLIENTS.into_iter().filter(reads);
+    clients.map(Client::name).collect()
+}
+
+/// The names of those who ignore what only some readers know.
+fn names_but(readers: &[Reader]) -> Vec<&'static str> {
+    let ignores = |client: &&dyn Client| !readers.contains(&client.reader());
+    let clients = CLIENTS.into_iter().filter(ignores);
+    clients.map(Client::name).collect()
 }
 
 /// What keeps a client from reading the file and stands in no entry. One reason may keep several.
 fn lint_whole(file: &AuthFile, pointer: &str, findings: &mut Findings) {
     if file.format == FileFormat::Dockercfg {
         let code = Code::DockercfgIgnored;
-        let detail = "Docker does not read .dockercfg any more";
-        findings.push_for(code, code.severity(), pointer, &[DOCKER], detail);
+        let ignoring = CLIENTS
+            .into_iter()
+            .filter(|client| !client.reads(file.format));
+        let ignoring: Vec<_> = ignoring.map(Client::name).collect();
+        let detail = said(
+            &ignoring,
+            "does not read .dockercfg",
+            "do not read .dockercfg",
+        );
+        findings.push_for(code, code.severity(), pointer, &ignoring, detail);
     }
     let mut refusals: Vec<(ReadError, Vec<&'static str>)> = Vec::new();
-    for reader in Reader::ALL {
-        if file.format == FileFormat::Dockercfg && reader == Reader::Docker {
+    for reader in Reader::EVERY {
+        let names = names_of(reader, file.format);
+        if names.is_empty() {
             continue;
         }
         let Some(error) = read(file, reader).err().filter(|error| error.key.is_none()) else {
             continue;
         };
         match refusals.iter_mut().find(|(known, _)| *known == error) {
-            Some((_, clients)) => clients.extend(names_of(reader)),
-            None => refusals.push((error, names_of(reader).to_vec())),
+            Some((_, clients)) => clients.extend(names),
+            None => refusals.push((error, names)),
         }
     }
     for (error, clients) in refusals {
@@ -105,15 +121,17 @@ fn lint_helpers(file: &AuthFile, pointer: &str, context: FileContext, findings: 
     let has_accounts = file.counting().any(holds_something);
     if !store.is_empty() && has_accounts {
         let code = Code::CredsStoreShadows;
+        let asking = names_but(&[Reader::Kubelet, Reader::ContainersImage]);
         let detail = format!(
-            "Docker asks the helper {} of `credsStore` and never looks at the entries",
+            "{} the helper {} of `credsStore` and never use the entries",
+            said(&asking, "asks", "ask"),
             shown(store)
         );
         findings.push_for(
             code,
             code.severity(),
             &format!("{pointer}/credsStore"),
-            &[DOCKER],
+            &asking,
             detail,
         );
     }
@@ -121,12 +139,12 @@ fn lint_helpers(file: &AuthFile, pointer: &str, context: FileContext, findings: 
         (
             "credsStore",
             !store.is_empty(),
-            &[KUBELET, CONTAINERS_IMAGE, OPENSHIFT_IMPORT][..],
+            names_but(&[Reader::Docker, Reader::Oras]),
         ),
         (
             "credHelpers",
             !file.cred_helpers.is_empty(),
-            &[KUBELET, OPENSHIFT_IMPORT][..],
+            names_but(&[Reader::ContainersImage, Reader::Docker, Reader::Oras]),
         ),
     ];
     for (field, there, clients) in ignored {
@@ -135,9 +153,9 @@ fn lint_helpers(file: &AuthFile, pointer: &str, context: FileContext, findings: 
                 FileContext::Alone => Severity::Info,
                 FileContext::InSecret => Severity::Warning,
             };
-            let detail = format!("{} `{field}`", said(clients, "ignores", "ignore"));
+            let detail = format!("{} `{field}`", said(&clients, "ignores", "ignore"));
             let at = format!("{pointer}/{field}");
-            findings.push_for(Code::HelperIgnored, severity, &at, clients, detail);
+            findings.push_for(Code::HelperIgnored, severity, &at, &clients, detail);
         }
     }
 }
@@ -178,16 +196,17 @@ fn lint_entry(
 /// Who cannot read an entry; true if everybody can.
 fn lint_readers(entry: &Entry, pointer: &str, layout: FileFormat, findings: &mut Findings) -> bool {
     let mut refusals: Vec<(ReadError, Vec<&'static str>)> = Vec::new();
-    for reader in Reader::ALL {
-        if layout == FileFormat::Dockercfg && reader == Reader::Docker {
+    for reader in Reader::EVERY {
+        let names = names_of(reader, layout);
+        if names.is_empty() {
             continue;
         }
         let Err(error) = read_entry(entry, reader) else {
             continue;
         };
         match refusals.iter_mut().find(|(known, _)| *known == error) {
-            Some((_, clients)) => clients.extend(names_of(reader)),
-            None => refusals.push((error, names_of(reader).to_vec())),
+            Some((_, clients)) => clients.extend(names),
+            None => refusals.push((error, names)),
         }
     }
     let readable = refusals.is_empty();
@@ -204,7 +223,7 @@ fn consequence(clients: &[&str]) -> &'static str {
     if clients.contains(&KUBELET) {
         "; kubelet pulls nothing for a pod with this file, whatever the image"
     } else if clients.contains(&DOCKER) {
-        "; Docker takes the whole file for invalid"
+        "; Docker, and what uses its library, takes the whole file for invalid"
     } else {
         "; a pull that uses this entry fails"
     }
@@ -218,7 +237,7 @@ fn lint_empty(entry: &Entry, pointer: &str, file: &AuthFile, findings: &mut Find
         "the entry holds no account: clients pull anonymously with it, and Podman looks no further"
     };
     let code = Code::EmptyEntry;
-    findings.push_for(code, code.severity(), pointer, &EVERYBODY, detail);
+    findings.push_for(code, code.severity(), pointer, &everybody(), detail);
 }
 
 fn lint_fields(entry: &Entry, pointer: &str, findings: &mut Findings) {
@@ -233,7 +252,7 @@ fn lint_fields(entry: &Entry, pointer: &str, findings: &mut Findings) {
     }
     if is_given(&fields.auth) && plain && disagrees(entry) {
         let detail = "`auth` says another account than `username` and `password`, which everybody ignores beside it";
-        push(Code::AuthDisagrees, &EVERYBODY, detail);
+        push(Code::AuthDisagrees, &everybody(), detail);
     }
     if is_given(&fields.identity_token) {
         push(
@@ -247,12 +266,14 @@ fn lint_fields(entry: &Entry, pointer: &str, findings: &mut Findings) {
         }
     }
     if is_given(&fields.registry_token) {
-        let clients = [KUBELET, CONTAINERS_IMAGE, OPENSHIFT_IMPORT];
-        push(
-            Code::TokenIgnored,
+        let mut clients = names_but(&[Reader::Docker, Reader::Oras]);
+        clients.push(NERDCTL);
+        let detail = said(
             &clients,
-            "only Docker reads `registrytoken`",
+            "ignores `registrytoken`",
+            "ignore `registrytoken`",
         );
+        push(Code::TokenIgnored, &clients, &detail);
     }
 }
 
@@ -314,7 +335,7 @@ fn lint_repeats(file: &AuthFile, pointer: &str, findings: &mut Findings) {
             code,
             code.severity(),
             &at(pointer, last),
-            &EVERYBODY,
+            &everybody(),
             detail,
         );
     }

@@ -3,6 +3,8 @@
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
+use crate::auth_file::explain::{CLIENTS, Client};
+
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -32,25 +34,25 @@ pub const KUBELET: &str = "kubelet";
 pub const CONTAINERS_IMAGE: &str = "containers-image";
 /// The Docker command line.
 pub const DOCKER: &str = "docker";
+/// nerdctl.
+pub const NERDCTL: &str = "nerdctl";
 /// OpenShift's image import.
 pub const OPENSHIFT_IMPORT: &str = "openshift-import";
 /// All of them.
-pub const EVERYBODY: [&str; 4] = [KUBELET, CONTAINERS_IMAGE, DOCKER, OPENSHIFT_IMPORT];
+pub fn everybody() -> Vec<&'static str> {
+    CLIENTS.map(Client::name).into()
+}
 
 /// Clients as the subject of a sentence, and the verb that goes with them.
 pub(super) fn said(clients: &[&'static str], one: &'static str, many: &'static str) -> String {
-    let words: Vec<&str> = clients
-        .iter()
-        .map(|client| match *client {
-            CONTAINERS_IMAGE => "Podman and CRI-O",
-            DOCKER => "Docker",
-            OPENSHIFT_IMPORT => "OpenShift's image import",
-            other => other,
-        })
+    let titles: Vec<&str> = CLIENTS
+        .into_iter()
+        .filter(|client| clients.contains(&client.name()))
+        .map(Client::title)
         .collect();
-    let plural = clients != [KUBELET] && clients != [DOCKER] && clients != [OPENSHIFT_IMPORT];
-    let verb = if plural { many } else { one };
-    match words.split_last() {
+    let is_one = titles.len() == 1 && clients != [CONTAINERS_IMAGE];
+    let verb = if is_one { one } else { many };
+    match titles.split_last() {
         Some((last, [])) => format!("{last} {verb}"),
         Some((last, others)) => format!("{}, and {last} {verb}", others.join(", ")),
         None => format!("clients {many}"),
@@ -219,7 +221,7 @@ impl Findings {
             code,
             detail: detail.into(),
             pointer: pointer.to_owned(),
-            clients: EVERYBODY
+            clients: everybody()
                 .into_iter()
                 .filter(|client| clients.contains(client))
                 .collect(),

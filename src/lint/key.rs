@@ -1,8 +1,9 @@
 //! Keys: for each client, whether it ever uses one, asked of its own rules.
 
-use super::finding::{Code, DOCKER, Findings, KUBELET, Severity, said};
-use crate::auth_file::explain::{CLIENTS, Client, Parsed, Question};
-use crate::auth_file::parse::{AuthFile, Entry, FileFormat};
+use super::finding::{Code, Findings, KUBELET, Severity, said};
+use crate::auth_file::explain::Client;
+use crate::auth_file::explain::reach::Probe;
+use crate::auth_file::parse::{Entry, FileFormat};
 use crate::intake::form::shown;
 use crate::model::registry_path::RegistryPath;
 
@@ -34,12 +35,10 @@ pub fn lint(entry: &Entry, pointer: &str, layout: FileFormat, findings: &mut Fin
     if is_plain(key, &path) {
         return;
     }
-    let Some(probe) = Probe::new(key, &path, layout) else {
-        return;
-    };
-    let never = probe.clients_that(|client| !probe.is_used(client));
+    let probe = Probe::new(key, &path, layout);
+    let never = clients_that(&probe, |client| !probe.is_used(client));
     if !never.is_empty() {
-        let severity = probe.severity_of(&never);
+        let severity = severity_of(&probe, &never);
         let code = code_of(key, &path);
         findings.push_for(
             code,
@@ -49,8 +48,9 @@ pub fn lint(entry: &Entry, pointer: &str, layout: FileFormat, findings: &mut Fin
             sentence(code, key, &path, &never),
         );
     }
-    let ignoring =
-        probe.clients_that(|client| probe.is_used(client) && probe.is_used_beyond(client));
+    let ignoring = clients_that(&probe, |client| {
+        probe.is_used(client) && probe.is_used_beyond(client)
+    });
     if !ignoring.is_empty() {
         let under_scheme = key.contains("://");
         let code = match under_scheme {
@@ -96,11 +96,9 @@ pub fn is_misspelt(key: &str) -> bool {
     };
     let count = |key: &str| {
         let path = RegistryPath::parse(key).ok()?;
-        let probe = Probe::new(key, &path, FileFormat::Config)?;
-        let used = probe.clients_that(|client| probe.is_used(client)).len();
-        let beyond = probe
-            .clients_that(|client| probe.is_used_beyond(client))
-            .len();
+        let probe = Probe::new(key, &path, FileFormat::Config);
+        let used = clients_that(&probe, |client| probe.is_used(client)).len();
+        let beyond = clients_that(&probe, |client| probe.is_used_beyond(client)).len();
         Some((used, beyond))
     };
     match (count(key), count(&better)) {
@@ -118,80 +116,18 @@ fn has_user_info(key: &str) -> bool {
         .is_some_and(|authority| authority.contains('@'))
 }
 
-/// A file with one key, and images that the key is meant for.
-struct Probe {
-    layout: FileFormat,
-    file: Parsed,
-    images: Vec<String>,
-    beyond: Option<String>,
+/// The names of those readers of which something holds.
+fn clients_that(probe: &Probe<'_>, holds: impl Fn(&dyn Client) -> bool) -> Vec<&'static str> {
+    let those = probe.readers().filter(|client| holds(*client));
+    those.map(Client::name).collect()
 }
 
-impl Probe {
-    fn new(key: &str, path: &RegistryPath, layout: FileFormat) -> Option<Self> {
-        let entry = serde_json::json!({key: {"auth": "dTpw"}});
-        let file = match layout {
-            FileFormat::Config => serde_json::json!({"auths": entry}),
-            FileFormat::Dockercfg => entry,
-        };
-        let host = path.host().replace('*', "a");
-        let namespace = match path.path() {
-            "" if path.is_docker_hub() => "library",
-            "" => "team",
-            path => path,
-        };
-        let beyond = (!path.path().is_empty()).then(|| format!("{host}/elsewhere-0/app"));
-        let file = AuthFile::parse(file.to_string().as_bytes(), layout);
-        Some(Self {
-            layout,
-            file: Ok(file.ok()?),
-            images: vec![
-                format!("{host}/{namespace}/app"),
-                format!("{host}/{namespace}"),
-            ],
-            beyond,
-        })
-    }
-
-    fn finds(&self, client: &dyn Client, image: &str) -> bool {
-        let question = Question {
-            file: &self.file,
-            image,
-            realm: None,
-        };
-        let outcome = client.explain(&question).outcome;
-        outcome.is_ok_and(|choice| !choice.matches.is_empty())
-    }
-
-    fn is_used(&self, client: &dyn Client) -> bool {
-        self.images.iter().any(|image| self.finds(client, image))
-    }
-
-    /// Whether the key is used for images that it is not meant for.
-    fn is_used_beyond(&self, client: &dyn Client) -> bool {
-        self.beyond
-            .as_ref()
-            .is_some_and(|image| self.finds(client, image))
-    }
-
-    /// Those that read a file of this layout at all.
-    fn readers(&self) -> impl Iterator<Item = &'static dyn Client> {
-        let flat = self.layout == FileFormat::Dockercfg;
-        let reads = move |client: &&dyn Client| !(flat && client.name() == DOCKER);
-        CLIENTS.iter().copied().filter(reads)
-    }
-
-    fn clients_that(&self, holds: impl Fn(&dyn Client) -> bool) -> Vec<&'static str> {
-        let those = self.readers().filter(|client| holds(*client));
-        those.map(|client| client.name()).collect()
-    }
-
-    /// What nobody ever uses is an error; what one client does not, a warning.
-    fn severity_of(&self, never: &[&'static str]) -> Severity {
-        if never.len() == self.readers().count() {
-            Severity::Error
-        } else {
-            Severity::Warning
-        }
+/// What nobody ever uses is an error; what one client does not, a warning.
+fn severity_of(probe: &Probe<'_>, never: &[&'static str]) -> Severity {
+    if never.len() == probe.readers().count() {
+        Severity::Error
+    } else {
+        Severity::Warning
     }
 }
 

@@ -325,6 +325,7 @@ macro_rules! body {
                 None $(.or_else(|| Some(serde_json::json!($patched))))?
             }
 
+            #[allow(clippy::vec_init_then_push, reason = "a flat field brings several")]
             fn fields() -> Vec<$crate::model::body::Field> {
                 let mut fields = Vec::new();
                 $(

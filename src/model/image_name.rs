@@ -178,7 +178,7 @@ fn check_suffix(suffix: &str) -> Result<(), ImageError> {
     }
 }
 
-fn is_tag(tag: &str) -> bool {
+pub(crate) fn is_tag(tag: &str) -> bool {
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     let starts_well = tag.bytes().next().is_some_and(is_word);
     starts_well
@@ -188,7 +188,8 @@ fn is_tag(tag: &str) -> bool {
             .all(|byte| is_word(byte) || matches!(byte, b'.' | b'-'))
 }
 
-fn is_digest(digest: &str) -> bool {
+/// Whether it is a digest of one of the known algorithms, alone.
+pub(crate) fn is_digest(digest: &str) -> bool {
     let length = match digest.split_once(':') {
         Some(("sha256", _)) => 64,
         Some(("sha384", _)) => 96,
@@ -241,7 +242,7 @@ fn is_label(label: &str) -> bool {
 }
 
 /// Letters and digits, joined by one of `.`, `_`, `__` or any number of dashes.
-fn is_component(component: &str) -> bool {
+pub(crate) fn is_component(component: &str) -> bool {
     let is_word = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9');
     let bytes = component.as_bytes();
     let ends_well = |end: Option<&u8>| end.is_some_and(|byte| is_word(*byte));

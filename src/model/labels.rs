@@ -1,11 +1,13 @@
 //! Kubernetes label and annotation syntax (apimachinery's `validation` package).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
-use super::body::{Annotations, Face, Wire, nullable, text_schema};
+use super::body::{Annotations, Face, Schemas, Wire, nullable, reference, text_schema};
 use super::form::{self, At};
 use super::json::Json;
 use super::mistake::Fault;
@@ -48,10 +50,41 @@ impl Wire for Labels {
     }
 
     fn schema(face: Face) -> RefOr<Schema> {
-        let value = text_schema(0, 63).pattern(Some(VALUE_PATTERN));
-        map_schema(face, value)
-            .max_properties(Some(MOST_LABELS))
-            .into()
+        reference(name_of(face))
+    }
+
+    fn register(face: Face, schemas: &mut Schemas) {
+        schemas.push((name_of(face).to_owned(), labels_schema(face)));
+    }
+}
+
+fn name_of(face: Face) -> &'static str {
+    match face {
+        Face::Patch => "LabelsPatch",
+        Face::Whole | Face::Answer => "Labels",
+    }
+}
+
+fn labels_schema(face: Face) -> RefOr<Schema> {
+    let value = text_schema(0, 63).pattern(Some(VALUE_PATTERN));
+    map_schema(face, value)
+        .max_properties(Some(MOST_LABELS))
+        .description(Some("Labels and their values, as Kubernetes takes them."))
+        .into()
+}
+
+/// The schema of labels in answers.
+pub struct ShownLabels;
+
+impl PartialSchema for ShownLabels {
+    fn schema() -> RefOr<Schema> {
+        labels_schema(Face::Answer)
+    }
+}
+
+impl ToSchema for ShownLabels {
+    fn name() -> Cow<'static, str> {
+        name_of(Face::Answer).into()
     }
 }
 

@@ -29,6 +29,7 @@ pub mod sealed_secret;
 pub mod sealing;
 pub mod secret;
 pub mod service_account;
+mod unreached;
 pub mod warning;
 
 /// Grows when the bytes of an unchanged state change, because this program renders it otherwise.

@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use super::bundle::{Bundle, Contents, Endpoint, Half, Revision};
 use super::former::{FormerState, Formers, Previous};
 use super::placing::{self, Claim, Placing, Shape, State};
+use super::unreached;
 use super::warning::{self, Warning};
 use crate::model::account::Account;
 use crate::model::credential::CredentialSpec;
@@ -260,5 +261,6 @@ fn warnings(request: &Request, endpoints: &[Endpoint]) -> Vec<Warning> {
     }
     warnings.extend(warning::of_target(&request.target));
     warnings.extend(warning::of_endpoints(endpoints));
+    warnings.extend(unreached::warnings(endpoints, request.layout));
     warnings
 }

@@ -19,8 +19,10 @@ pub struct Warning {
 
 /// Whose reading a warning is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Audience {
+pub(super) enum Audience {
     Everybody,
+    /// Those who get an auth file, in whatever it is wrapped.
+    Files,
     /// Everybody, and those who link Secrets by name.
     Linkers,
     Kubelet,
@@ -31,7 +33,7 @@ enum Audience {
 }
 
 impl Warning {
-    fn new(code: &'static str, audience: Audience, detail: String) -> Self {
+    pub(super) fn new(code: &'static str, audience: Audience, detail: String) -> Self {
         Self {
             code,
             detail,
@@ -59,6 +61,7 @@ impl Warning {
         }
         match self.audience {
             Audience::Everybody => !matches!(format, F::ImagePuller | F::ServiceAccount),
+            Audience::Files => !matches!(format, F::ImagePuller | F::ServiceAccount),
             Audience::Linkers => format != F::ImagePuller,
             Audience::Kubelet => matches!(
                 format,

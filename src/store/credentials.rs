@@ -25,6 +25,7 @@ pub struct CredentialRow {
     pub updated_at: OffsetDateTime,
     pub previous_version: Option<i64>,
     pub previous_retires_at: Option<OffsetDateTime>,
+    pub changes_beside_version: i64,
     /// Of the current version.
     #[sqlx(default)]
     pub document: String,
@@ -136,7 +137,7 @@ pub async fn registries_of_names(
     .await
 }
 
-/// A page in order of name.
+/// A page in order of name. One whose current version is gone is in it, without its document.
 pub async fn page(
     conn: &mut PgConnection,
     tenant: Uuid,
@@ -144,8 +145,8 @@ pub async fn page(
     slice: &Slice<String>,
 ) -> Result<Vec<CredentialRow>> {
     super::query_as(
-        "SELECT c.*, v.document, v.auth_secret IS NOT NULL AS has_auth_secret
-           FROM credentials c JOIN credential_versions v ON v.tenant_id = c.tenant_id AND v.credential_id = c.id AND v.version = c.version
+        "SELECT c.*, coalesce(v.document, '') AS document, v.auth_secret IS NOT NULL AS has_auth_secret
+           FROM credentials c LEFT JOIN credential_versions v ON v.tenant_id = c.tenant_id AND v.credential_id = c.id AND v.version = c.version
           WHERE c.tenant_id = $1
             AND ($2::text IS NULL OR c.name > $2)
             AND ($3::text IS NULL OR c.registry = $3)
@@ -200,7 +201,8 @@ pub async fn update(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> 
         "UPDATE credentials
             SET version = $2, registry = $3, labels = $4, expires_at = $5, secret_changed_at = $6,
                 verification_state = $7, verification = $8, updated_at = $9,
-                previous_version = $10, previous_retires_at = $11, auth_registry = $13
+                previous_version = $10, previous_retires_at = $11, auth_registry = $13,
+                changes_beside_version = CASE WHEN version = $2 THEN changes_beside_version + 1 ELSE 0 END
           WHERE tenant_id = $12 AND id = $1",
     )
     .bind(row.id)
@@ -230,7 +232,9 @@ pub async fn set_verification(
     verification: &str,
 ) -> Result<()> {
     super::query(
-        "UPDATE credentials SET verification_state = $3, verification = $4 WHERE tenant_id = $1 AND id = $2",
+        "UPDATE credentials
+            SET verification_state = $3, verification = $4, changes_beside_version = changes_beside_version + 1
+          WHERE tenant_id = $1 AND id = $2",
     )
     .bind(tenant)
     .bind(id)
@@ -288,7 +292,8 @@ pub async fn update_all(
                 secret_changed_at = n.secret_changed_at, verification_state = n.verification_state,
                 verification = n.verification, updated_at = n.updated_at,
                 previous_version = n.previous_version, previous_retires_at = n.previous_retires_at,
-                auth_registry = n.auth_registry
+                auth_registry = n.auth_registry,
+                changes_beside_version = CASE WHEN c.version = n.version THEN c.changes_beside_version + 1 ELSE 0 END
            FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::jsonb[], $5::timestamptz[],
                        $6::timestamptz[], $7::text[], $8::text[], $9::timestamptz[], $11::bigint[],
                        $12::timestamptz[], $13::text[])
@@ -331,7 +336,9 @@ pub async fn delete(conn: &mut PgConnection, tenant: Uuid, id: Uuid) -> Result<(
 /// Ends the overlap of one.
 pub async fn end_previous(conn: &mut PgConnection, tenant: Uuid, id: Uuid) -> Result<()> {
     super::query(
-        "UPDATE credentials SET previous_version = NULL, previous_retires_at = NULL WHERE tenant_id = $1 AND id = $2",
+        "UPDATE credentials
+            SET previous_version = NULL, previous_retires_at = NULL, changes_beside_version = changes_beside_version + 1
+          WHERE tenant_id = $1 AND id = $2",
     )
     .bind(tenant)
     .bind(id)
@@ -365,7 +372,8 @@ pub async fn retire(
     most: i64,
 ) -> Result<Vec<Uuid>> {
     super::query_scalar(
-        "UPDATE credentials SET previous_version = NULL, previous_retires_at = NULL
+        "UPDATE credentials
+            SET previous_version = NULL, previous_retires_at = NULL, changes_beside_version = changes_beside_version + 1
           WHERE tenant_id = $1 AND id IN (
              SELECT id FROM credentials WHERE tenant_id = $1 AND previous_retires_at <= $2
               ORDER BY previous_retires_at LIMIT $3)

@@ -23,6 +23,9 @@ pub struct BindingRow {
     pub updated_at: OffsetDateTime,
     #[sqlx(default)]
     pub issuer: String,
+    /// When the provider was last changed.
+    #[sqlx(default)]
+    pub provider_updated_at: Option<OffsetDateTime>,
     #[sqlx(default)]
     pub tenant: String,
 }
@@ -34,7 +37,7 @@ pub async fn by_name(
     name: &str,
 ) -> Result<Option<BindingRow>> {
     super::query_as(
-        "SELECT b.*, p.issuer FROM role_bindings b JOIN identity_providers p ON p.id = b.identity_provider_id
+        "SELECT b.*, p.issuer, p.updated_at AS provider_updated_at FROM role_bindings b JOIN identity_providers p ON p.id = b.identity_provider_id
           WHERE b.tenant_id = $1 AND b.name = $2",
     )
     .bind(tenant)
@@ -50,7 +53,7 @@ pub async fn page(
     slice: &Slice<String>,
 ) -> Result<Vec<BindingRow>> {
     super::query_as(
-        "SELECT b.*, p.issuer FROM role_bindings b JOIN identity_providers p ON p.id = b.identity_provider_id
+        "SELECT b.*, p.issuer, p.updated_at AS provider_updated_at FROM role_bindings b JOIN identity_providers p ON p.id = b.identity_provider_id
           WHERE b.tenant_id = $1 AND ($2::text IS NULL OR b.name > $2)
           ORDER BY b.name LIMIT $3",
     )

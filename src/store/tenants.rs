@@ -138,6 +138,47 @@ pub async fn delete(conn: &mut PgConnection, id: Uuid) -> Result<()> {
     Ok(())
 }
 
+/// How much of one kind a tenant holds.
+#[derive(Debug, FromRow)]
+pub struct Holding {
+    /// What it is, in the plural.
+    pub kind: String,
+    /// How many there are.
+    pub count: i64,
+    /// The first names, in order.
+    pub names: Vec<String>,
+}
+
+/// As a part of a sentence: `3 credentials (a, b, c)`.
+impl std::fmt::Display for Holding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = match self.count {
+            1 => self.kind.trim_end_matches('s'),
+            _ => &self.kind,
+        };
+        let shown = i64::try_from(self.names.len()).unwrap_or(i64::MAX);
+        let more = if shown < self.count { ", …" } else { "" };
+        write!(f, "{} {kind} ({}{more})", self.count, self.names.join(", "))
+    }
+}
+
+/// What a tenant holds that somebody made; of tokens and role bindings those that still stand.
+pub async fn holdings(conn: &mut PgConnection, tenant: Uuid) -> Result<Vec<Holding>> {
+    super::query_as(
+        "SELECT kind, count(*) AS count, coalesce((array_agg(name ORDER BY name))[1:5], '{}') AS names
+           FROM (SELECT 'credentials' AS kind, 1 AS place, name FROM credentials WHERE tenant_id = $1
+                 UNION ALL SELECT 'pull secrets', 2, name FROM pull_secrets WHERE tenant_id = $1
+                 UNION ALL SELECT 'tokens', 3, name FROM tokens
+                            WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid) = $1
+                              AND revoked_at IS NULL
+                 UNION ALL SELECT 'role bindings', 4, name FROM role_bindings WHERE tenant_id = $1) AS held
+          GROUP BY kind, place ORDER BY place",
+    )
+    .bind(tenant)
+    .fetch_all(conn)
+    .await
+}
+
 /// The name of a tenant.
 pub async fn name_of(conn: &mut PgConnection, id: Uuid) -> Result<Option<String>> {
     super::query_scalar("SELECT name FROM tenants WHERE id = $1")

@@ -159,7 +159,11 @@ async fn a_name_that_is_not_there_is_no_denial() {
 async fn who_deleted_a_tenant_stands_where_it_can_still_be_read() {
     let (regcred, _) = prepared().await;
     regcred.admin.delete(CREDENTIAL).await.expect(204);
-    regcred.admin.delete("/v1/tenants/team-a").await.expect(204);
+    regcred
+        .admin
+        .delete("/v1/tenants/team-a?force=true")
+        .await
+        .expect(204);
     let deleted = events(&regcred.admin, &format!("{PLATFORM}?action=tenant.")).await;
     assert_eq!(deleted.len(), 1);
     assert_eq!(deleted[0]["action"], "tenant.delete");

@@ -11,7 +11,7 @@ use regcred::auth_file::consensus;
 use regcred::auth_file::document::{Depth, Document};
 use regcred::auth_file::explain::realm::Realm;
 use regcred::auth_file::explain::report::Report;
-use regcred::auth_file::explain::{CLIENTS, Question};
+use regcred::auth_file::explain::{CLIENTS, Effective, Explanation, Question};
 use regcred::auth_file::go_url::GoUrl;
 use regcred::auth_file::parse::{AuthFile, FileFormat};
 use regcred::model::image_name::{Grammar, ImageName};
@@ -27,6 +27,7 @@ fn exercise(text: &[u8], format: FileFormat, image: &str) {
             image,
             realm: Some(&realm),
         });
+        check_helpers(&explanation);
         (client.name(), explanation)
     });
     let Ok(file) = &file else { return };
@@ -39,11 +40,29 @@ fn exercise(text: &[u8], format: FileFormat, image: &str) {
     }
 }
 
+/// Where helpers decide, the questions are there, each once, and what follows; else neither is.
+fn check_helpers(explanation: &Explanation) {
+    let Ok(choice) = &explanation.outcome else {
+        return;
+    };
+    let decides = matches!(choice.effective, Effective::Helper(_));
+    assert_eq!(decides, choice.otherwise.is_some());
+    assert!(!decides || choice.matches.is_empty());
+    assert!(!decides || !choice.helper_calls.is_empty());
+    let calls = choice.helper_calls.iter().map(ToString::to_string);
+    let different: HashSet<String> = calls.collect();
+    assert_eq!(different.len(), choice.helper_calls.len());
+}
+
 fn check_matches(file: &AuthFile, report: Report) {
     let keys: HashSet<&str> = file.counting().map(|entry| entry.key.as_str()).collect();
     for (name, client) in report.clients {
         let are_there = client.matches.iter().all(|key| keys.contains(key.as_str()));
         assert!(are_there, "{name}");
+        let later = client.otherwise.iter().flat_map(|later| &later.matches);
+        let after_warning = client.goes_on_with.iter().flat_map(|later| &later.matches);
+        let mut others = later.chain(after_warning);
+        assert!(others.all(|key| keys.contains(key.as_str())), "{name}");
         let most = match name {
             "kubelet" => keys.len(),
             "openshift-import" => 2,

@@ -81,6 +81,21 @@ impl Machine {
         output
     }
 
+    /// With a key and the tables.
+    fn migrated(&self) {
+        let key = self.path("key");
+        self.regcred(&["keys", "create", key.to_str().expect("UTF-8")]);
+        self.regcred(&["migrate"]);
+    }
+
+    /// Runs SQL as the owner of the tables.
+    async fn sql(&self, sql: String) {
+        let pool = postgres::pool(&self.url);
+        let done = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&pool).await;
+        done.expect("valid SQL");
+        pool.close().await;
+    }
+
     fn serve(&self) -> (Running, Client) {
         let name = format!("t-{}", uuid::Uuid::now_v7().simple());
         let token = self.regcred(&["token", "create", "--role", "admin", "--name", &name]);
@@ -110,9 +125,11 @@ async fn fill(admin: &Client) {
 /// Backs a machine up as the page says, and gives the directory with the dump and the key's copy.
 async fn backed_up() -> (Machine, Vec<u8>) {
     let machine = Machine::new().await;
-    let key = machine.path("key");
-    machine.regcred(&["keys", "create", key.to_str().expect("UTF-8")]);
-    machine.regcred(&["migrate"]);
+    machine.migrated();
+    back_up(machine).await
+}
+
+async fn back_up(machine: Machine) -> (Machine, Vec<u8>) {
     let (_running, admin) = machine.serve();
     fill(&admin).await;
     machine.regcred(&["keys", "rotate"]);
@@ -138,6 +155,42 @@ async fn what_the_page_says_brings_everything_back() {
         shown.contains("in use") && !shown.contains("MISSING"),
         "{shown}"
     );
+    let (_running, admin) = found.serve();
+    let reply = admin.get(MANIFEST).await.expect(200);
+    assert!(reply.body().contains("s3cret-from-before"));
+}
+
+/// The statements of `docs/audit.md` for a role of the program's own.
+fn grants(role: &str) -> String {
+    let page = include_str!("../../docs/audit.md");
+    let (_, rest) = page.split_once("```sql\n").expect("the grants");
+    let (sql, _) = rest.split_once("```").expect("their end");
+    sql.replace("regcred_server", role)
+}
+
+#[tokio::test]
+async fn a_cluster_without_the_programs_role_takes_the_backup_too() {
+    let role = format!("app_{}", uuid::Uuid::now_v7().simple());
+    let lost = Machine::new().await;
+    lost.migrated();
+    lost.sql(grants(&role)).await;
+    let (lost, _) = back_up(lost).await;
+    // Roles are the cluster's: without this one it is as new.
+    lost.sql(format!("DROP OWNED BY {role}; DROP ROLE {role};"))
+        .await;
+    let mut found = Machine::new().await;
+    found.follow(
+        "restore",
+        &[
+            ("BACKUP", &lost.path("backup")),
+            ("KEY_COPY", &lost.key_copy()),
+            ("RESTORED_URL", Path::new(&found.url)),
+        ],
+    );
+    found.sql(grants(&role)).await;
+    let as_role = format!("postgres://{role}@");
+    found.url = found.url.replace("postgres://regcred@", &as_role);
+    assert!(found.url.starts_with(&as_role), "{}", found.url);
     let (_running, admin) = found.serve();
     let reply = admin.get(MANIFEST).await.expect(200);
     assert!(reply.body().contains("s3cret-from-before"));

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Regcred, pair, password};
+use crate::support::{Client, Regcred, pair, password};
 
 const PATH: &str = "/v1/tenants/team-a/credentials/connect";
 
@@ -463,4 +463,99 @@ async fn the_two_secrets_of_a_pair_need_two_names() {
         .put(PATH, &body)
         .await
         .expect_mistakes(&["/auth_server/secret_name"]);
+}
+
+/// Polls as a portal does: with the tag of what it has, and takes what comes. True if something came.
+async fn polled(client: &Client, path: &str, known: &mut Value) -> bool {
+    let tag = format!("\"{}\"", known["version"]);
+    let reply = client.get_with(path, ("if-none-match", &tag)).await;
+    if reply.status.as_u16() == 304 {
+        return false;
+    }
+    assert_eq!(
+        reply.header("etag"),
+        format!("\"{}\"", reply.json()["version"])
+    );
+    *known = reply.json();
+    true
+}
+
+#[tokio::test]
+async fn a_reader_with_a_tag_sees_what_changes_beside_the_version() {
+    let regcred = Regcred::start().await;
+    let owner = regcred.tenant("team-a").await;
+    let path = "/v1/tenants/team-a/credentials/quay";
+    let body = password("quay.io", "robot", "one");
+    let mut known = owner.put(path, &body).await.expect(201).json();
+    assert!(!polled(&owner, path, &mut known).await, "nothing changed");
+    let mut body = password("quay.io", "robot", "two");
+    body["overlap"] = json!(3600);
+    known = owner.put(path, &body).await.expect(200).json();
+    assert!(!polled(&owner, path, &mut known).await, "nothing changed");
+    // The end of an overlap by itself, and then what the job stores of it.
+    regcred.pass(3601);
+    assert!(polled(&owner, path, &mut known).await);
+    assert_eq!(known["previous"], Value::Null);
+    regcred.broker.retire_previous().await.expect("it runs");
+    assert_eq!(owner.get(path).await.json(), known);
+    // By hand.
+    let mut body = password("quay.io", "robot", "three");
+    body["overlap"] = json!(3600);
+    known = owner.put(path, &body).await.expect(200).json();
+    owner.delete(&format!("{path}/previous")).await.expect(204);
+    assert!(polled(&owner, path, &mut known).await);
+    assert_eq!(
+        (known["previous"].clone(), known["version"].clone()),
+        (Value::Null, json!(3))
+    );
+    // A try.
+    known = owner
+        .put(path, &password("quay.io", "robot", "four"))
+        .await
+        .expect(200)
+        .json();
+    assert!(
+        !polled(&owner, path, &mut known).await,
+        "a new version is known again"
+    );
+    owner
+        .post(&format!("{path}/verify"), &json!({}))
+        .await
+        .expect(200);
+    assert!(polled(&owner, path, &mut known).await);
+    assert_ne!(known["verification"]["checked_at"], Value::Null);
+    // Writes go by the version all the time.
+    let tag = format!("\"{}\"", known["version"]);
+    owner
+        .delete_with(path, ("if-match", &tag))
+        .await
+        .expect(204);
+}
+
+#[tokio::test]
+async fn one_whose_version_is_gone_is_an_error_in_the_list_as_by_itself() {
+    let regcred = Regcred::start().await;
+    let owner = regcred.tenant("team-a").await;
+    let list = "/v1/tenants/team-a/credentials";
+    for name in ["a", "b"] {
+        let body = password(&format!("{name}.test"), "robot", "s3cret");
+        owner
+            .put(&format!("{list}/{name}"), &body)
+            .await
+            .expect(201);
+    }
+    sqlx::query("DELETE FROM credential_versions WHERE credential_id IN (SELECT id FROM credentials WHERE name = 'a')")
+        .execute(&regcred.pool)
+        .await
+        .expect("valid SQL");
+    owner.get(&format!("{list}/b")).await.expect(200);
+    let alone = owner.get(&format!("{list}/a")).await.expect(500);
+    let listed = owner.get(list).await.expect(500);
+    assert_eq!(alone.json()["type"], listed.json()["type"]);
+    owner
+        .get(&format!("{list}?registry=b.test"))
+        .await
+        .expect(200);
+    owner.delete(&format!("{list}/a")).await.expect(204);
+    owner.get(list).await.expect(200);
 }

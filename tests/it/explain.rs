@@ -73,6 +73,75 @@ async fn only_the_clients_asked_are_explained() {
 }
 
 #[tokio::test]
+async fn all_clients_answer_when_they_are_asked() {
+    let regcred = Regcred::start().await;
+    let viewer = viewer(&regcred).await;
+    let mut body = json!({"auth_file": two_keys(), "image": "quay.io/team", "clients": ["*"]});
+    let report = viewer.post(EXPLAIN, &body).await.expect(200).json();
+    let expected = json!({
+        "kubelet": ["quay.io/team", "quay.io"],
+        "containers-image": ["quay.io/team"],
+        "docker": ["quay.io"],
+        "openshift-import": ["quay.io/team"],
+        "ggcr": ["quay.io/team"],
+        "buildkit": ["quay.io"],
+        "nerdctl": ["quay.io"],
+        "oras": ["quay.io"],
+    });
+    assert_eq!(matches(&report), expected);
+    body["clients"] = json!(["ggcr", "kaniko"]);
+    viewer
+        .post(EXPLAIN, &body)
+        .await
+        .expect_mistakes(&["/clients/1"]);
+}
+
+#[tokio::test]
+async fn where_a_helper_decides_its_questions_and_what_follows_are_told() {
+    let regcred = Regcred::start().await;
+    let file = json!({"auths": {"quay.io": {"auth": TEAM}}, "credHelpers": {"quay.io/team/app": "ecr-login"}, "credsStore": ""});
+    let body =
+        json!({"auth_file": file, "image": "quay.io/team/app:1", "clients": ["ggcr", "oras"]});
+    let reply = viewer(&regcred).await.post(EXPLAIN, &body).await;
+    let clients = &reply.expect(200).json()["clients"];
+    let ggcr = &clients["ggcr"];
+    assert_eq!(ggcr["helper_decides"], true);
+    assert_eq!(ggcr["helper_calls"], json!(["ecr-login quay.io/team/app"]));
+    assert_eq!(ggcr["matches"], json!([]));
+    assert_eq!(
+        ggcr["effective"],
+        json!({"kind": "helper", "helper": "ecr-login"})
+    );
+    let then = json!({"matches": ["quay.io"], "effective": {"kind": "basic", "username": "team"}});
+    assert_eq!(ggcr["otherwise"], then);
+    assert_eq!(clients["oras"]["matches"], json!(["quay.io"]));
+    assert!(clients["oras"].get("helper_decides").is_none());
+}
+
+#[tokio::test]
+async fn a_build_that_only_warns_says_what_it_goes_on_with() {
+    let regcred = Regcred::start().await;
+    let file =
+        json!({"auths": {"quay.io": {"auth": TEAM}, "ghcr.io": {"auth": "hunter2-is-no-base64"}}});
+    let body =
+        json!({"auth_file": file, "image": "quay.io/a/b", "clients": ["buildkit", "nerdctl"]});
+    let reply = viewer(&regcred)
+        .await
+        .post(EXPLAIN, &body)
+        .await
+        .expect(200);
+    let clients = &reply.json()["clients"];
+    assert_eq!(clients["buildkit"]["error"]["class"], "auth-file:base64");
+    let outcomes = json!([
+        {"matches": ["quay.io"], "kinds": ["basic"]},
+        {"matches": [], "kinds": ["none"]},
+    ]);
+    assert_eq!(clients["buildkit"]["goes_on_with"], outcomes);
+    assert!(clients["nerdctl"].get("goes_on_with").is_none());
+    assert!(!reply.body().contains("hunter2"));
+}
+
+#[tokio::test]
 async fn a_client_that_would_fail_says_of_what() {
     let regcred = Regcred::start().await;
     let viewer = viewer(&regcred).await;
@@ -492,6 +561,51 @@ fn offline_there_is_a_table_with_reasons() {
         assert!(output.contains(part), "{output}");
     }
     assert!(!output.contains("s3cret"));
+}
+
+#[test]
+fn offline_four_clients_answer_and_more_are_named() {
+    let file = two_keys().to_string();
+    let (code, output, errors) = offline(&file, &["--image", "quay.io/team/app"]);
+    assert_eq!((code, errors.as_str()), (0, ""));
+    assert!(!output.contains("\nggcr"), "{output}");
+    let one_line = output.replace('\n', " ");
+    assert!(
+        one_line.contains("With --all also: ggcr (kaniko, crane,"),
+        "{output}"
+    );
+    let (code, output, errors) = offline(&file, &["--image", "quay.io/team/app", "--all"]);
+    assert_eq!((code, errors.as_str()), (0, ""));
+    for client in ["kubelet", "ggcr", "buildkit", "nerdctl", "oras"] {
+        assert!(output.contains(&format!("\n{client} ")), "{output}");
+    }
+    assert!(
+        output.lines().all(|line| line.chars().count() <= 80),
+        "{output}"
+    );
+}
+
+#[test]
+fn offline_a_program_is_explained_as_the_client_that_it_is() {
+    let file = two_keys().to_string();
+    for (program, client) in [
+        ("kaniko", "ggcr"),
+        ("crane", "ggcr"),
+        ("cosign", "ggcr"),
+        ("docker-build", "buildkit"),
+        ("buildx", "buildkit"),
+        ("helm", "oras"),
+    ] {
+        let asked = ["--image", "quay.io/team/app", "--client", program];
+        let (code, output, errors) = offline(&file, &asked);
+        assert_eq!((code, errors.as_str()), (0, ""));
+        let note = format!("{program} stands for {client}.");
+        assert!(output.contains(&note), "{output}");
+        let (code, output, errors) = offline(&file, &[&asked[..], &["--json"]].concat());
+        assert_eq!((code, errors.trim_end()), (0, note.as_str()));
+        let report: Value = serde_json::from_str(&output).expect("JSON");
+        assert_eq!(matches(&report), json!({client: ["quay.io"]}));
+    }
 }
 
 #[test]

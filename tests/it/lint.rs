@@ -47,7 +47,23 @@ fn secret(kind: &str, key: &str, content: &str) -> String {
 }
 
 const KUBELET: [&str; 2] = ["kubelet", "openshift-import"];
-const ALL: [&str; 4] = ["kubelet", "containers-image", "docker", "openshift-import"];
+const ALL: [&str; 8] = [
+    "kubelet",
+    "containers-image",
+    "docker",
+    "openshift-import",
+    "ggcr",
+    "buildkit",
+    "nerdctl",
+    "oras",
+];
+/// Those who look up hosts, and one key for Docker Hub.
+const BY_HOST: [&str; 5] = ["docker", "ggcr", "buildkit", "nerdctl", "oras"];
+
+fn and(clients: &[&'static str], others: &[&'static str]) -> Vec<&'static str> {
+    let those = |client: &&str| clients.contains(client) || others.contains(client);
+    ALL.into_iter().filter(those).collect()
+}
 
 #[test]
 fn what_is_right_has_no_findings_and_no_correction() {
@@ -67,17 +83,17 @@ fn what_is_right_has_no_findings_and_no_correction() {
 #[test]
 fn each_client_that_never_uses_a_key_is_named() {
     for (key, code, clients) in [
-        ("docker.io", Code::KeyDockerHub, vec!["docker"]),
-        ("index.docker.io", Code::KeyDockerHub, vec!["docker"]),
+        ("docker.io", Code::KeyDockerHub, BY_HOST.to_vec()),
+        ("index.docker.io", Code::KeyDockerHub, BY_HOST.to_vec()),
         (
             "https://index.docker.io/v1",
             Code::KeyDockerHub,
-            vec!["kubelet", "docker", "openshift-import"],
+            and(&KUBELET, &BY_HOST),
         ),
         (
             "registry-1.docker.io",
             Code::KeyDockerHub,
-            vec!["kubelet", "docker", "openshift-import"],
+            and(&KUBELET, &["docker", "ggcr", "buildkit", "oras"]),
         ),
         ("quay.io/", Code::KeyTrailingSlash, vec!["containers-image"]),
         (
@@ -89,12 +105,12 @@ fn each_client_that_never_uses_a_key_is_named() {
         (
             "*.example.com",
             Code::KeyWildcard,
-            vec!["containers-image", "docker"],
+            and(&["containers-image"], &BY_HOST),
         ),
         (
             "[2001:db8::1]",
             Code::KeyIpv6,
-            vec!["kubelet", "containers-image", "openshift-import"],
+            and(&KUBELET, &["containers-image", "nerdctl"]),
         ),
         (
             "[2001:db8::1]:5000",
@@ -116,9 +132,9 @@ fn each_client_that_never_uses_a_key_is_named() {
 #[test]
 fn a_path_that_is_ignored_is_told() {
     let found = finding(&file("quay.io/team"), Code::KeyPathIgnored);
-    assert_eq!(found.clients, ["docker"]);
+    assert_eq!(found.clients, BY_HOST);
     let found = finding(&file("https://quay.io/team"), Code::KeyPathUnderScheme);
-    assert_eq!(found.clients, ["containers-image", "docker"]);
+    assert_eq!(found.clients, and(&["containers-image"], &BY_HOST));
 }
 
 #[test]
@@ -133,27 +149,27 @@ fn a_key_that_is_no_registry_is_told() {
 #[test]
 fn an_entry_that_breaks_a_whole_pull_is_an_error_for_those_whom_it_breaks() {
     for (entry, clients) in [
-        (
-            json!({"auth": "%hunter2"}),
-            vec!["kubelet", "containers-image", "docker", "openshift-import"],
-        ),
+        (json!({"auth": "%hunter2"}), ALL.to_vec()),
         (
             json!({"auth": BASE64_STANDARD.encode("hunter2")}),
-            vec!["kubelet", "docker", "openshift-import"],
+            and(&KUBELET, &BY_HOST),
         ),
         (
             json!({"auth": BASE64_STANDARD.encode(":hunter2")}),
-            vec!["docker"],
+            vec!["docker", "ggcr", "buildkit", "nerdctl"],
         ),
         (
             json!({"auth": "dTpwdw"}),
-            vec!["containers-image", "docker"],
+            and(&["containers-image"], &BY_HOST),
         ),
         (
             json!({"auth": "dTpw", "email": 7}),
             vec!["kubelet", "openshift-import"],
         ),
-        (json!({"auth": "dTpw", "registrytoken": 7}), vec!["docker"]),
+        (
+            json!({"auth": "dTpw", "registrytoken": 7}),
+            BY_HOST.to_vec(),
+        ),
     ] {
         let text = json!({"auths": {"quay.io": entry}}).to_string();
         let found = finding(&text, Code::BrokenEntry);
@@ -203,7 +219,7 @@ fn fields_that_a_client_does_not_read_are_told() {
     let token = finding(&entry(json!({"registrytoken": "t"})), Code::TokenIgnored);
     assert_eq!(
         token.clients,
-        ["kubelet", "containers-image", "openshift-import"]
+        and(&KUBELET, &["containers-image", "nerdctl"])
     );
     finding(
         &entry(json!({"auth": "dTpw", "password": "other"})),
@@ -232,7 +248,7 @@ fn helpers_that_stand_over_entries_are_told() {
     let found = finding(&text.to_string(), Code::CredsStoreShadows);
     assert_eq!(
         (found.clients.as_slice(), found.pointer.as_str()),
-        (&["docker"][..], "/credsStore")
+        (&BY_HOST[..], "/credsStore")
     );
     let ignored = report(&text.to_string()).0;
     assert_eq!(
@@ -474,7 +490,7 @@ async fn anybody_with_a_token_may_lint() {
             .expect(200)
             .json();
         assert_eq!(reply["findings"][0]["code"], "key-docker-hub");
-        assert_eq!(reply["findings"][0]["clients"], json!(["docker"]));
+        assert_eq!(reply["findings"][0]["clients"], json!(BY_HOST));
         assert!(
             reply["fixed"]
                 .as_str()

@@ -184,7 +184,11 @@ async fn a_deleted_tenant_takes_its_bindings_with_it() {
         .put(&format!("{BINDINGS}/builders"), &binding("viewer"))
         .await
         .expect(201);
-    regcred.admin.delete("/v1/tenants/team-a").await.expect(204);
+    regcred
+        .admin
+        .delete("/v1/tenants/team-a?force=true")
+        .await
+        .expect(204);
     let provider = format!("{PROVIDERS}/cluster-a");
     regcred.admin.delete(&provider).await.expect(204);
 }

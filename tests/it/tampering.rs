@@ -330,7 +330,11 @@ async fn a_deleted_tenant_takes_its_keys_with_it() {
     ] {
         scene.change(keep).await;
     }
-    regcred.admin.delete("/v1/tenants/team-a").await.expect(204);
+    regcred
+        .admin
+        .delete("/v1/tenants/team-a?force=true")
+        .await
+        .expect(204);
     let left: i64 =
         sqlx::query_scalar("SELECT count(*) FROM data_keys WHERE tenant_id IS NOT NULL")
             .fetch_one(&regcred.pool)

@@ -3,7 +3,7 @@
 use regcred::store::tenants;
 use serde_json::json;
 
-use crate::support::{Regcred, pair};
+use crate::support::{Regcred, pair, password};
 
 #[tokio::test]
 async fn a_tenant_is_created_then_replaced() {
@@ -103,7 +103,8 @@ async fn a_tenant_is_deleted_with_all_it_holds() {
         )
         .await
         .expect(201);
-    regcred.admin.delete("/v1/tenants/team-a").await.expect(204);
+    let path = "/v1/tenants/team-a?force=true";
+    regcred.admin.delete(path).await.expect(204);
     regcred
         .admin
         .get(credential)
@@ -244,4 +245,51 @@ async fn who_renders_a_pull_secret_while_it_is_deleted_gets_it_once_more() {
     let manifest = format!("{path}/manifest?format=data");
     let (reply, ()) = tokio::join!(owner.get(&manifest), delete);
     assert_eq!(reply.status, 200, "{}", reply.body());
+}
+
+#[tokio::test]
+async fn a_tenant_that_holds_anything_goes_only_when_that_is_meant() {
+    let regcred = Regcred::start().await;
+    let admin = &regcred.admin;
+    admin.put("/v1/tenants/empty", &json!({})).await.expect(201);
+    admin.delete("/v1/tenants/empty").await.expect(204);
+    let path = "/v1/tenants/team-a";
+    for certain in ["?force=true", ""] {
+        let owner = regcred.tenant("team-a").await;
+        let quay = password("quay.io", "robot", "s3cret");
+        owner
+            .put(&format!("{path}/credentials/quay"), &quay)
+            .await
+            .expect(201);
+        owner
+            .put(
+                &format!("{path}/pull-secrets/pull"),
+                &json!({"credentials": ["quay"]}),
+            )
+            .await
+            .expect(201);
+        for asked in [path.to_owned(), format!("{path}?force=false")] {
+            let refused = admin.delete(&asked).await;
+            let problem = refused.expect_problem(409, "in-use").json();
+            let detail = problem["detail"].as_str().expect("a detail");
+            for part in [
+                "1 credential (quay)",
+                "1 pull secret (pull)",
+                "1 token (",
+                "?force=true",
+            ] {
+                assert!(detail.contains(part), "{detail}");
+            }
+        }
+        admin.get(path).await.expect(200);
+        let reply = match certain {
+            "" => admin.delete_with(path, ("if-match", "\"1\"")).await,
+            certain => admin.delete(&format!("{path}{certain}")).await,
+        };
+        reply.expect(204);
+        admin.get(path).await.expect_problem(404, "not-found");
+    }
+    admin.put(path, &json!({})).await.expect(201);
+    let misspelt = admin.delete(&format!("{path}?forced=true")).await;
+    misspelt.expect_problem(422, "validation-failed");
 }

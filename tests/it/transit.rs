@@ -117,7 +117,10 @@ async fn a_tenant_that_another_replica_deleted_is_forgotten() {
         .execute(&one.pool)
         .await
         .expect("valid SQL");
-    one.admin.delete("/v1/tenants/team-a").await.expect(204);
+    one.admin
+        .delete("/v1/tenants/team-a?force=true")
+        .await
+        .expect(204);
     two.pass(60);
     two.broker.look_after_keys().await.expect("all is there");
     vault.vault().asked.clear();

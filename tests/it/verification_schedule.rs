@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
-use regcred::broker::Broker;
 use regcred::broker::schedule::Schedule;
 use regcred::broker::webhook::Webhook;
+use regcred::broker::{Broker, Result};
 use regcred::http::metrics::Metrics;
 use regcred::http::{App, router};
-use regcred::jobs::verification::{enrol, round};
+use regcred::jobs::verification::{self, count_states, try_all};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use url::Url;
@@ -23,6 +23,24 @@ use crate::support::{Client, Regcred, password};
 
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
+
+/// Puts everything on the schedule that is not yet.
+async fn enrol(broker: &Broker) -> Result<()> {
+    while broker.enrol_credentials().await? > 0 {}
+    Ok(())
+}
+
+/// Everything that is due now, one thing after the other.
+async fn round(
+    broker: &Broker,
+    metrics: &Arc<Metrics>,
+    stop: &watch::Receiver<bool>,
+) -> Result<()> {
+    while broker.warn_of_ends().await? > 0 {}
+    try_all(broker, metrics, stop).await?;
+    while broker.send_announcements().await? > 0 {}
+    count_states(broker, metrics).await
+}
 
 /// A regcred that tries each credential once a day, without jitter, and whose jobs the test runs.
 struct Scheduled {
@@ -384,6 +402,55 @@ async fn what_was_being_sent_when_a_replica_died_is_sent_again() {
     scheduled.round().await;
     assert_eq!(receiver.came.lock().expect("no panic").len(), 1);
     drop(fake);
+}
+
+/// A host that takes connections and never says a word: a try there lasts until its time is up.
+async fn silent() -> std::net::SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+    let listener = listener.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((connection, _)) = listener.accept().await {
+            held.push(connection);
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_registry_that_does_not_answer_holds_up_the_tries_alone() {
+    let (receiver, _fake, webhook) = receiver(0).await;
+    let scheduled = Scheduled::start(Some(Duration::from_secs(1)), Some(webhook)).await;
+    let silent = silent().await;
+    for number in 0..6 {
+        let body = password(&format!("one.test:{}", silent.port()), "dev-0", "s3cret");
+        let path = format!("/v1/tenants/team-a/credentials/silent-{number}");
+        scheduled.owner.put(&path, &body).await.expect(201);
+    }
+    enrol(&scheduled.broker).await.expect("enrolled");
+    scheduled.regcred.pass(DAY);
+    let (_stop, stopped) = watch::channel(false);
+    let job = verification::run(scheduled.broker.clone(), Arc::default(), stopped);
+    let job = tokio::spawn(job);
+    // It came after the tries began, and none of them has an end yet.
+    scheduled.put(0, "two.test", "wrong").await;
+    let path = "/v1/tenants/team-a/credentials/c-0/verify";
+    scheduled.owner.post(path, &json!({})).await.expect(200);
+    let told = || !receiver.came.lock().expect("no panic").is_empty();
+    for _ in 0..150 {
+        if told() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(told(), "the webhook waits for the silent registry");
+    let read = scheduled
+        .owner
+        .get("/v1/tenants/team-a/credentials/silent-5")
+        .await;
+    assert_eq!(read.json()["verification"]["state"], "unverified");
+    job.abort();
 }
 
 #[tokio::test]

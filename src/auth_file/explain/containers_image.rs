@@ -1,7 +1,7 @@
 //! containers/image: the longest exact key, whatever it holds; only then keys with a scheme.
 
 use super::words::{self, Shown};
-use super::{Choice, Client, Effective, Explanation, Failure, FailureClass, Question};
+use super::{Choice, Client, Effective, Explanation, Failure, FailureClass, HelperCall, Question};
 use crate::auth_file::parse::{AuthFile, FileFormat};
 use crate::auth_file::reading::{ReadEntry, Reader, Reading, read};
 use crate::model::image_name::{Grammar, ImageName};
@@ -12,6 +12,14 @@ pub(super) struct ContainersImage;
 impl Client for ContainersImage {
     fn name(&self) -> &'static str {
         "containers-image"
+    }
+
+    fn title(&self) -> &'static str {
+        "Podman and CRI-O"
+    }
+
+    fn reader(&self) -> Reader {
+        Reader::ContainersImage
     }
 
     fn explain(&self, question: &Question<'_>) -> Explanation {
@@ -36,7 +44,10 @@ impl Client for ContainersImage {
 fn choose(file: &AuthFile, reading: &Reading<'_>, name: &str) -> Result<Choice, Failure> {
     let registry = first_segment(name);
     if let Some(helper) = file.cred_helpers.get(registry) {
-        return Ok(Choice::helper(helper, words::cred_helper(registry, helper)));
+        let calls = vec![HelperCall::new(helper, registry)];
+        let otherwise = Choice::nothing(words::HELPER_IS_FINAL);
+        let why = words::helper_is_asked(&words::cred_helper(registry, helper));
+        return Ok(Choice::helpers(calls, otherwise, why));
     }
     if let Some(entry) = exact(file.format, reading, name) {
         let why = words::containers_image_exact(Shown(entry.key), name);
@@ -81,10 +92,7 @@ fn exact<'r, 'f>(
 /// The search ends at this entry, also if it yields nothing.
 fn decided(entry: &ReadEntry<'_>, why: String) -> Result<Choice, Failure> {
     if let Some(error) = &entry.error {
-        return Err(Failure {
-            class: FailureClass::Entry(error.class),
-            detail: error.to_string(),
-        });
+        return Err(Failure::new(FailureClass::Entry(error.class), error));
     }
     match entry.login.effective() {
         Effective::Anonymous => Ok(Choice {

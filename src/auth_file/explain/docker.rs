@@ -1,14 +1,11 @@
 //! Docker: the registry's host, and nothing else, decides.
 
+use super::docker_cli::{Hit, before_slash, get, host_of_url};
 use super::words::{self, Shown};
-use super::{Choice, Client, Effective, Explanation, Question};
-use crate::auth_file::go_url::GoUrl;
-use crate::auth_file::parse::AuthFile;
+use super::{Choice, Client, Effective, Explanation, HelperCall, Question};
+use crate::auth_file::parse::{AuthFile, FileFormat};
 use crate::auth_file::reading::{Login, Reader, Reading, read};
 use crate::model::image_name::{Grammar, ImageName};
-
-/// The one key of Docker Hub.
-const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
 
 /// The Docker command line.
 pub(super) struct Docker;
@@ -16,6 +13,18 @@ pub(super) struct Docker;
 impl Client for Docker {
     fn name(&self) -> &'static str {
         "docker"
+    }
+
+    fn title(&self) -> &'static str {
+        "Docker"
+    }
+
+    fn reader(&self) -> Reader {
+        Reader::Docker
+    }
+
+    fn reads(&self, format: FileFormat) -> bool {
+        format == FileFormat::Config
     }
 
     fn explain(&self, question: &Question<'_>) -> Explanation {
@@ -30,7 +39,7 @@ impl Client for Docker {
         };
         match read(file, Reader::Docker) {
             Ok(reading) => Explanation {
-                outcome: Ok(choose(file, &reading, key_of(&domain))),
+                outcome: Ok(choose(file, &reading, &domain)),
                 lookup: Some(domain),
             },
             Err(error) => Explanation::unreadable_file(domain, &error),
@@ -38,97 +47,71 @@ impl Client for Docker {
     }
 }
 
-fn key_of(domain: &str) -> &str {
-    match domain {
-        "docker.io" | "index.docker.io" => DOCKER_HUB_KEY,
-        other => other,
+fn choose(file: &AuthFile, reading: &Reading<'_>, domain: &str) -> Choice {
+    let got = get(file, reading, domain, host_form);
+    let hit = got.hit.as_ref();
+    let from_entries = || match hit {
+        Some(hit) => picked(hit, got.wanted),
+        None => {
+            let keys = reading.entries.iter().map(|entry| entry.key);
+            Choice::nothing(words::docker_nothing(got.wanted, keys))
+        }
+    };
+    match &got.helper {
+        Some((helper, named)) => {
+            let call = HelperCall::new(helper, got.wanted);
+            beside_helper(hit, from_entries, call, named)
+        }
+        None => from_entries(),
     }
 }
 
-fn choose(file: &AuthFile, reading: &Reading<'_>, key: &str) -> Choice {
-    match helper_for(file, key) {
-        Some((helper, why)) => beside_helper(from_entries(reading, key), helper, why),
-        None => from_entries(reading, key),
+/// As in the library, but of a URL that cannot be parsed what follows its scheme: later than the others have
+/// it.
+fn host_form(key: &str) -> Vec<u8> {
+    let bare = key.split_once("://").map_or(key, |(_, behind)| behind);
+    host_of_url(key).unwrap_or_else(|| before_slash(bare).to_vec())
+}
+
+fn picked(hit: &Hit<'_, '_>, wanted: &str) -> Choice {
+    let key = hit.entry.key;
+    let mut why = match hit.is_exact {
+        true => words::docker_exact(Shown(key)),
+        false => words::docker_by_host(Shown(key), wanted),
+    };
+    let is_random = hit.is_random(|_| false);
+    if is_random {
+        why.push_str(words::RANDOM);
+    }
+    Choice {
+        ambiguous: is_random,
+        ..Choice::one(key, hit.entry.login.effective(), why)
     }
 }
 
 /// A helper's answer replaces all of an entry but its bearer token, which Docker prefers to anything else.
-fn beside_helper(from_entries: Choice, helper: &str, why: String) -> Choice {
-    let Effective::RegistryToken(login) = from_entries.effective else {
-        return Choice::helper(helper, why);
+fn beside_helper(
+    hit: Option<&Hit<'_, '_>>,
+    from_entries: impl Fn() -> Choice,
+    call: HelperCall,
+    named: &str,
+) -> Choice {
+    let token = hit.map(|hit| hit.entry.login.registry_token.clone());
+    let Some(registry_token) = token.filter(|token| !token.is_empty()) else {
+        let otherwise = Choice::nothing(words::HELPER_IS_FINAL);
+        return Choice::helpers(vec![call], otherwise, words::helper_is_asked(named));
     };
+    let from_entries = from_entries();
     let token = Login {
-        registry_token: login.registry_token,
+        registry_token,
         ..Login::default()
     };
     Choice {
         effective: Effective::RegistryToken(token),
-        why: words::docker_token_beside_helper(&from_entries.why, helper),
+        why: words::docker_token_beside_helper(&from_entries.why, &call.helper),
+        helper_calls: vec![call],
         ..from_entries
     }
-}
-
-fn from_entries(reading: &Reading<'_>, key: &str) -> Choice {
-    if let Some(entry) = reading.get(key) {
-        let why = words::docker_exact(Shown(entry.key));
-        return Choice::one(entry.key, entry.login.effective(), why);
-    }
-    let mut equals = reading
-        .entries
-        .iter()
-        .filter(|entry| host_form(entry.key) == key.as_bytes());
-    let Some(entry) = equals.next() else {
-        let keys = reading.entries.iter().map(|entry| entry.key);
-        return Choice::nothing(words::docker_nothing(key, keys));
-    };
-    let why = words::docker_by_host(Shown(entry.key), key);
-    let mut choice = Choice::one(entry.key, entry.login.effective(), why);
-    if equals.next().is_some() {
-        choice.ambiguous = true;
-        choice.why.push_str(words::RANDOM);
-    }
-    choice
-}
-
-/// The credential helper that is asked instead of the file. An empty name for a registry means the file,
-/// whatever `credsStore` says.
-fn helper_for<'f>(file: &'f AuthFile, key: &str) -> Option<(&'f str, String)> {
-    let own = Some(key).filter(|key| !key.is_empty());
-    let (helper, why) = match own.and_then(|key| file.cred_helpers.get(key)) {
-        Some(helper) => (helper, words::cred_helper(key, helper)),
-        None => (&file.creds_store, words::creds_store(&file.creds_store)),
-    };
-    Some((helper.as_str(), why)).filter(|(helper, _)| !helper.is_empty())
-}
-
-/// What a key amounts to: of a URL host and port, of anything else what stands before the first slash.
-fn host_form(key: &str) -> Vec<u8> {
-    let Some((_, behind_scheme)) = key.split_once("://") else {
-        return before_slash(key).to_vec();
-    };
-    match GoUrl::parse(key.as_bytes()) {
-        Ok(url) if !url.hostname().is_empty() => host_and_port(&url),
-        _ => before_slash(behind_scheme).to_vec(),
-    }
-}
-
-/// An address gets its brackets back only before a port.
-fn host_and_port(url: &GoUrl) -> Vec<u8> {
-    let (host, port) = (url.hostname(), url.port());
-    match (
-        port.is_empty(),
-        host.contains(&b':') || host.contains(&b'%'),
-    ) {
-        (true, _) => host.to_vec(),
-        (false, true) => [b"[", host, b"]:", port].concat(),
-        (false, false) => [host, b":", port].concat(),
-    }
-}
-
-fn before_slash(text: &str) -> &[u8] {
-    text.split_once('/')
-        .map_or(text, |(first, _)| first)
-        .as_bytes()
 }
 
 #[cfg(test)]

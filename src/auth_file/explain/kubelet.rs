@@ -18,6 +18,14 @@ impl Client for Kubelet {
         "kubelet"
     }
 
+    fn title(&self) -> &'static str {
+        "kubelet"
+    }
+
+    fn reader(&self) -> Reader {
+        Reader::Kubelet
+    }
+
     fn reads_secrets(&self) -> bool {
         true
     }

@@ -3,17 +3,24 @@
 //! One trait, one file a client: what differs between the clients stands side by side there, and
 //! [`CLIENTS`] is the table of them. `docs/clients.md` teaches the differences.
 
-use super::parse::AuthFile;
-use super::reading::{Class, Login, ReadError};
-use crate::model::image_name::ImageError;
+use std::fmt;
+
+use super::parse::{AuthFile, FileFormat};
+use super::reading::{Class, Login, ReadError, Reader};
 use crate::model::mistake::Fault;
 use realm::Realm;
 
+mod buildkit;
 mod containers_image;
 mod docker;
+mod docker_cli;
+mod ggcr;
 mod glob;
 pub mod kubelet;
+mod nerdctl;
 mod openshift_import;
+mod oras;
+pub mod reach;
 pub mod realm;
 pub mod report;
 mod words;
@@ -22,6 +29,22 @@ mod words;
 pub trait Client: Sync {
     /// Its name in the API.
     fn name(&self) -> &'static str;
+
+    /// What people know it by, for a sentence.
+    fn title(&self) -> &'static str;
+
+    /// Programs that pull as it does, by the names that people call them.
+    fn programs(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// How it decodes an auth file.
+    fn reader(&self) -> Reader;
+
+    /// Whether it reads files of a format at all.
+    fn reads(&self, _format: FileFormat) -> bool {
+        true
+    }
 
     /// Whether it takes its credentials from Secrets, and only from those of the types that are made for
     /// them.
@@ -34,12 +57,21 @@ pub trait Client: Sync {
 }
 
 /// Every client, in the order in which they are shown.
-pub const CLIENTS: [&dyn Client; 4] = [
+pub const CLIENTS: [&dyn Client; 8] = [
     &kubelet::Kubelet,
     &containers_image::ContainersImage,
     &docker::Docker,
     &openshift_import::OpenshiftImport,
+    &ggcr::Ggcr,
+    &buildkit::BuildKit,
+    &nerdctl::Nerdctl,
+    &oras::Oras,
 ];
+
+/// Those that answer where nobody says which.
+pub fn usual_clients() -> &'static [&'static dyn Client] {
+    &CLIENTS[..4]
+}
 
 /// An auth file, or why nobody can read it.
 pub type Parsed = Result<AuthFile, ReadError>;
@@ -80,8 +112,31 @@ pub struct Choice {
     pub steps: Vec<Step>,
     /// The look-ups that found nothing although another found something.
     pub missing: Vec<Half>,
+    /// The questions to credential helpers, in the order in which they are put; the first that a helper
+    /// answers is the last.
+    pub helper_calls: Vec<HelperCall>,
+    /// What follows where no helper has an answer.
+    pub otherwise: Option<Box<Choice>>,
     /// The reason in words.
     pub why: String,
+}
+
+/// A question to a credential helper.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HelperCall {
+    /// The helper: the program is `docker-credential-` and this.
+    pub helper: String,
+    /// What it is asked for.
+    pub server: String,
+}
+
+/// What a client goes on with after an error that it only warns of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GoesOnWith {
+    /// The key that it uses, if it knows of one.
+    pub key: Option<String>,
+    /// What logging in with it may amount to, as [`Effective::kind`] spells it.
+    pub kinds: Vec<&'static str>,
 }
 
 /// An entry that a client tries.
@@ -137,6 +192,9 @@ pub struct Failure {
     pub class: FailureClass,
     /// What is wrong and where. Never holds a secret.
     pub detail: String,
+    /// What the client goes on with where the failure is only a warning to it: one of these, by chance.
+    /// Empty where the pull ends.
+    pub goes_on_with: Vec<GoesOnWith>,
 }
 
 /// The kinds of failures.
@@ -162,12 +220,25 @@ impl FailureClass {
 }
 
 impl Failure {
+    fn new(class: FailureClass, detail: impl fmt::Display) -> Self {
+        Self {
+            class,
+            detail: detail.to_string(),
+            goes_on_with: Vec::new(),
+        }
+    }
+
     /// What it means for a pull, in words.
     fn why(&self) -> String {
         let detail = &self.detail;
         match self.class {
             FailureClass::InvalidImage => {
                 format!("This is no image name to this client: {detail}.")
+            }
+            FailureClass::AuthFile(_) if !self.goes_on_with.is_empty() => {
+                format!(
+                    "It warns of the file and goes on with what it knows of it by then: {detail}."
+                )
             }
             FailureClass::AuthFile(_) => {
                 format!("The whole file is refused, whatever the image: {detail}.")
@@ -188,23 +259,17 @@ impl Half {
 }
 
 impl Explanation {
-    fn invalid_image(error: ImageError) -> Self {
+    fn invalid_image(error: impl fmt::Display) -> Self {
         Self {
             lookup: None,
-            outcome: Err(Failure {
-                class: FailureClass::InvalidImage,
-                detail: error.to_string(),
-            }),
+            outcome: Err(Failure::new(FailureClass::InvalidImage, error)),
         }
     }
 
     fn unreadable_file(lookup: String, error: &ReadError) -> Self {
         Self {
             lookup: Some(lookup),
-            outcome: Err(Failure {
-                class: FailureClass::AuthFile(error.class),
-                detail: error.to_string(),
-            }),
+            outcome: Err(Failure::new(FailureClass::AuthFile(error.class), error)),
         }
     }
 
@@ -242,6 +307,8 @@ impl Choice {
             stopped_at: None,
             steps: Vec::new(),
             missing: Vec::new(),
+            helper_calls: Vec::new(),
+            otherwise: None,
             why: why.into(),
         }
     }
@@ -258,16 +325,56 @@ impl Choice {
         }
     }
 
-    /// A credential helper is asked instead.
-    fn helper(helper: &str, why: impl Into<String>) -> Self {
+    /// Credential helpers are asked; where none has an answer, something else follows.
+    fn helpers(calls: Vec<HelperCall>, otherwise: Self, why: impl Into<String>) -> Self {
+        let first = calls.first().map(|call| call.helper.clone());
         Self {
-            effective: Effective::Helper(helper.to_owned()),
+            effective: first.map_or(Effective::None, Effective::Helper),
+            helper_calls: calls,
+            otherwise: Some(Box::new(otherwise)),
             ..Self::nothing(why)
         }
     }
 }
 
+impl HelperCall {
+    fn new(helper: &str, server: &str) -> Self {
+        Self {
+            helper: helper.to_owned(),
+            server: server.to_owned(),
+        }
+    }
+}
+
+/// As an operator would say it: the helper, and what it is asked for.
+impl fmt::Display for HelperCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.helper, self.server)
+    }
+}
+
+impl Effective {
+    /// As the API spells it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Basic(_) => "basic",
+            Self::IdentityToken(_) => "identity_token",
+            Self::RegistryToken(_) => "registry_token",
+            Self::Anonymous => "anonymous",
+            Self::Helper(_) => "helper",
+            Self::None => "none",
+        }
+    }
+}
+
 impl Login {
+    /// Whether there is nothing to log in with.
+    fn is_empty(&self) -> bool {
+        !self.has_user_or_password()
+            && self.identity_token.is_empty()
+            && self.registry_token.is_empty()
+    }
+
     fn has_user_or_password(&self) -> bool {
         !self.username.is_empty() || !self.password.is_empty()
     }
@@ -286,6 +393,12 @@ impl Login {
     }
 }
 
+/// The client of a program that people know: `helm` pulls as `oras`.
+pub fn client_of_program(program: &str) -> Option<&'static dyn Client> {
+    let mut clients = CLIENTS.into_iter();
+    clients.find(|client| client.programs().contains(&program))
+}
+
 /// The client of a name.
 ///
 /// # Errors
@@ -294,6 +407,9 @@ pub fn client_named(name: &str) -> Result<&'static dyn Client, Fault> {
     let found = CLIENTS.into_iter().find(|client| client.name() == name);
     found.ok_or_else(|| {
         let all = CLIENTS.map(Client::name).join(", ");
-        Fault::new("unknown-client", format!("expected one of {all}"))
+        Fault::new(
+            "unknown-client",
+            format!("expected one of {all}, or * for all"),
+        )
     })
 }

@@ -5,6 +5,7 @@ use super::kubelet::Keyring;
 use super::realm::{Realm, Scheme};
 use super::words;
 use super::{Choice, Client, Effective, Explanation, Half, Match, Question, Step};
+use crate::auth_file::reading::Reader;
 use crate::model::image_name::{Grammar, ImageName};
 
 /// OpenShift's image import.
@@ -13,6 +14,14 @@ pub(super) struct OpenshiftImport;
 impl Client for OpenshiftImport {
     fn name(&self) -> &'static str {
         "openshift-import"
+    }
+
+    fn title(&self) -> &'static str {
+        "OpenShift's image import"
+    }
+
+    fn reader(&self) -> Reader {
+        Reader::Kubelet
     }
 
     fn reads_secrets(&self) -> bool {
@@ -56,7 +65,7 @@ fn choose(keyring: &Keyring<'_>, name: &ImageName, realm: Option<&Realm>) -> Cho
         ),
         effective: effective(&mut tries),
         steps: tries.into_iter().map(|tried| tried.step).collect(),
-        stopped_at: None,
+        ..Choice::nothing("")
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Choice, Effective, Explanation, Failure, Half, Step};
+use super::{Choice, Effective, Explanation, Failure, GoesOnWith, Half, HelperCall, Match, Step};
 use crate::auth_file::secret_bytes::SecretBytes;
 use crate::model::mistake::Fault;
 
@@ -56,10 +56,45 @@ pub struct ClientReport {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>, example = json!(["auth_server"]))]
     pub missing: Vec<&'static str>,
+    /// There if only a credential helper can decide. No helper is run for an explanation.
+    #[serde(skip_serializing_if = "is_false")]
+    pub helper_decides: bool,
+    /// The questions to credential helpers, `HELPER SERVER`, in the order in which the client puts them; it
+    /// stops at the first that has an answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(example = json!(["desktop quay.io/team/app", "desktop quay.io"]))]
+    pub helper_calls: Vec<String>,
+    /// What follows if no helper has an answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub otherwise: Option<OtherwiseReport>,
     /// Why the client would fail before it asks the registry.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = ErrorReport, required = false)]
     pub error: Option<ErrorReport>,
+    /// What the client goes on with where the error is only a warning to it: one of these, by chance.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub goes_on_with: Vec<GoesOnWithReport>,
+}
+
+/// What follows where credential helpers have no answer.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OtherwiseReport {
+    /// Keys of the auth file, in the order in which the client tries them.
+    #[schema(example = json!(["quay.io"]))]
+    pub matches: Vec<String>,
+    /// What the first try amounts to.
+    pub effective: EffectiveReport,
+}
+
+/// One thing that a client may go on with after a warning.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct GoesOnWithReport {
+    /// The key of the auth file that it uses; empty if it knows of none by then.
+    #[schema(example = json!(["quay.io"]))]
+    pub matches: Vec<String>,
+    /// What logging in with it may amount to: see `effective.kind`.
+    #[schema(value_type = Vec<String>, example = json!(["basic"]))]
+    pub kinds: Vec<&'static str>,
 }
 
 /// What a client would log in with, without any secret.
@@ -70,7 +105,7 @@ pub struct EffectiveReport {
     /// `helper` (a credential helper decides) or `none`.
     #[schema(example = "basic")]
     pub kind: &'static str,
-    /// The user name.
+    /// The user name, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false, example = "robot")]
     pub username: Option<String>,
@@ -99,7 +134,8 @@ pub struct StepReport {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ClientError)]
 pub struct ErrorReport {
-    /// `invalid-image`, or `auth-file:` (nothing can be pulled) or `entry:` (this image cannot) with
+    /// `invalid-image`, or `auth-file:` (nothing can be pulled, unless `goes_on_with` is there) or `entry:`
+    /// (this image cannot) with
     /// `json-syntax`, `json-depth`, `json-type`, `base64`, `auth-format` or `unsupported-format`.
     #[schema(example = "auth-file:base64")]
     pub class: String,
@@ -152,8 +188,13 @@ impl From<Explanation> for ClientReport {
 
 impl ClientReport {
     fn of_choice(choice: Choice) -> Self {
+        let helper_calls = choice.helper_calls.iter().map(HelperCall::to_string);
         Self {
-            matches: choice.matches.into_iter().map(|found| found.key).collect(),
+            helper_decides: matches!(choice.effective, Effective::Helper(_)),
+            helper_calls: helper_calls.collect(),
+            otherwise: choice.otherwise.map(|otherwise| (*otherwise).into()),
+            goes_on_with: Vec::new(),
+            matches: keys_of(choice.matches),
             credentials: None,
             why: choice.why,
             lookup: None,
@@ -177,6 +218,10 @@ impl ClientReport {
             stopped_at: None,
             lookups: Vec::new(),
             missing: Vec::new(),
+            helper_decides: false,
+            helper_calls: Vec::new(),
+            otherwise: None,
+            goes_on_with: failure.goes_on_with.into_iter().map(Into::into).collect(),
             error: Some(ErrorReport {
                 class: failure.class.name(),
                 detail: failure.detail,
@@ -185,21 +230,40 @@ impl ClientReport {
     }
 }
 
+fn keys_of(matches: Vec<Match>) -> Vec<String> {
+    matches.into_iter().map(|found| found.key).collect()
+}
+
+impl From<Choice> for OtherwiseReport {
+    fn from(choice: Choice) -> Self {
+        Self {
+            effective: (&choice.effective).into(),
+            matches: keys_of(choice.matches),
+        }
+    }
+}
+
+impl From<GoesOnWith> for GoesOnWithReport {
+    fn from(outcome: GoesOnWith) -> Self {
+        Self {
+            matches: outcome.key.into_iter().collect(),
+            kinds: outcome.kinds,
+        }
+    }
+}
+
 impl From<&Effective> for EffectiveReport {
     fn from(effective: &Effective) -> Self {
-        let (kind, username, helper) = match effective {
-            Effective::Basic(login) => ("basic", Some(shown(&login.username)), None),
-            Effective::IdentityToken(login) => {
+        let (username, helper) = match effective {
+            Effective::Basic(login) | Effective::IdentityToken(login) => {
                 let username = Some(shown(&login.username)).filter(|name| !name.is_empty());
-                ("identity_token", username, None)
+                (username, None)
             }
-            Effective::RegistryToken(_) => ("registry_token", None, None),
-            Effective::Anonymous => ("anonymous", None, None),
-            Effective::Helper(helper) => ("helper", None, Some(helper.clone())),
-            Effective::None => ("none", None, None),
+            Effective::Helper(helper) => (None, Some(helper.clone())),
+            Effective::RegistryToken(_) | Effective::Anonymous | Effective::None => (None, None),
         };
         Self {
-            kind,
+            kind: effective.kind(),
             username,
             helper,
         }

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use super::docker_cli::DOCKER_HUB_KEY;
 use super::realm::Realm;
-use super::{Half, Step};
+use super::{Choice, Effective, Half, HelperCall, Step};
 use crate::auth_file::parse::shown;
 
 /// Added where the real client picks one of several at random.
@@ -20,20 +21,109 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
+/// What follows a helper without an answer, where nothing does.
+pub(super) const HELPER_IS_FINAL: &str = "The helper's answer is final: it pulls anonymously.";
+
+/// What names a helper for a registry.
 pub(super) fn cred_helper(registry: &str, helper: &str) -> String {
     format!(
-        "credHelpers names {} for {}: it is asked, and no entry of the file is used.",
+        "credHelpers names {} for {}",
         Shown(helper),
         Shown(registry)
     )
 }
 
+/// What names a helper for every registry.
 pub(super) fn creds_store(helper: &str) -> String {
+    format!("credsStore names {}", Shown(helper))
+}
+
+/// One helper is asked, once, and that is all.
+pub(super) fn helper_is_asked(named: &str) -> String {
+    format!("{named}: it is asked, and no entry of the file is used.")
+}
+
+/// Helpers are asked one question after the other; each comes with what names it.
+pub(super) fn helpers_asked(named: &str, calls: &[(HelperCall, String)], then: &Choice) -> String {
+    let key = then.matches.first().map(|found| Shown(&found.key));
+    let follows = match (calls, key) {
+        ([_], None) => return helper_is_asked(named),
+        ([_], Some(key)) => {
+            return format!(
+                "{named}: it is asked, and if it has no answer, {key} of the file is used."
+            );
+        }
+        (_, Some(key)) => format!("if there is none, {key} of the file is used"),
+        (_, None) => "no entry of the file is used".into(),
+    };
+    let questions: Vec<String> = calls
+        .iter()
+        .map(|(call, _)| format!("{} for {}", Shown(&call.helper), Shown(&call.server)))
+        .collect();
     format!(
-        "credsStore names {}: it is asked, and no entry of the file is used.",
-        Shown(helper)
+        "{named}. Asked are {}; the first answer counts, and {follows}.",
+        questions.join(", then ")
     )
 }
+
+pub(super) fn library_exact(title: &str, key: Shown<'_>) -> String {
+    format!("{key} is a key that {title} looks up, byte for byte.")
+}
+
+pub(super) fn library_by_host(title: &str, key: Shown<'_>, wanted: &str) -> String {
+    format!(
+        "{} is no key, but {key} has that host; to {title} a key's path means nothing, so this serves every image there.",
+        Shown(wanted)
+    )
+}
+
+pub(super) fn library_empty(title: &str, key: Shown<'_>) -> String {
+    format!("{key} is picked and holds nothing: {title} pulls anonymously.")
+}
+
+pub(super) fn library_nothing<'k>(
+    title: &str,
+    names: &[&str],
+    keys: impl Iterator<Item = &'k str>,
+) -> String {
+    let wanted = names.last().copied().unwrap_or_default();
+    let asked: Vec<String> = names.iter().map(|name| Shown(name).to_string()).collect();
+    let rule = format!(
+        "{title} looks for {}, or for a key with that host, and knows no wildcards",
+        asked.join(", then ")
+    );
+    let hub = "for Docker Hub it takes exactly that key, byte for byte";
+    match names {
+        [DOCKER_HUB_KEY] => nothing(wanted, keys, hub),
+        _ => nothing(wanted, keys, &rule),
+    }
+}
+
+/// What of a login is not sent as it stands.
+pub(super) fn sent(effective: &Effective) -> &'static str {
+    match effective {
+        Effective::Basic(login) if login.password.is_empty() => {
+            " It has no password: nothing of it is sent."
+        }
+        Effective::None => " Nothing in it means anything to this client: it pulls anonymously.",
+        _ => "",
+    }
+}
+
+/// Beside a helper's answer an entry's bearer token is left.
+pub(super) fn token_survives(key: Shown<'_>) -> String {
+    format!("The registrytoken of {key} is used, whatever the helper has.")
+}
+
+pub(super) fn token_ends_search(title: &str, key: Shown<'_>) -> String {
+    format!("The registrytoken of {key} ends the search, and {title} makes nothing of it.")
+}
+
+/// Added where a file names no credentials at all.
+pub(super) const MAY_ASK_A_STORE: &str = " With a file that names no credentials it asks docker-credential-pass or docker-credential-secretservice, if one is installed.";
+
+/// Added where a host that Docker runs has the credential of Docker Hub as a fallback.
+pub(super) const HUB_FALLBACK: &str = " docker buildx uses Docker Hub's credential for this host where it has none of its own; buildctl does not.";
 
 pub(super) fn docker_token_beside_helper(why: &str, helper: &str) -> String {
     format!(

@@ -4,26 +4,37 @@ use crate::auth_file::explain::Client;
 use crate::auth_file::explain::report::{ClientReport, EffectiveReport, Report};
 use crate::auth_file::parse::shown;
 
-/// How wide the reasons are.
-const WHY_WIDTH: usize = 64;
+/// How wide a table is.
+const WIDTH: usize = 80;
+/// How wide the columns of keys and of logins may become; what is longer is broken.
+const TRIES_WIDTH: usize = 40;
+const LOGIN_WIDTH: usize = 20;
+/// What is between two columns.
+const GAP: &str = "  ";
 /// Most keys of one client that are listed.
 const MOST_KEYS: usize = 8;
 
-const HEAD: [&str; 4] = ["CLIENT", "TRIES", "LOGS IN AS", "WHY"];
+const HEAD: [&str; 3] = ["CLIENT", "TRIES", "LOGS IN AS"];
 
-/// One client: each cell is the lines in it.
-type Row = [Vec<String>; 4];
+/// One client: each cell is the lines in it. The reason stands below, under the second column.
+struct Row {
+    cells: [Vec<String>; 3],
+    why: String,
+}
 
-/// The table, clients in the order asked.
-pub(super) fn of(report: &Report, clients: &[&dyn Client]) -> String {
-    let mut rows: Vec<Row> = vec![HEAD.map(|title| vec![title.to_owned()])];
+/// The table, clients in the order asked, and what there is to say about who answers.
+pub(super) fn of(report: &Report, clients: &[&dyn Client], notes: &[String]) -> String {
+    let mut rows = vec![Row {
+        cells: HEAD.map(|title| vec![title.to_owned()]),
+        why: String::new(),
+    }];
     for client in clients {
         if let Some(found) = report.clients.get(client.name()) {
             rows.push(row(client.name(), found));
         }
     }
-    let widths: [usize; 4] = std::array::from_fn(|column| {
-        let lines = rows.iter().flat_map(|row| &row[column]);
+    let widths: [usize; 3] = std::array::from_fn(|column| {
+        let lines = rows.iter().flat_map(|row| &row.cells[column]);
         lines
             .map(|line| line.chars().count())
             .max()
@@ -32,18 +43,26 @@ pub(super) fn of(report: &Report, clients: &[&dyn Client]) -> String {
     let mut rows = rows.iter().map(|row| lines_of(row, &widths));
     let head = rows.next().unwrap_or_default();
     let body: Vec<String> = rows.collect();
-    format!("{}\n\n{head}{}", printable(&report.image), body.join("\n"))
+    let mut text = format!("{}\n\n{head}{}", printable(&report.image), body.join("\n"));
+    for note in notes {
+        let lines = wrapped(note, WIDTH).join("\n");
+        text.push_str(&format!("\n{lines}\n"));
+    }
+    text
 }
 
 fn row(name: &str, report: &ClientReport) -> Row {
     let login = report.effective.as_ref().map(login);
-    let why = report.why.as_str();
-    [
-        vec![name.to_owned()],
-        tries(report),
-        vec![login.unwrap_or_else(|| "-".into())],
-        wrapped(&printable(why)),
-    ]
+    let login = login.unwrap_or_else(|| "-".into());
+    let tries = tries(report).into_iter();
+    Row {
+        cells: [
+            vec![name.to_owned()],
+            tries.flat_map(|key| broken(&key, TRIES_WIDTH)).collect(),
+            broken(&login, LOGIN_WIDTH),
+        ],
+        why: printable(&report.why),
+    }
 }
 
 /// The keys, with numbers where there are several.
@@ -75,6 +94,7 @@ fn login(effective: &EffectiveReport) -> String {
     let name = effective.username.as_deref().map(shown);
     let text = match (effective.kind, name, &effective.helper) {
         ("basic", Some(name), _) => name,
+        ("basic", None, _) => "(no user name)".into(),
         ("identity_token", Some(name), _) => format!("{name} (identity token)"),
         ("helper", _, Some(helper)) => format!("(helper {})", shown(helper)),
         ("none" | "anonymous", ..) => "(anonymous)".into(),
@@ -92,31 +112,45 @@ fn printable(text: &str) -> String {
     replaced.collect()
 }
 
-fn wrapped(text: &str) -> Vec<String> {
+/// Lines of at most so many characters, broken between words, and words only where they are longer.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ') {
+    for word in text.split(' ').flat_map(|word| broken(word, width)) {
         match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= WHY_WIDTH => {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
                 line.push(' ');
-                line.push_str(word);
+                line.push_str(&word);
             }
-            _ => lines.push(word.to_owned()),
+            _ => lines.push(word),
         }
     }
     lines
 }
 
-fn lines_of(row: &Row, widths: &[usize; 4]) -> String {
-    let height = row.iter().map(Vec::len).max().unwrap_or_default();
+/// A text in pieces of at most so many characters.
+fn broken(text: &str, width: usize) -> Vec<String> {
+    let characters: Vec<char> = text.chars().collect();
+    let pieces = characters.chunks(width.max(1));
+    pieces.map(|piece| piece.iter().collect()).collect()
+}
+
+fn lines_of(row: &Row, widths: &[usize; 3]) -> String {
+    let height = row.cells.iter().map(Vec::len).max().unwrap_or_default();
     let mut text = String::new();
     for at in 0..height {
-        let cells = row.iter().zip(widths).map(|(lines, width)| {
+        let cells = row.cells.iter().zip(widths).map(|(lines, width)| {
             let line = lines.get(at).map_or("", String::as_str);
             format!("{line:<width$}")
         });
-        let line = cells.collect::<Vec<String>>().join("  ");
+        let line = cells.collect::<Vec<String>>().join(GAP);
         text.push_str(line.trim_end());
         text.push('\n');
+    }
+    let indent = widths[0] + GAP.len();
+    if !row.why.is_empty() {
+        for line in wrapped(&row.why, WIDTH - indent) {
+            text.push_str(&format!("{:indent$}{line}\n", ""));
+        }
     }
     text
 }
@@ -135,7 +169,7 @@ mod tests {
         };
         let answers = CLIENTS.map(|client| (client.name(), client.explain(&question)));
         let report = Report::new(image, answers.into()).expect("somebody takes the image");
-        of(&report, &CLIENTS)
+        of(&report, &CLIENTS, &["One thing more.".to_owned()])
     }
 
     #[test]
@@ -148,6 +182,17 @@ mod tests {
     fn errors_and_nothing_have_their_place_in_it() {
         let file = r#"{"auths": {"quay.io/team": {"auth": "***"}}, "credsStore": "desktop"}"#;
         insta::assert_snapshot!(table(file, "quay.io/other/app"));
+    }
+
+    #[test]
+    fn no_line_is_wider_than_a_terminal() {
+        let long = "x".repeat(200);
+        let file = format!(
+            r#"{{"auths": {{"quay.io/{long}": {{"username": "{long}", "password": "x"}}}}}}"#
+        );
+        let table = table(&file, "quay.io/a/b");
+        let widest = table.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(WIDTH), "{table}");
     }
 
     #[test]

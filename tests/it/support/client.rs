@@ -98,6 +98,14 @@ impl Client {
         send(self.request(Method::DELETE, path)).await
     }
 
+    pub async fn delete_with(&self, path: &str, header: (&str, &str)) -> Reply {
+        send(
+            self.request(Method::DELETE, path)
+                .header(header.0, header.1),
+        )
+        .await
+    }
+
     /// A body as it stands, of a media type.
     pub async fn raw(
         &self,
