@@ -22,6 +22,8 @@ use regcred::model::pull_secret::PullSecretSpec;
 use regcred::model::tenant::TenantSpec;
 use serde_json::{Value, json};
 
+use crate::support::schema::Schemas;
+
 type Reader = fn(Json) -> Result<(), Mistakes>;
 
 /// The reader of each body that the document names.
@@ -99,15 +101,6 @@ fn bodies(document: &Value) -> Vec<(String, Value)> {
         Some((name.to_owned(), content["example"].clone()))
     });
     named.collect()
-}
-
-fn validator(document: &Value, name: &str) -> jsonschema::Validator {
-    let schema = json!({
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$ref": format!("#/components/schemas/{name}"),
-        "components": document["components"],
-    });
-    jsonschema::validator_for(&schema).expect("the schema is one")
 }
 
 /// The places of a body: those of the example, and members that the schema names.
@@ -324,8 +317,8 @@ fn what_the_document_refuses_the_server_refuses() {
     let bodies = bodies(&document);
     let inputs = bodies.iter().filter(|(name, _)| !name.ends_with("Patch"));
     for (name, example) in inputs {
-        let (validator, read) = (validator(&document, name), reader_of(name));
-        assert!(validator.is_valid(example), "the example of {name}");
+        let (schemas, read) = (Schemas::of(&document), reader_of(name));
+        assert!(schemas.take(name, example), "the example of {name}");
         let strategy = changes(places(&document, name, example));
         let result = runner().run(&strategy, |changes| {
             let mut body = example.clone();
@@ -333,7 +326,7 @@ fn what_the_document_refuses_the_server_refuses() {
                 change(&mut body, &place, value);
             }
             compare(
-                validator.is_valid(&body),
+                schemas.take(name, &body),
                 read(Json::from(body.clone())),
                 &body,
             )
@@ -357,8 +350,8 @@ fn a_patch_is_judged_as_what_it_is_merged_to() {
             .iter()
             .find(|(name, _)| *name == input)
             .expect("its PUT");
-        let (validator, read) = (validator(&document, name), reader_of(&input));
-        assert!(validator.is_valid(example), "the example of {name}");
+        let (schemas, read) = (Schemas::of(&document), reader_of(&input));
+        assert!(schemas.take(name, example), "the example of {name}");
         let strategy = changes(places(&document, name, example));
         let result = runner().run(&strategy, |changes| {
             let mut patch = example.clone();
@@ -366,7 +359,7 @@ fn a_patch_is_judged_as_what_it_is_merged_to() {
                 change(&mut patch, &place, value);
             }
             let merged = Json::from(stored.clone()).merged_with(Json::from(patch.clone()));
-            compare(validator.is_valid(&patch), read(merged), &patch)
+            compare(schemas.take(name, &patch), read(merged), &patch)
         });
         result.unwrap_or_else(|error| panic!("{name}: {error}"));
     }

@@ -44,6 +44,7 @@ pub mod process;
 pub mod registries;
 pub mod registry;
 pub mod reviewer;
+pub mod schema;
 pub mod sealing;
 pub mod trail;
 pub mod transit;
