@@ -247,7 +247,10 @@ fn hand_over(mut open: Open, seat: Option<Seat>) -> HandedOver {
 async fn finish(broker: &Broker, mut open: Open) -> Result<()> {
     let written = std::mem::take(&mut open.written);
     let result = finish_alone(broker, open).await;
-    let told = result.as_ref().map(|()| ()).map_err(ToString::to_string);
+    let told = match &result {
+        Ok(()) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    };
     for writer in written {
         // Whoever does not wait any more need not be told.
         let _ = writer.send(told.clone());
