@@ -72,6 +72,8 @@ pub struct Conflict {
     pub first: Name,
     /// The one that claims it too.
     pub second: Name,
+    /// Whether their secrets are all that differs; of stand-ins, whether only their secrets could tell.
+    pub by_secret_alone: bool,
 }
 
 impl fmt::Display for Conflict {
@@ -80,6 +82,7 @@ impl fmt::Display for Conflict {
             path,
             first,
             second,
+            ..
         } = self;
         if first == second {
             return write!(f, "credential {first} has two accounts for {path}");
@@ -216,6 +219,8 @@ fn one_a_path(endpoints: Vec<Placed>, on_conflict: OnConflict) -> Result<Vec<Pla
                 path: endpoint.path.clone(),
                 first: known.credential.clone(),
                 second: endpoint.credential.clone(),
+                by_secret_alone: known.account.kind == endpoint.account.kind
+                    && known.account.username == endpoint.account.username,
             }),
         }
     }
