@@ -7,9 +7,13 @@
 
 pub mod backlog;
 pub mod chain;
+pub mod change;
 pub mod check;
+pub mod command;
 pub mod counters;
 pub mod event;
+mod look;
+mod memory;
 pub mod report;
 mod retention;
 pub mod trail;

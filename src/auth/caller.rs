@@ -122,6 +122,18 @@ impl Caller {
         uuid::Builder::from_custom_bytes(bytes).into_uuid()
     }
 
+    /// Whose measure of requests it uses up. Two providers may speak for one issuer, each with keys of its own: what
+    /// one of them lets in does not count against a caller of the other.
+    pub fn measured_as(&self) -> Uuid {
+        match &self.identity {
+            Identity::Federated { provider, .. } => {
+                let id = self.id.to_string();
+                Self::federated_id(provider.as_str(), &id)
+            }
+            Identity::Token { .. } | Identity::Job { .. } => self.id,
+        }
+    }
+
     /// Whether every grant that let the caller in keeps it from this pull secret.
     pub fn is_kept_from(&self, pull_secret: &str) -> bool {
         self.pull_secrets()

@@ -61,13 +61,41 @@ pub enum Action {
     ReadAudit,
     /// Create, read and revoke the platform's tokens.
     ManagePlatformTokens,
-    /// Read, write and delete identity providers.
+    /// Read identity providers: who makes role bindings must see whose tokens they take.
+    ReadIdentityProviders,
+    /// Write and delete identity providers.
     ManageIdentityProviders,
     /// Read the platform's audit trail.
     ReadPlatformAudit,
 }
 
 impl Action {
+    /// Which roles would do, for a caller whose role does not. An admin may everything.
+    pub fn needed(self) -> &'static str {
+        match self {
+            Self::WhoAmI | Self::ListTenants | Self::Lint | Self::Explain => {
+                "this needs a valid token"
+            }
+            Self::ReadTenant => "this needs the role viewer, puller, editor, owner or operator",
+            Self::ReadCredentials => "this needs the role viewer, editor or owner",
+            Self::ReadPullSecrets | Self::ExplainStored | Self::Link => {
+                "this needs the role viewer, puller, editor or owner"
+            }
+            Self::WriteCredentials | Self::WritePullSecrets | Self::Import => {
+                "this needs the role editor or owner"
+            }
+            Self::RenderPullSecret | Self::RenderAnything => "this needs the role puller or owner",
+            Self::ManageTokens | Self::ManageRoleBindings | Self::ReadAudit => {
+                "this needs the role owner"
+            }
+            Self::ReadIdentityProviders => "this needs the role owner or operator",
+            Self::WriteTenant | Self::ManageIdentityProviders | Self::ReadPlatformAudit => {
+                "this needs the role operator"
+            }
+            Self::ManagePlatformTokens => "this needs the role admin",
+        }
+    }
+
     /// Whether any valid caller may, whatever its roles.
     pub fn is_for_anybody(self) -> bool {
         matches!(
@@ -101,7 +129,7 @@ impl Role {
         );
         let own = matches!(
             action,
-            A::ManageTokens | A::ManageRoleBindings | A::ReadAudit
+            A::ManageTokens | A::ManageRoleBindings | A::ReadAudit | A::ReadIdentityProviders
         );
         let edit = matches!(
             action,
@@ -109,7 +137,11 @@ impl Role {
         );
         let operate = matches!(
             action,
-            A::ReadTenant | A::WriteTenant | A::ManageIdentityProviders | A::ReadPlatformAudit
+            A::ReadTenant
+                | A::WriteTenant
+                | A::ReadIdentityProviders
+                | A::ManageIdentityProviders
+                | A::ReadPlatformAudit
         );
         action.is_for_anybody()
             || match self {
@@ -138,7 +170,7 @@ impl Role {
 mod tests {
     use super::*;
 
-    const ACTIONS: [Action; 21] = [
+    const ACTIONS: [Action; 22] = [
         Action::WhoAmI,
         Action::ListTenants,
         Action::Lint,
@@ -158,6 +190,7 @@ mod tests {
         Action::ManageRoleBindings,
         Action::ReadAudit,
         Action::ManagePlatformTokens,
+        Action::ReadIdentityProviders,
         Action::ManageIdentityProviders,
         Action::ReadPlatformAudit,
     ];
@@ -170,6 +203,21 @@ mod tests {
                     .into_iter()
                     .all(|action| mine.allows(action) || !other.allows(action));
                 assert!(all || !mine.covers(other), "{mine:?} covers {other:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_said_to_be_needed_is() {
+        for action in ACTIONS
+            .into_iter()
+            .filter(|action| !action.is_for_anybody())
+        {
+            for role in Role::ALL {
+                let said = action.needed().contains(role.as_str());
+                let may = role.allows(action);
+                let admin = role == Role::Admin && action != Action::ManagePlatformTokens;
+                assert_eq!(said || admin, may, "{role:?}, {action:?}");
             }
         }
     }

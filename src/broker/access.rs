@@ -64,12 +64,12 @@ impl Broker {
         };
         let mut caller = match self.authenticate(login, door).await {
             Err(Error::Unauthenticated) => {
-                let noted = self.limits.note_failure(source, bearer, self.now());
+                let noted = self.limits.note_failure(source, bearer);
                 return Err(noted.map_or_else(Error::TooManyRequests, |()| Error::Unauthenticated));
             }
             authenticated => authenticated?,
         };
-        let noted = self.limits.note_request(caller.id, self.now());
+        let noted = self.limits.note_request(caller.measured_as());
         noted.map_err(Error::TooManyRequests)?;
         let refused = |caller: &Caller, tenant: Option<&TenantRef>, error: &Error| {
             self.note_refusal(caller, tenant, request_id, door.knock, error);
@@ -259,7 +259,7 @@ fn admit(caller: &mut Caller, tenant: Option<&TenantRef>, door: Door<'_>) -> Res
         .grants
         .retain(|grant| grant.role().allows(door.action));
     if caller.grants.is_empty() {
-        return Err(Error::Forbidden("the caller's role does not allow this"));
+        return Err(Error::Forbidden(door.action.needed()));
     }
     caller
         .grants

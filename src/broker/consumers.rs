@@ -298,12 +298,13 @@ impl<'a> Current<'a> {
     /// The fingerprint; `None` if it cannot be rendered so any more, which is another state too.
     async fn fingerprint(&self, options: &str) -> Result<Option<String>> {
         let options: StoredOptions = serde_json::from_str(options)?;
-        let state = self
+        let options = options.options()?;
+        let fingerprint = self
             .broker
-            .state(self.scope, &self.source, &options.options()?)
+            .fingerprint_for_another(self.scope, &self.source, &options)
             .await;
-        match state {
-            Ok(state) => Ok(Some(state.fingerprint)),
+        match fingerprint {
+            Ok(fingerprint) => Ok(Some(fingerprint)),
             Err(
                 Error::Invalid(_)
                 | Error::Conflict(_)

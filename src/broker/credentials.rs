@@ -5,17 +5,19 @@ use sqlx::PgConnection;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use super::audit::Deed;
+use super::comparisons::{Guard, Tried};
 use super::credential_change::{
     Before, check_secret_names, next_state, redirections_of, same_logins,
 };
-use super::credential_state::Secrets;
+use super::credential_seal::sealed_state;
+use super::credential_state::{Secrets, sealed_version};
 use super::precondition::Precondition;
 use super::renderable::{Changed, Shrunk};
-use super::resolve::{credential_spec, current_version};
+use super::resolve::{credential_spec, current_version, rolled_back};
 use super::resource::{Doubted, Resource, Stored};
 use super::view::{CredentialVersionView, CredentialView, PreviousView, VerificationState};
 use super::{Broker, Error, Result, Scope, previous};
+use crate::audit::change;
 use crate::model::body::{List, body};
 use crate::model::credential::{CredentialBody, CredentialSpec, CredentialWrite, Unnamed};
 use crate::model::form::Form;
@@ -91,20 +93,24 @@ impl Broker {
     }
 
     /// A credential before a write, its secrets opened.
-    async fn opened(
-        &self,
-        conn: &mut PgConnection,
-        scope: &Scope,
-        row: CredentialRow,
-    ) -> Result<Before> {
-        let version = current_version(conn, row.tenant_id, row.id).await?;
-        let secrets = self
-            .open_secrets(conn, scope.tenant()?.id, &version)
-            .await?;
+    async fn opened(&self, conn: &mut PgConnection, mut row: CredentialRow) -> Result<Before> {
+        let tenant = row.tenant_id;
+        self.bring_forward(conn, &mut row).await?;
+        let version = current_version(conn, tenant, row.id).await?;
+        let secrets = self.open_secrets(conn, &row, &version).await?;
+        let former = match previous::previous_of(&row, self.now()) {
+            Some(kept) => {
+                let former = credential_versions::get(conn, tenant, row.id, kept.version).await?;
+                let former = former.ok_or_else(|| rolled_back(row.id))?;
+                Some(self.open_secrets(conn, &row, &former).await?)
+            }
+            None => None,
+        };
         Ok(Before {
             spec: credential_spec(&row)?,
             row,
             secrets,
+            former,
         })
     }
 
@@ -122,8 +128,12 @@ impl Broker {
         spec: &CredentialSpec,
         secrets: &Secrets,
         overlap: Option<Duration>,
-    ) -> Result<(CredentialRow, Option<Value>)> {
+        tried: &mut Tried,
+    ) -> Result<(CredentialRow, Value)> {
         let mut row = self.next_row(scope, name, old.as_ref(), spec, secrets)?;
+        let before = old.as_ref();
+        let before = before.map(|(row, secrets)| recorded(row, Some(secrets)));
+        let mut detail = recorded(&row, Some(secrets)).since(before);
         let previous = match &old {
             Some(old) => {
                 self.previous_after(conn, old, (spec, secrets), overlap)
@@ -133,20 +143,24 @@ impl Broker {
         };
         row.previous_version = previous.as_ref().map(|previous| previous.version);
         row.previous_retires_at = previous.as_ref().map(|previous| previous.retires_at);
+        let tenant = Some(row.tenant_id);
+        let key = self.keyring.newest(conn, tenant, self.now()).await?;
+        row.seal = Some(sealed_state(&key, &row)?);
         match old {
             Some(_) => credentials::update(conn, &row).await?,
             None => credentials::insert(conn, &row).await?,
         }
-        let version = self.seal_version(conn, scope, &row, spec, secrets).await?;
+        let version = sealed_version(&key, scope, &row, spec, secrets)?;
         credential_versions::insert(conn, &version).await?;
         if row.version > KEPT_VERSIONS {
             previous::prune(conn, row.tenant_id, row.id).await?;
         }
         let change = Changed::new(old.as_ref(), &row, secrets);
-        self.refuse_breaking(conn, scope, &[change], &[]).await?;
-        let detail = previous
-            .map(PreviousView::from)
-            .map(|view| serde_json::json!({"previous": view}));
+        self.refuse_breaking(conn, scope, &[change], &[], tried)
+            .await?;
+        if let Some(previous) = previous {
+            detail["previous"] = serde_json::to_value(PreviousView::from(previous))?;
+        }
         Ok((row, detail))
     }
 
@@ -160,7 +174,7 @@ impl Broker {
         secrets: &Secrets,
     ) -> Result<CredentialRow> {
         let now = self.now();
-        let same_secrets = old.is_some_and(|(_, before)| before.same_as(secrets));
+        let same_secrets = old.is_some_and(|(_, before)| before.same_revisions_as(secrets));
         let old = old.map(|(row, _)| row);
         let old_spec: Option<CredentialSpec> = old.map(credential_spec).transpose()?;
         // What was verified is an account at an address; with either changed nothing is known.
@@ -189,10 +203,49 @@ impl Broker {
             updated_at: now,
             previous_version: None,
             previous_retires_at: None,
+            seal: None,
             changes_beside_version: 0,
             document: serde_json::to_string(spec)?,
             has_auth_secret: secrets.auth.is_some(),
         })
+    }
+}
+
+/// A credential as its event shows it: as written, and which versions brought its secrets.
+pub(super) struct Recorded {
+    id: Uuid,
+    document: serde_json::Value,
+}
+
+/// What an event shows of a row; of what is deleted, nobody asks for the secrets' versions.
+pub(super) fn recorded(row: &CredentialRow, secrets: Option<&Secrets>) -> Recorded {
+    let mut document: serde_json::Value = serde_json::from_str(&row.document).unwrap_or_default();
+    if let (Some(secrets), true) = (secrets, document.is_object()) {
+        document["secret_version"] = secrets.registry.revision.into();
+        if let Some(auth) = &secrets.auth {
+            document["auth_server"]["secret_version"] = auth.revision.into();
+        }
+    }
+    Recorded {
+        id: row.id,
+        document,
+    }
+}
+
+impl Recorded {
+    /// The detail of the write that led here.
+    pub(super) fn since(self, before: Option<Self>) -> serde_json::Value {
+        let before = before.map(|before| before.document);
+        let mut detail = change::between(before.as_ref(), Some(&self.document));
+        detail["id"] = self.id.to_string().into();
+        detail
+    }
+
+    /// The detail of its end.
+    fn until_it_went(self) -> serde_json::Value {
+        let mut detail = change::between(Some(&self.document), None);
+        detail["id"] = self.id.to_string().into();
+        detail
     }
 }
 
@@ -208,6 +261,7 @@ impl Resource for Credentials {
     type Removal = Detach;
 
     const COLLECTION: &'static str = "credentials";
+    const WRITES_TELL: bool = true;
     const VERBS: (&'static str, &'static str) = ("credential.write", "credential.delete");
 
     fn read(form: &mut Form, unnamed: Unnamed) -> Option<CredentialWrite> {
@@ -261,27 +315,37 @@ impl Resource for Credentials {
         scope: &Scope,
         name: &Name,
         before: Option<CredentialRow>,
-        write: CredentialWrite,
+        (write, tried): (CredentialWrite, &mut Tried),
     ) -> Result<Stored<CredentialRow>> {
         let before = match before {
-            Some(row) => Some(broker.opened(conn, scope, row).await?),
+            Some(row) => Some(broker.opened(conn, row).await?),
             None => None,
         };
         let version = before.as_ref().map_or(1, |before| before.row.version + 1);
         let overlap = write.overlap;
-        let (spec, secrets) = next_state(before.as_ref(), write, version)?;
+        let guard = match &before {
+            Some(before) if write.gives_a_secret() => broker.guard_of(conn, &before.row).await?,
+            _ => Guard::Compares,
+        };
+        let next = next_state(before.as_ref(), write, version, guard)?;
+        if let Some(before) = &before {
+            for came in &next.came {
+                tried.note(before.row.id, &before.row.name, *came);
+            }
+        }
+        let (spec, secrets) = (next.spec, next.secrets);
         check_secret_names(&spec, name)?;
         let old = match before {
-            Some(before) if before.spec == spec && before.secrets.same_as(&secrets) => {
+            Some(before) if before.spec == spec && before.secrets.same_revisions_as(&secrets) => {
                 return Ok(Stored::Unchanged(before.row));
             }
             Some(before) => Some((before.row, before.secrets)),
             None => None,
         };
         let (row, detail) = broker
-            .store_version(conn, scope, name, old, &spec, &secrets, overlap)
+            .store_version(conn, scope, name, old, &spec, &secrets, overlap, tried)
             .await?;
-        Ok(Stored::Written(row, detail))
+        Ok(Stored::Written(row, Some(detail)))
     }
 
     /// Its versions go with it.
@@ -302,9 +366,9 @@ impl Resource for Credentials {
         credentials::delete(conn, row.tenant_id, row.id).await?;
         let change = Changed::gone(row);
         broker
-            .refuse_breaking(conn, scope, &[change], &shrunk)
+            .refuse_breaking(conn, scope, &[change], &shrunk, &mut Tried::default())
             .await?;
-        Ok(None)
+        Ok(Some(recorded(row, None).until_it_went()))
     }
 
     fn view(broker: &Broker, row: CredentialRow) -> Result<CredentialView> {
@@ -357,28 +421,20 @@ impl Broker {
         credential: &CredentialRow,
         listing: Vec<PullSecretRow>,
     ) -> Result<Vec<Shrunk>> {
-        let (tenant, id) = (credential.tenant_id, credential.id);
         let means_nothing =
             |row: &&PullSecretRow| row.credentials.len() == 1 && row.selector.is_none();
         let empty: Vec<PullSecretRow> = listing.iter().filter(means_nothing).cloned().collect();
         if !empty.is_empty() {
             return Err(in_use(&empty, LAST_LISTED));
         }
-        pull_secrets::detach(conn, tenant, id, self.now()).await?;
-        let mut shrunk = Vec::with_capacity(listing.len());
-        for before in listing {
-            let mut row = before.clone();
-            row.version += 1;
-            row.credentials.retain(|name| *name != credential.name);
-            let deed = Deed {
-                action: "pull-secret.write",
-                target: &format!("pull-secrets/{}", row.name),
-                version: Some(row.version),
-                detail: Some(serde_json::json!({"detached": credential.name})),
-            };
-            self.note(conn, scope, deed).await?;
-            shrunk.push(Shrunk { before, after: row });
-        }
+        self.take_out_of_lists(conn, scope, credential).await?;
+        let name = &credential.name;
+        let cut = |before: PullSecretRow| {
+            let mut after = before.clone();
+            after.credentials.retain(|listed| listed != name);
+            Shrunk { before, after }
+        };
+        let shrunk = listing.into_iter().map(cut).collect();
         Ok(shrunk)
     }
 }

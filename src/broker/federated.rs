@@ -13,6 +13,7 @@ use crate::auth::oidc::claims::Registered;
 use crate::auth::oidc::compact::Compact;
 use crate::auth::oidc::issuer_keys::{Source, Unverified};
 use crate::auth::oidc::provider::{ProviderSpec, check_url};
+use crate::auth::role::Action;
 use crate::model::name::Name;
 use crate::store::role_bindings::BindingRow;
 use crate::store::{identity_providers, role_bindings};
@@ -27,6 +28,9 @@ struct Accepting {
     id: Uuid,
     name: Name,
 }
+
+/// A check that was made for a provider: with which keys, for which audiences, and what came of it.
+type Checked = (Source, Vec<String>, Result<(), Unverified>);
 
 /// A provider that may take a token, whose signature is still to be checked.
 struct Candidate {
@@ -53,7 +57,11 @@ impl Broker {
         let provider = accepting.first().ok_or_else(nobody)?.name.clone();
         let ids: Vec<Uuid> = accepting.iter().map(|provider| provider.id).collect();
         let tenant = door.tenant.filter(|_| !door.action.is_for_anybody());
-        let grants = self.bound(&ids, &token, &claims.subject, tenant).await?;
+        // Who asks what needs no role is not looked up among those who have one.
+        let grants = match door.action {
+            Action::Lint | Action::Explain => Vec::new(),
+            _ => self.bound(&ids, &token, &claims.subject, tenant).await?,
+        };
         Ok(Caller {
             id: Caller::federated_id(&claims.issuer, &claims.subject),
             identity: Identity::Federated {
@@ -117,7 +125,7 @@ impl Broker {
         token: &Compact<'_>,
         claims: &Registered,
         candidate: &Candidate,
-        checked: &mut Vec<(Source, Result<(), Unverified>)>,
+        checked: &mut Vec<Checked>,
     ) -> Result<(), String> {
         let spec = &candidate.spec;
         if !spec.algorithms.contains(&token.algorithm) {
@@ -131,12 +139,15 @@ impl Broker {
             return Err(format!("the audience is not one of {own}"));
         }
         let source = spec.source();
-        let known = checked.iter().find(|(known, _)| *known == source);
+        let known = checked
+            .iter()
+            .find(|(known, audiences, _)| *known == source && *audiences == spec.audiences);
         let verified = match known {
-            Some((_, verified)) => verified.clone(),
+            Some((.., verified)) => verified.clone(),
             None => {
-                let verified = self.issuers.verify(&source, token, self.now()).await;
-                checked.push((source, verified.clone()));
+                let (audiences, now) = (&spec.audiences, self.now());
+                let verified = self.issuers.verify(&source, audiences, token, now).await;
+                checked.push((source, audiences.clone(), verified.clone()));
                 verified
             }
         };

@@ -6,10 +6,13 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::comparisons::Tried;
 use super::precondition::Precondition;
 use super::resource::{Doubted, Resource, Stored, View};
 use super::writing::Writing;
 use super::{Broker, Error, Result, Scope};
+use crate::audit::change;
+use crate::auth::caller::Caller;
 use crate::auth::oidc::algorithm::Algorithm;
 use crate::auth::oidc::provider::{ProviderSpec, Review, check_url};
 use crate::model::body::Body;
@@ -22,6 +25,8 @@ use crate::model::resource::{Named, ResourceKind};
 use crate::store::identity_providers::ProviderRow;
 use crate::store::{Slice, identity_providers, role_bindings};
 
+/// Most identity providers.
+const MOST_PROVIDERS: i64 = 200;
 /// How many tenants an `in-use` names.
 const MOST_NAMED: i64 = 10;
 
@@ -119,8 +124,8 @@ impl Broker {
             .collect()
     }
 
-    /// An operator sees no tenant's secrets, so an operator does not decide who those are that tenants
-    /// have bound already: an issuer of the operator's own could name any of their subjects.
+    /// An operator sees no tenant's secrets, so an operator does not decide who those are that tenants have bound
+    /// already: another issuer could name any of their subjects, and a wider audience takes tokens that were meant for others.
     async fn keep_who_is_trusted(
         &self,
         conn: &mut PgConnection,
@@ -128,11 +133,11 @@ impl Broker {
         row: &ProviderRow,
     ) -> Result<()> {
         let bound = role_bindings::tenants_of_provider(conn, row.id, 1).await?;
-        if bound.is_empty() || scope.caller.is_admin() {
+        if bound.is_empty() || decides_whom_to_trust(&scope.caller) {
             return Ok(());
         }
         Err(Error::Forbidden(
-            "tenants have bound callers of this issuer; only an admin changes issuer or jwks_uri now",
+            "tenants have bound callers of this issuer; only an admin changes it now, with a token that neither ends nor is limited to networks",
         ))
     }
 
@@ -142,6 +147,11 @@ impl Broker {
         name: &Name,
         spec: &ProviderSpec,
     ) -> Result<ProviderRow> {
+        if identity_providers::count(conn).await? >= MOST_PROVIDERS {
+            return Err(Error::Conflict(format!(
+                "there are {MOST_PROVIDERS} identity providers, and no more may be made; delete one first"
+            )));
+        }
         let now = self.now();
         let row = ProviderRow {
             id: Uuid::now_v7(),
@@ -238,15 +248,16 @@ impl Resource for IdentityProviders {
         Ok(broker.refused_urls(text("issuer"), text("jwks_uri"), api_server))
     }
 
-    /// `Invalid` for a URL that is never asked; `Forbidden` for an operator who would put another issuer in
-    /// the place of one that tenants trust.
+    /// `Invalid` for a URL that is never asked; `Forbidden` for keys that the issuer's own discovery does not name, and
+    /// for a change of what tenants trust, by anybody but an admin with a token that neither ends nor is limited to
+    /// networks; `Conflict` for more providers than there may be.
     async fn store(
         broker: &Broker,
         conn: &mut PgConnection,
         scope: &Scope,
         name: &Name,
         before: Option<ProviderRow>,
-        spec: ProviderSpec,
+        (spec, _): (ProviderSpec, &mut Tried),
     ) -> Result<Stored<ProviderRow>> {
         broker
             .refused_urls(
@@ -261,20 +272,17 @@ impl Resource for IdentityProviders {
             .as_ref()
             .map(|row| serde_json::from_str(&row.document));
         let stored: Option<ProviderSpec> = stored.transpose()?;
+        let detail = change_of(stored.as_ref(), Some(&spec))?;
+        check_keys(scope, stored.as_ref(), &spec)?;
         keep_who_reviews(scope, stored.as_ref(), &spec)?;
-        let row = match before.zip(stored) {
-            Some((row, stored)) => {
-                if stored == spec {
-                    return Ok(Stored::Unchanged(row));
-                }
-                if stored.source() != spec.source() {
-                    broker.keep_who_is_trusted(conn, scope, &row).await?;
-                }
+        let row = match before {
+            Some(row) if stored.as_ref() == Some(&spec) => return Ok(Stored::Unchanged(row)),
+            Some(row) => {
+                broker.keep_who_is_trusted(conn, scope, &row).await?;
                 broker.update_provider(conn, row, &spec).await?
             }
             None => broker.insert_provider(conn, name, &spec).await?,
         };
-        let detail = serde_json::json!({"issuer": row.issuer});
         Ok(Stored::Written(row, Some(detail)))
     }
 
@@ -298,7 +306,7 @@ impl Resource for IdentityProviders {
             });
         }
         identity_providers::delete(conn, row.id).await?;
-        Ok(None)
+        change_of(Some(&serde_json::from_str(&row.document)?), None).map(Some)
     }
 
     fn view(_: &Broker, row: ProviderRow) -> Result<ProviderView> {
@@ -315,6 +323,37 @@ impl Resource for IdentityProviders {
     }
 }
 
+/// Whether a caller may say whose keys count. Whoever has those keys is anybody, everywhere, for as long as the provider
+/// is there: so only an admin may, and only one who could grant that.
+fn decides_whom_to_trust(caller: &Caller) -> bool {
+    caller.is_admin() && caller.networks.is_none() && caller.grants_end_at().is_none()
+}
+
+/// Keys come from where the issuer's own discovery document says. Another place for them would let whoever names it
+/// sign for any issuer.
+///
+/// # Errors
+/// `Forbidden`.
+fn check_keys(scope: &Scope, before: Option<&ProviderSpec>, spec: &ProviderSpec) -> Result<()> {
+    let same_source = before.is_some_and(|before| before.source() == spec.source());
+    if spec.jwks_uri.is_none() || same_source || decides_whom_to_trust(&scope.caller) {
+        return Ok(());
+    }
+    Err(Error::Forbidden(
+        "this needs the role admin, with a token that neither ends nor is limited to networks: a jwks_uri of one's own; without one, keys come from the issuer's discovery document",
+    ))
+}
+
+/// What an event shows of a write of a provider, or of its end.
+fn change_of(
+    before: Option<&ProviderSpec>,
+    after: Option<&ProviderSpec>,
+) -> Result<serde_json::Value> {
+    let before = before.map(serde_json::to_value).transpose()?;
+    let after = after.map(serde_json::to_value).transpose()?;
+    Ok(change::between(before.as_ref(), after.as_ref()))
+}
+
 /// The callers' tokens are sent to who reviews them, and taking a review away takes tokens that are over: neither is
 /// an operator's.
 fn keep_who_reviews(
@@ -323,10 +362,10 @@ fn keep_who_reviews(
     spec: &ProviderSpec,
 ) -> Result<()> {
     let stored = before.and_then(|before| before.review.as_ref());
-    if stored == spec.review.as_ref() || scope.caller.is_admin() {
+    if stored == spec.review.as_ref() || decides_whom_to_trust(&scope.caller) {
         return Ok(());
     }
     Err(Error::Forbidden(
-        "only an admin says who reviews tokens: they are sent there",
+        "this needs the role admin, with a token that neither ends nor is limited to networks: who reviews tokens gets them",
     ))
 }

@@ -321,11 +321,9 @@ impl Broker {
         name: &Name,
         current: ServiceAccountObject,
     ) -> Result<Link> {
-        let mut tx = self.begin_snapshot().await?;
         let source = Source::PullSecret(name.clone());
-        let draft = self.draft(&mut tx, scope, &source).await?;
         let options = Options::as_stored(Format::ServiceAccount);
-        let bundle = self.sketched(&mut tx, scope, &draft, &options).await?;
+        let (_, bundle) = self.look_at(scope, &source, &options).await?;
         let names: Vec<ObjectName> = bundle
             .secrets
             .iter()
@@ -336,7 +334,18 @@ impl Broker {
         link.map_err(Error::invalid)
     }
 
-    /// A bundle without secrets. Nothing is opened, unless two credentials claim one path: whether they
+    /// The fingerprint of what somebody would be given who is not the caller.
+    pub(super) async fn fingerprint_for_another(
+        &self,
+        scope: &Scope,
+        source: &Source,
+        options: &Options,
+    ) -> Result<String> {
+        let (_, bundle) = self.look_at(scope, source, options).await?;
+        name_of(&bundle, options, &options.inputs)
+    }
+
+    /// A bundle without secrets, for callers who may render it. Nothing is opened, unless two credentials claim one path: whether they
     /// are one account, only their secrets tell.
     pub(super) async fn sketched(
         &self,
@@ -357,6 +366,19 @@ impl Broker {
     }
 
     fn bundle(&self, draft: &Draft, items: Vec<Item>, options: &Options) -> Result<Bundle> {
+        Ok(self.plan_of(draft, items, options)?)
+    }
+
+    /// What a draft comes to.
+    ///
+    /// # Errors
+    /// Those of the plan.
+    pub(super) fn plan_of(
+        &self,
+        draft: &Draft,
+        items: Vec<Item>,
+        options: &Options,
+    ) -> std::result::Result<Bundle, RenderError> {
         let spec = draft.spec.clone();
         let target = Target {
             namespace: options.namespace.clone().or(spec.target.namespace),
@@ -373,10 +395,10 @@ impl Broker {
             formers: options.formers(),
             now: self.now(),
         };
-        Ok(plan::plan(request)?)
+        plan::plan(request)
     }
 
-    fn refuse_expired(&self, draft: &Draft, options: &Options) -> Result<()> {
+    pub(super) fn refuse_expired(&self, draft: &Draft, options: &Options) -> Result<()> {
         let now = self.now();
         let expired: Vec<&str> = draft
             .rows

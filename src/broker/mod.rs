@@ -21,11 +21,14 @@ use crate::store::{Database, Transaction};
 
 pub mod access;
 pub mod audit;
+pub mod audit_following;
 pub mod audit_reading;
 pub mod audit_upkeep;
 pub mod changes;
+mod comparisons;
 pub mod consumers;
 pub mod credential_change;
+mod credential_seal;
 pub mod credential_state;
 pub mod credentials;
 pub mod discovery;
@@ -33,6 +36,7 @@ pub mod draft;
 pub mod error;
 pub mod explain;
 pub mod federated;
+mod former_seals;
 mod granting;
 mod heavy;
 pub mod idempotency;
@@ -91,6 +95,7 @@ pub struct Broker {
     schedule: Schedule,
     webhook: Option<Webhook>,
     writers: Arc<writing::Writers>,
+    known_states: Arc<credential_seal::KnownStates>,
 }
 
 /// A request that was let in: who calls, in which tenant, under which id.
@@ -144,6 +149,7 @@ impl Broker {
             schedule: Schedule::default(),
             webhook: None,
             writers: Arc::default(),
+            known_states: Arc::default(),
         }
     }
 
@@ -249,6 +255,7 @@ impl Broker {
         let due = self.keyring.due(&mut tx).await?;
         tx.commit().await?;
         self.keyring.prove(due).await?;
+        self.bring_credentials_forward().await?;
         self.remove_unneeded_keys().await.map(drop)
     }
 

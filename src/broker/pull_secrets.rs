@@ -3,10 +3,13 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::audit::Deed;
+use super::comparisons::Tried;
 use super::precondition::Precondition;
 use super::resource::{Doubted, Resource, Stored};
 use super::view::PullSecretView;
 use super::{Broker, Error, Result, Scope};
+use crate::audit::change;
 use crate::model::body::Body;
 use crate::model::credential::Unnamed;
 use crate::model::form::Form;
@@ -14,6 +17,7 @@ use crate::model::json::Json;
 use crate::model::mistake::Mistakes;
 use crate::model::name::Name;
 use crate::model::pull_secret::PullSecretSpec;
+use crate::store::credentials::CredentialRow;
 use crate::store::pull_secrets::PullSecretRow;
 use crate::store::{Slice, pull_secrets};
 
@@ -56,6 +60,55 @@ impl Broker {
     pub async fn unknown_listed(&self, scope: &Scope, spec: &PullSecretSpec) -> Result<Mistakes> {
         let mut tx = self.begin().await?;
         self.unknown_credentials(&mut tx, scope, spec).await
+    }
+
+    /// Writes a pull secret, and refuses it if its accounts claim one path twice.
+    pub(super) async fn write_and_check(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        name: &Name,
+        spec: &PullSecretSpec,
+        before: Option<PullSecretRow>,
+        tried: &mut Tried,
+    ) -> Result<PullSecretRow> {
+        let listed = self.listed(conn, scope, &spec.credentials).await?;
+        let listed: Vec<Uuid> = listed.iter().map(|row| row.id).collect();
+        let row = self
+            .write_pull_secret(conn, scope, name, spec, before)
+            .await?;
+        pull_secrets::set_credentials(conn, row.tenant_id, row.id, &listed).await?;
+        self.refuse_unrenderable(conn, scope, name, spec, tried)
+            .await?;
+        Ok(row)
+    }
+
+    /// Takes a credential out of every pull secret that lists it; each is a write of that pull secret.
+    pub(super) async fn take_out_of_lists(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        credential: &CredentialRow,
+    ) -> Result<()> {
+        let listing = pull_secrets::listing(conn, credential.tenant_id, credential.id).await?;
+        pull_secrets::detach(conn, credential.tenant_id, credential.id, self.now()).await?;
+        for row in listing {
+            let before = spec_of(&row)?;
+            let mut after = before.clone();
+            let is_another = |name: &Name| name.as_str() != credential.name;
+            after.credentials.retain(is_another);
+            let mut detail = change_of(Some(&before), Some(&after))?;
+            detail["by"] = "detach".into();
+            let target = format!("pull-secrets/{}", row.name);
+            let deed = Deed {
+                action: "pull-secret.write",
+                target: &target,
+                version: Some(row.version + 1),
+                detail: Some(detail),
+            };
+            self.note(conn, scope, deed).await?;
+        }
+        Ok(())
     }
 
     /// Writes the row of a pull secret, without its credentials.
@@ -145,21 +198,17 @@ impl Resource for PullSecrets {
         scope: &Scope,
         name: &Name,
         before: Option<PullSecretRow>,
-        spec: PullSecretSpec,
+        (spec, tried): (PullSecretSpec, &mut Tried),
     ) -> Result<Stored<PullSecretRow>> {
-        let listed = broker.listed(conn, scope, &spec.credentials).await?;
-        let listed: Vec<Uuid> = listed.iter().map(|row| row.id).collect();
-        let row = match before {
-            Some(row) if spec_of(&row)? == spec => return Ok(Stored::Unchanged(row)),
-            before => {
-                broker
-                    .write_pull_secret(conn, scope, name, &spec, before)
-                    .await?
-            }
-        };
-        pull_secrets::set_credentials(conn, row.tenant_id, row.id, &listed).await?;
-        broker.refuse_unrenderable(conn, scope, name, &spec).await?;
-        Ok(Stored::Written(row, None))
+        let old = before.as_ref().map(spec_of).transpose()?;
+        if let (Some(row), true) = (&before, old.as_ref() == Some(&spec)) {
+            return Ok(Stored::Unchanged(row.clone()));
+        }
+        let detail = change_of(old.as_ref(), Some(&spec))?;
+        let row = broker
+            .write_and_check(conn, scope, name, &spec, before, tried)
+            .await?;
+        Ok(Stored::Written(row, Some(detail)))
     }
 
     /// The credentials stay.
@@ -172,7 +221,7 @@ impl Resource for PullSecrets {
         _: &Precondition,
     ) -> Result<Option<serde_json::Value>> {
         pull_secrets::delete(conn, row.tenant_id, row.id).await?;
-        Ok(None)
+        change_of(Some(&spec_of(row)?), None).map(Some)
     }
 
     fn view(_: &Broker, row: PullSecretRow) -> Result<PullSecretView> {
@@ -187,6 +236,24 @@ impl Resource for PullSecrets {
     ) -> Result<Vec<PullSecretView>> {
         broker.pull_secret_page(scope, slice).await
     }
+}
+
+/// What an event shows of a write of a pull secret, or of its end.
+pub(super) fn change_of(
+    before: Option<&PullSecretSpec>,
+    after: Option<&PullSecretSpec>,
+) -> Result<serde_json::Value> {
+    let shown = |spec: &PullSecretSpec| -> Result<serde_json::Value> {
+        let mut document = serde_json::to_value(spec)?;
+        // They stand in a table of their own.
+        document["credentials"] = serde_json::to_value(&spec.credentials)?;
+        Ok(document)
+    };
+    let (before, after) = (
+        before.map(shown).transpose()?,
+        after.map(shown).transpose()?,
+    );
+    Ok(change::between(before.as_ref(), after.as_ref()))
 }
 
 /// What was written of a stored pull secret.

@@ -14,6 +14,7 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::comparisons::{Came, Tried};
 use super::credential_change::same_logins;
 use super::credential_state::Secrets as Opened;
 use super::heavy::heavy;
@@ -22,7 +23,7 @@ use super::pull_secrets::spec_of;
 use super::resolve::credential_spec;
 use super::view::stored_name;
 use super::{Broker, Error, Result, Scope};
-use crate::model::credential::{CredentialSpec, Kind};
+use crate::model::credential::CredentialSpec;
 use crate::model::labels::Labels;
 use crate::model::mistake::{Fault, Mistakes};
 use crate::model::name::{Name, ObjectName};
@@ -116,7 +117,7 @@ impl Changed {
         after: &CredentialRow,
         secrets: &Opened,
     ) -> Self {
-        let kept = before.is_some_and(|(_, before)| before.same_as(secrets));
+        let kept = before.is_some_and(|(_, before)| before.same_revisions_as(secrets));
         Self {
             before: before.map(|(row, _)| row.clone()),
             after: Some(after.clone()),
@@ -274,18 +275,6 @@ impl Subject {
 }
 
 impl Member {
-    fn login(&self, half: Half) -> (Kind, Option<&str>) {
-        let spec = &self.spec;
-        let own = spec.username.as_deref();
-        match (half, &spec.auth_server) {
-            (Half::AuthServer, Some(auth)) => (
-                auth.kind.unwrap_or(spec.kind),
-                auth.username.as_deref().or(own),
-            ),
-            _ => (spec.kind, own),
-        }
-    }
-
     /// Which secret a half logs in with: an auth server without one of its own has the registry's.
     fn secret(&self, half: Half) -> SecretId {
         let half = if self.row.has_auth_secret {
@@ -300,7 +289,7 @@ impl Member {
 /// Whether two halves log in the same way, as far as it is known; what is not is noted and taken for equal.
 fn same_account(meant: &[&Member], one: Claim, other: Claim, equalities: &mut Equalities) -> bool {
     let (first, second) = (meant[one.item], meant[other.item]);
-    if first.login(one.half) != second.login(other.half) {
+    if placing::login_of(&first.spec, one.half) != placing::login_of(&second.spec, other.half) {
         return false;
     }
     let pair = (first.secret(one.half), second.secret(other.half));
@@ -325,6 +314,7 @@ impl Broker {
         scope: &Scope,
         changes: &[Changed],
         shrunk: &[Shrunk],
+        tried: &mut Tried,
     ) -> Result<()> {
         let tenant = scope.tenant()?.id;
         let mut relevant = Vec::new();
@@ -339,7 +329,7 @@ impl Broker {
         if relevant.is_empty() {
             return Ok(());
         }
-        self.refuse_alone(conn, scope, &relevant).await?;
+        self.refuse_alone(conn, scope, &relevant, tried).await?;
         let mut rivals = None;
         if !any_shape {
             let found = self.rivals(conn, tenant, &relevant).await?;
@@ -364,9 +354,8 @@ impl Broker {
             Some(rivals) => rivals,
             None => self.rivals(conn, tenant, &relevant).await?,
         };
-        let broken = self.broken(conn, scope, &subjects, rivals).await?;
-        let broken = self
-            .newly(conn, scope, broken, &subjects, &relevant)
+        let broken = self.broken(conn, scope, &subjects, rivals, tried).await?;
+        let broken = self.newly(conn, scope, (broken, &subjects), &relevant, tried)
             .await?;
         refuse(broken, Write::OfCredential)
     }
@@ -381,6 +370,7 @@ impl Broker {
         scope: &Scope,
         name: &Name,
         spec: &PullSecretSpec,
+        tried: &mut Tried,
     ) -> Result<()> {
         let rows = self.meant(conn, scope, spec).await?;
         let members = self.members(conn, scope, rows).await?;
@@ -391,7 +381,7 @@ impl Broker {
             before: None,
         };
         let all: Vec<&Member> = subject.meant(members.iter());
-        let broken = self.judge(conn, scope, &[(&subject, all)]).await?;
+        let broken = self.judge(conn, &[(&subject, all)], tried).await?;
         refuse(broken, Write::OfPullSecret)
     }
 
@@ -401,6 +391,7 @@ impl Broker {
         conn: &mut PgConnection,
         scope: &Scope,
         changes: &[&Changed],
+        tried: &mut Tried,
     ) -> Result<()> {
         let after: Vec<CredentialRow> = changes
             .iter()
@@ -416,7 +407,7 @@ impl Broker {
             .zip(&members)
             .map(|(subject, member)| (subject, vec![member]))
             .collect();
-        let broken = self.judge(conn, scope, &cases).await?;
+        let broken = self.judge(conn, &cases, tried).await?;
         refuse(broken, Write::OfCredential)
     }
 
@@ -471,6 +462,7 @@ impl Broker {
         scope: &Scope,
         subjects: &[Subject],
         rivals: Vec<CredentialRow>,
+        tried: &mut Tried,
     ) -> Result<Vec<Broken>> {
         let (merged, split): (Vec<&Subject>, Vec<&Subject>) = subjects
             .iter()
@@ -484,7 +476,7 @@ impl Broker {
                 .map(|one| (one, one.meant(rivals.iter()))),
         );
         cases.extend(split.into_iter().map(|one| (one, one.meant(all.iter()))));
-        self.judge(conn, scope, &cases).await
+        self.judge(conn, &cases, tried).await
     }
 
     /// Those of the broken that rendered before: a write need not mend what it did not break.
@@ -492,9 +484,9 @@ impl Broker {
         &self,
         conn: &mut PgConnection,
         scope: &Scope,
-        broken: Vec<Broken>,
-        subjects: &[Subject],
+        (broken, subjects): (Vec<Broken>, &[Subject]),
         changes: &[&Changed],
+        tried: &mut Tried,
     ) -> Result<Vec<Broken>> {
         if broken.is_empty() {
             return Ok(broken);
@@ -515,7 +507,7 @@ impl Broker {
             .into_iter()
             .map(|subject| (subject, subject.meant(members.iter())))
             .collect();
-        let old = self.judge(conn, scope, &cases).await?;
+        let old = self.judge(conn, &cases, tried).await?;
         let old: HashSet<Name> = old.into_iter().map(|broken| broken.name).collect();
         let is_new = |broken: &Broken| !old.contains(&broken.name);
         Ok(broken.into_iter().filter(is_new).collect())
@@ -525,8 +517,8 @@ impl Broker {
     async fn judge(
         &self,
         conn: &mut PgConnection,
-        scope: &Scope,
         cases: &[(&Subject, Vec<&Member>)],
+        tried: &mut Tried,
     ) -> Result<Vec<Broken>> {
         let members: usize = cases.iter().map(|(_, meant)| meant.len()).sum();
         let mut equalities = Equalities::default();
@@ -546,30 +538,38 @@ impl Broker {
             return Ok(broken);
         }
         let asked: Vec<_> = std::mem::take(&mut equalities.asked).into_iter().collect();
-        let answers = self.same_secrets(conn, scope, &asked).await?;
+        let rows: HashMap<(Uuid, i64), &CredentialRow> = cases
+            .iter()
+            .flat_map(|(_, meant)| meant)
+            .map(|member| ((member.row.id, member.row.version), &member.row))
+            .collect();
+        let answers = self.same_secrets(conn, &rows, &asked, tried).await?;
         equalities.known = asked.into_iter().zip(answers).collect();
         Ok(judge(&mut equalities))
     }
 
-    /// Whether the secrets of each pair are equal. Whoever wants to bound how often that may be asked does it here.
+    /// Whether the secrets of each pair are equal, within the budget; past it, two secrets are two.
     async fn same_secrets(
         &self,
         conn: &mut PgConnection,
-        scope: &Scope,
+        rows: &HashMap<(Uuid, i64), &CredentialRow>,
         pairs: &[(SecretId, SecretId)],
+        tried: &mut Tried,
     ) -> Result<Vec<bool>> {
-        let tenant = scope.tenant()?.id;
         let places: BTreeSet<(Uuid, i64)> = pairs
             .iter()
             .flat_map(|(one, other)| [(one.0, one.1), (other.0, other.1)])
             .collect();
-        let (ids, versions): (Vec<Uuid>, Vec<i64>) = places.into_iter().unzip();
-        let rows = credential_versions::several(conn, tenant, &ids, &versions).await?;
-        let mut opened = HashMap::with_capacity(rows.len());
-        for row in rows {
-            let secrets = self.open_secrets(conn, tenant, &row).await?;
-            opened.insert((row.credential_id, row.version), secrets);
-        }
+        let involved: Vec<&CredentialRow> = places
+            .iter()
+            .filter_map(|place| rows.get(place).copied())
+            .collect();
+        let Some(tenant) = involved.first().map(|row| row.tenant_id) else {
+            return Ok(vec![false; pairs.len()]);
+        };
+        let ids: Vec<Uuid> = involved.iter().map(|row| row.id).collect();
+        let guarded = self.guarded(conn, tenant, &ids).await?;
+        let opened = self.opened_at(conn, tenant, &involved, &guarded).await?;
         let text = |(id, version, half): &SecretId| {
             let secrets = opened.get(&(*id, *version))?;
             match half {
@@ -577,11 +577,52 @@ impl Broker {
                 Half::AuthServer => secrets.auth.as_ref().map(|secret| &secret.text),
             }
         };
-        let same = |(one, other): &(SecretId, SecretId)| {
+        let mut same = Vec::with_capacity(pairs.len());
+        for (one, other) in pairs {
             let texts = text(one).zip(text(other));
-            texts.is_some_and(|(one, other)| one.same_as(other))
-        };
-        Ok(pairs.iter().map(same).collect())
+            let equal = texts.map(|(one, other)| one.same_as(other));
+            let came = match equal {
+                None => Came::NotCompared,
+                Some(true) => Came::Equal,
+                Some(false) => Came::Different,
+            };
+            for (id, version, _) in [one, other] {
+                if let Some(row) = rows.get(&(*id, *version)) {
+                    tried.note(row.id, &row.name, came);
+                }
+            }
+            same.push(equal.unwrap_or_default());
+        }
+        Ok(same)
+    }
+
+    /// The secrets of these credentials, but of those that are not compared any more.
+    async fn opened_at(
+        &self,
+        conn: &mut PgConnection,
+        tenant: Uuid,
+        rows: &[&CredentialRow],
+        guarded: &HashSet<Uuid>,
+    ) -> Result<HashMap<(Uuid, i64), Opened>> {
+        let open: Vec<&&CredentialRow> = rows
+            .iter()
+            .filter(|row| !guarded.contains(&row.id))
+            .collect();
+        let ids: Vec<Uuid> = open.iter().map(|row| row.id).collect();
+        let numbers: Vec<i64> = open.iter().map(|row| row.version).collect();
+        let versions = credential_versions::several(conn, tenant, &ids, &numbers).await?;
+        let places: HashMap<(Uuid, i64), &CredentialRow> = open
+            .iter()
+            .map(|row| ((row.id, row.version), **row))
+            .collect();
+        let mut opened = HashMap::with_capacity(versions.len());
+        for version in versions {
+            let place = (version.credential_id, version.version);
+            if let Some(row) = places.get(&place) {
+                opened.insert(place, self.open_secrets(conn, row, &version).await?);
+            }
+        }
+        Ok(opened)
     }
 
     /// Everything that these subjects mean, each credential once.

@@ -6,6 +6,7 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::comparisons::Tried;
 use super::credential_state::{KnownSecret, Secrets};
 use super::previous::previous_of;
 use super::{Broker, Error, Result, Scope};
@@ -86,6 +87,9 @@ impl Broker {
         formers: Formers,
     ) -> Result<Vec<Item>> {
         let tenant = scope.tenant()?.id;
+        if let Some(foreign) = rows.iter().find(|row| row.tenant_id != tenant) {
+            return Err(rolled_back(foreign.id));
+        }
         let now = self.now();
         let (ids, numbers) = wanted(rows, formers, now);
         let versions = credential_versions::several(conn, tenant, &ids, &numbers).await?;
@@ -93,11 +97,11 @@ impl Broker {
         let mut items = Vec::with_capacity(rows.len());
         for row in rows {
             let current = find(&versions, row.id, row.version)?;
-            let secrets = self.open_secrets(conn, tenant, current).await?;
+            let secrets = self.open_secrets(conn, row, current).await?;
             let mut item = item_of(row, &current.document, secrets, now)?;
             if let (Some(previous), Formers::Rendered) = (&mut item.previous, formers) {
                 let former = find(&versions, row.id, previous.version)?;
-                let secrets = self.open_secrets(conn, tenant, former).await?;
+                let secrets = self.open_secrets(conn, row, former).await?;
                 previous.state = Some(former_of(row.id, &former.document, secrets)?);
             }
             items.push(item);
@@ -136,7 +140,7 @@ impl Broker {
 /// A credential whose version is gone, or whose current one is not the newest.
 pub(super) fn rolled_back(credential: Uuid) -> Error {
     Error::DoesNotOpen(format!(
-        "credential {credential}: its current version is gone, or older than another: it was rolled back in the database"
+        "credential {credential}: its row, or its current version, is not the one that was written last: it was rolled back in the database"
     ))
 }
 

@@ -10,6 +10,7 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 
 use super::audit::Deed;
+use super::comparisons::{Tried, undo_if_refused};
 use super::precondition::Precondition;
 use super::view::{SinceWritten, Written};
 use super::writing::Writing;
@@ -20,7 +21,7 @@ use crate::model::form::Form;
 use crate::model::json::Json;
 use crate::model::mistake::{Mistake, Mistakes};
 use crate::model::name::Name;
-use crate::store::Slice;
+use crate::store::{Slice, savepoint};
 
 /// What a write sends.
 pub enum Change {
@@ -71,6 +72,8 @@ pub trait Resource: 'static {
     const COLLECTION: &'static str;
     /// Whether a PUT without a body means one without members.
     const BODY_MAY_BE_LEFT_OUT: bool = false;
+    /// Whether the event of a write tells itself what was compared.
+    const WRITES_TELL: bool = false;
     /// The verbs of a write and a delete in the audit trail.
     const VERBS: (&'static str, &'static str);
 
@@ -111,14 +114,14 @@ pub trait Resource: 'static {
         std::future::ready(Ok(Mistakes::default()))
     }
 
-    /// Stores it.
+    /// Stores it, and notes which secrets were compared with stored ones.
     fn store(
         broker: &Broker,
         conn: &mut PgConnection,
         scope: &Scope,
         name: &Name,
         before: Option<Self::Row>,
-        spec: Self::Spec,
+        written: (Self::Spec, &mut Tried),
     ) -> impl Future<Output = Result<Stored<Self::Row>>> + Send;
 
     /// Removes it.
@@ -223,13 +226,26 @@ impl Broker {
         };
         precondition.check(before.as_ref().map(R::version))?;
         let is_new = before.is_none();
-        let row = match R::store(self, &mut tx, scope, &name, before, spec).await? {
-            Stored::Unchanged(row) => {
-                // What was read may be what others in this transaction wrote.
+        let mut tried = Tried::default();
+        // What was compared stays counted even if nothing is written.
+        savepoint::set(&mut tx).await?;
+        let stored = R::store(self, &mut tx, scope, &name, before, (spec, &mut tried)).await;
+        undo_if_refused(&mut tx, &stored).await?;
+        self.count_misses(&mut tx, scope, &tried).await?;
+        if !(R::WRITES_TELL && matches!(stored, Ok(Stored::Written(..)))) {
+            let target = format!("{}/{name}", R::COLLECTION);
+            self.tell_of(&mut tx, scope, &target, &tried).await?;
+        }
+        let row = match stored {
+            Err(error) => {
+                tx.commit().await?;
+                return Err(error);
+            }
+            Ok(Stored::Unchanged(row)) => {
                 tx.commit().await?;
                 return R::view(self, row).map(Written::Replaced);
             }
-            Stored::Written(row, detail) => {
+            Ok(Stored::Written(row, detail)) => {
                 let scope = R::trail_of_write(scope, &row)?;
                 let version = R::version(&row);
                 note_of::<R>(

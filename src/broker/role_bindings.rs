@@ -6,11 +6,13 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::comparisons::Tried;
 use super::granting::{Taken, check_end, check_role};
 use super::precondition::Precondition;
 use super::resource::{Doubted, Resource, Stored, View};
 use super::view::SinceWritten;
 use super::{Broker, Error, Result, Scope};
+use crate::audit::change;
 use crate::auth::binding::{BindingSpec, Subject};
 use crate::auth::role::Role;
 use crate::model::body::Body;
@@ -21,6 +23,9 @@ use crate::model::mistake::{Fault, Mistake, Mistakes};
 use crate::model::name::Name;
 use crate::store::role_bindings::BindingRow;
 use crate::store::{Slice, identity_providers, role_bindings};
+
+/// Most role bindings of a tenant: all of a provider are read when one of its callers asks who it is.
+const MOST_BINDINGS: i64 = 500;
 
 /// A role binding.
 #[derive(Debug, Serialize, ToSchema)]
@@ -158,7 +163,10 @@ impl Broker {
                 }
                 role_bindings::update(conn, &row).await?;
             }
-            None => role_bindings::insert(conn, &row).await?,
+            None => {
+                refuse_more(conn, &row).await?;
+                role_bindings::insert(conn, &row).await?;
+            }
         }
         Ok(row)
     }
@@ -168,6 +176,32 @@ impl Broker {
         let now = self.now();
         row.role == Role::Owner.as_str() && row.expires_at.is_none_or(|end| end > now)
     }
+}
+
+async fn refuse_more(conn: &mut PgConnection, row: &BindingRow) -> Result<()> {
+    if role_bindings::count(conn, row.tenant_id).await? < MOST_BINDINGS {
+        return Ok(());
+    }
+    Err(Error::Conflict(format!(
+        "the tenant has {MOST_BINDINGS} role bindings, and no more may be made; a claim's value with * at its end takes many callers"
+    )))
+}
+
+/// What an event shows of a write of a binding, or of its end.
+fn detail_of(
+    row: &BindingRow,
+    before: Option<&String>,
+    after: Option<&String>,
+) -> Result<serde_json::Value> {
+    let parsed = |text: &String| serde_json::from_str::<serde_json::Value>(text);
+    let (before, after) = (
+        before.map(parsed).transpose()?,
+        after.map(parsed).transpose()?,
+    );
+    let mut detail = change::between(before.as_ref(), after.as_ref());
+    detail["role"] = row.role.as_str().into();
+    detail["issuer"] = row.issuer.as_str().into();
+    Ok(detail)
 }
 
 /// Role bindings. A write or a delete is effective from the next request on.
@@ -229,10 +263,11 @@ impl Resource for RoleBindings {
         scope: &Scope,
         name: &Name,
         before: Option<BindingRow>,
-        spec: BindingSpec,
+        (spec, _): (BindingSpec, &mut Tried),
     ) -> Result<Stored<BindingRow>> {
         let spec = broker.granted(scope, &spec)?;
         let document = serde_json::to_string(&spec)?;
+        let old = before.as_ref().map(|row| row.document.clone());
         let row = match before {
             Some(row) if row.document == document => return Ok(Stored::Unchanged(row)),
             before => {
@@ -241,7 +276,7 @@ impl Resource for RoleBindings {
                     .await?
             }
         };
-        let detail = serde_json::json!({"role": row.role, "issuer": row.issuer});
+        let detail = detail_of(&row, old.as_ref(), Some(&row.document))?;
         Ok(Stored::Written(row, Some(detail)))
     }
 
@@ -260,7 +295,7 @@ impl Resource for RoleBindings {
                 .await?;
         }
         role_bindings::delete(conn, row.tenant_id, row.id).await?;
-        Ok(Some(serde_json::json!({"role": row.role})))
+        detail_of(row, Some(&row.document), None).map(Some)
     }
 
     fn view(_: &Broker, row: BindingRow) -> Result<BindingView> {

@@ -4,6 +4,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::audit::Deed;
+use super::comparisons::Tried;
 use super::precondition::Precondition;
 use super::resource::{Resource, Stored};
 use super::view::{TenantView, stored_name};
@@ -139,7 +140,7 @@ impl Resource for Tenants {
         _: &Scope,
         name: &Name,
         before: Option<TenantRow>,
-        spec: TenantSpec,
+        (spec, _): (TenantSpec, &mut Tried),
     ) -> Result<Stored<TenantRow>> {
         let document = serde_json::to_string(&spec)?;
         let row = match before {

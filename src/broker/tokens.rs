@@ -13,20 +13,23 @@ use super::audit::Deed;
 use super::granting::{Taken, check_end, check_role};
 use super::idempotency::{Answer, Claim, Once};
 use super::{Broker, Error, Result, Scope};
-use crate::audit::event::{Event, Outcome, command};
 use crate::audit::trail::Trail;
+use crate::audit::{command, event};
 use crate::auth::caller::StoredActor;
 use crate::auth::role::Role;
 use crate::auth::token::Token;
 use crate::model::body::{Body, Field, List, Seconds, body};
 use crate::model::form::Form;
 use crate::model::mistake::Fault;
-use crate::model::name::Name;
+use crate::model::name::{Name, label_schema};
 use crate::store::tokens::{self, TokenRow};
 use crate::store::{Database, Slice};
+use crate::text_wire;
 
 /// Longest life of a token: ten years, in seconds.
 const LONGEST_LIFE: u64 = 10 * 366 * 24 * 60 * 60;
+/// Most tokens of a tenant, or of the platform, that work at the same time.
+const MOST_TOKENS: i64 = 2000;
 /// Most pull secrets or networks that a token is limited to.
 const MOST_LIMITS: usize = 500;
 
@@ -36,7 +39,7 @@ body! {
     pub struct TokenWrite { whole: "TokenInput"; }
     fields {
         /// A name that no live token has.
-        name: Name, required;
+        name: Name as TokenName, required;
         /// What it may do.
         role: Role, required;
         /// When it ends.
@@ -107,6 +110,23 @@ impl Body for Ends {
             (None, None) => Self::Never,
         })
     }
+}
+
+/// A token's name.
+struct TokenName;
+
+text_wire!(TokenName => Name, token_name, label_schema());
+
+/// Reads a token's name. It is none that could be another token's id: paths take either.
+///
+/// # Errors
+/// `invalid-name`.
+pub fn token_name(text: &str) -> std::result::Result<Name, Fault> {
+    if Uuid::try_parse(text).is_ok() {
+        let detail = "a token's name is no UUID, which would be taken for another token's id";
+        return Err(Fault::new("invalid-name", detail));
+    }
+    Name::parse(text)
 }
 
 /// A token, without the token.
@@ -195,11 +215,12 @@ impl Broker {
             return Err(Error::invalid(fault.at("/expires_at")));
         }
         let ends_at = check_end(&scope.caller, write.ends.after(now))?;
+        refuse_more(&mut tx, scope, now).await?;
         let tenant = scope.tenant.as_ref().map(|tenant| tenant.id);
         let created_by = serde_json::to_string(&scope.caller.actor())?;
         let (token, row) = insert_token(&mut tx, tenant, write, ends_at, created_by, now).await?;
         let target = format!("tokens/{}", row.name);
-        let detail = Some(serde_json::json!({"id": row.id, "role": row.role}));
+        let detail = Some(command::detail_of(&row));
         self.note(
             &mut tx,
             scope,
@@ -287,23 +308,23 @@ pub async fn bootstrap_token(
 ) -> Result<Token> {
     let now = crate::model::time::to_microseconds(now);
     let mut tx = database.begin().await?;
-    let actor = command(by);
+    let actor = event::command(by);
     let ends_at = write.ends.after(now);
     let (token, row) = insert_token(&mut tx, None, write, ends_at, actor.to_string(), now).await?;
-    let event = Event {
-        tenant: None,
-        actor,
-        source: None,
-        action: "token.create",
-        target: format!("tokens/{}", row.name),
-        version: None,
-        outcome: Outcome::Success,
-        detail: Some(serde_json::json!({"id": row.id, "role": row.role})),
-        request_id: Uuid::now_v7(),
-    };
+    let event = command::token_made(&row, Uuid::now_v7());
     Trail::without_keys().append(&mut tx, event, now).await?;
     tx.commit().await?;
     Ok(token)
+}
+
+async fn refuse_more(conn: &mut PgConnection, scope: &Scope, now: OffsetDateTime) -> Result<()> {
+    let tenant = scope.tenant.as_ref().map(|tenant| tenant.id);
+    if tokens::count_live(conn, tenant, now, MOST_TOKENS).await? < MOST_TOKENS {
+        return Ok(());
+    }
+    Err(Error::Conflict(format!(
+        "there are {MOST_TOKENS} tokens that work, and no more may be made; revoke one first"
+    )))
 }
 
 async fn insert_token(

@@ -84,7 +84,7 @@ impl Broker {
             .await?
             .ok_or(Error::NotFound)?;
         let version = current_version(conn, row.tenant_id, row.id).await?;
-        let secrets = self.open_secrets(conn, tenant, &version).await?;
+        let secrets = self.open_secrets(conn, &row, &version).await?;
         Ok(Opened {
             spec: credential_spec(&row)?,
             row,

@@ -20,12 +20,15 @@ use super::query::Params;
 use super::route::{Route, Tag, route};
 use crate::audit::event::Outcome;
 use crate::auth::role::Action;
+use crate::broker::audit_following::Beginning;
 use crate::broker::audit_reading::AuditEvent;
 use crate::broker::{Broker, Scope};
-use crate::model::body::{Text, body};
+use crate::model::body::{Text, body, text_schema};
+use crate::model::mistake::Fault;
 use crate::model::spelled::spelled;
 use crate::store::Slice;
 use crate::store::audit_events::Filter;
+use crate::text_wire;
 
 const JSON_LINES: &str = "application/x-ndjson";
 /// Events that an export reads at once.
@@ -68,8 +71,43 @@ body! {
         until: Option<OffsetDateTime>, optional;
         /// How they are listed; otherwise as `Accept` says.
         output: Option<Output>, optional;
+        /// `start`, `now`, or the `cursor` of an earlier answer: the events after it, each once and none missed, oldest
+        /// first, with the next `cursor` and whether there is `more` already. Taken alone, or with `limit`.
+        follow: Option<Beginning> as Cursor, optional;
+    }
+    rules(form) {
+        if form.has("follow") {
+            for field in BESIDE_FOLLOW {
+                if form.has(field) {
+                    form.report(field, Fault::new("unknown-field", "`follow` stands alone, or with `limit`"));
+                }
+            }
+        }
     }
 }
+
+/// What would narrow the events that are followed: what is left out would have to be read all the same.
+const BESIDE_FOLLOW: [&str; 10] = [
+    "page_token",
+    "action",
+    "actor",
+    "target",
+    "outcome",
+    "source",
+    "request_id",
+    "since",
+    "until",
+    "output",
+];
+
+/// Where following goes on.
+struct Cursor;
+
+text_wire!(
+    Cursor => Beginning,
+    Beginning::parse,
+    text_schema(1, 4096).pattern(Some("^[-_A-Za-z0-9]+$"))
+);
 
 type AnyText = Text<0, 4096>;
 type ListParams = (PageParams<Uuid>, AuditFilters);
@@ -108,6 +146,11 @@ async fn list(
     params: Params<ListParams>,
 ) -> Answer<Response> {
     let (PageParams { slice, is_limited }, filters) = params.read()?;
+    if let Some(from) = &filters.follow {
+        let limit = slice.limit - 1;
+        let followed = app.broker.follow_audit(&scope, from, limit).await?;
+        return Ok(Json(followed).into_response());
+    }
     let output = filters.output.unwrap_or_else(|| preferred(&headers));
     let filter = filters.into_filter();
     match output {

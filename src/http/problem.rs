@@ -322,9 +322,10 @@ impl From<broker::Error> for Problem {
         use broker::Error as E;
         let detail = error.to_string();
         match error {
-            E::Unauthenticated => {
-                Self::new(Code::Unauthenticated, "the request carries no valid token")
-            }
+            E::Unauthenticated => Self::new(
+                Code::Unauthenticated,
+                "the request carries no valid token; send one as `Authorization: Bearer TOKEN`",
+            ),
             E::TooManyRequests(wait) => Self {
                 retry_after: Some(wait.whole_seconds().unsigned_abs() + 1),
                 ..Self::new(

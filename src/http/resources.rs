@@ -151,8 +151,8 @@ const IDENTITY_PROVIDERS: Facts = Facts {
     words: ("an identity provider", "identity providers"),
     tag: Tag::Platform,
     may: (
-        Action::ManageIdentityProviders,
-        Action::ManageIdentityProviders,
+        Action::ReadIdentityProviders,
+        Action::ReadIdentityProviders,
         Action::ManageIdentityProviders,
     ),
     verb: "secret.open",

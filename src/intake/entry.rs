@@ -13,7 +13,7 @@ use crate::auth_file::reading::{Class, Login, ReadError};
 use crate::model::credential::CredentialWrite;
 use crate::model::json::Json;
 use crate::model::mistake::{Fault, Mistake};
-use crate::model::registry_path::RegistryPath;
+use crate::model::registry_path::{RegistryPath, SESSION_TOKEN};
 
 /// Most registry paths of one import.
 const MOST_ENTRIES: usize = 10_000;
@@ -178,6 +178,7 @@ impl Gatherer {
     ) {
         let path = RegistryPath::parse(&entry.key);
         let found = match (login, &path) {
+            (_, Err(fault)) if fault.code == SESSION_TOKEN => Found::Nothing(fault.detail.clone()),
             (Err(fault), _) => Found::Rejected(fault),
             (Ok(login), _) if holds_nothing(&login) => Found::Nothing(why_nothing(entry, file)),
             (Ok(_), Err(fault)) => Found::Rejected(fault.clone()),

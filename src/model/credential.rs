@@ -227,6 +227,12 @@ fn username(text: &str) -> Result<String, Fault> {
 }
 
 impl CredentialWrite {
+    /// Whether a secret is given, to either half.
+    pub fn gives_a_secret(&self) -> bool {
+        let is_given = |change: &SecretChange| matches!(change, SecretChange::Set(_));
+        is_given(&self.secret) || is_given(&self.auth_secret)
+    }
+
     /// Reads a credential as written (contract: `PUT …/credentials/{name}`).
     ///
     /// # Errors

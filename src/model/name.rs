@@ -34,7 +34,8 @@ fn is_subdomain(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(part)
 }
 
-fn label_schema() -> ObjectBuilder {
+/// What a label looks like.
+pub fn label_schema() -> ObjectBuilder {
     text_schema(1, 63).pattern(Some("^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))
 }
 

@@ -24,6 +24,13 @@ const DOCKER_HUB_HOSTS: [&str; 5] = [
     "hub.docker.com",
 ];
 
+/// Code of what is said of a key under which the Docker CLI keeps its own session.
+pub const SESSION_TOKEN: &str = "docker-session-token";
+
+/// Below Docker Hub's address, where the Docker CLI keeps what it logs in and out of Docker Hub itself with, since its
+/// version 27.3 (`internal/oauth/manager`). No registry is meant, and no Docker ID holds a hyphen.
+const SESSION_PATHS: [&str; 2] = ["access-token", "refresh-token"];
+
 /// A registry, or a part of one, in its one normal form.
 ///
 /// The host is lower case; there is no scheme, no `/v1/` or `/v2/` prefix and no trailing slash;
@@ -39,7 +46,8 @@ impl RegistryPath {
     /// Normalises and checks a registry as people write it.
     ///
     /// # Errors
-    /// `invalid-registry` that says what is wrong.
+    /// `invalid-registry` that says what is wrong; [`SESSION_TOKEN`] for a key of the Docker CLI's own session, which is
+    /// a person's and no registry's.
     pub fn parse(input: &str) -> Result<Self, Fault> {
         if input.is_empty() {
             return Err(fault("is empty"));
@@ -62,6 +70,12 @@ impl RegistryPath {
         check_authority(&authority)?;
         let host = hub_or(&authority);
         let path = normal_path(path, host == DOCKER_HUB)?;
+        if host == DOCKER_HUB && SESSION_PATHS.contains(&path) {
+            return Err(Fault::new(
+                SESSION_TOKEN,
+                "the Docker CLI keeps its own session here, a person's token for Docker Hub itself: it is for no registry",
+            ));
+        }
         Self::assemble(host, path)
     }
 
@@ -321,7 +335,32 @@ fn is_path_component(component: &str) -> bool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::RegistryPath;
+    use super::{RegistryPath, SESSION_TOKEN};
+
+    #[test]
+    fn the_docker_clis_own_session_is_no_registry() {
+        for key in [
+            "https://index.docker.io/v1/access-token",
+            "https://index.docker.io/v1/refresh-token",
+            "https://index.docker.io/v1/refresh-token/",
+            "http://INDEX.docker.io:443/v1/access-token",
+            "index.docker.io/v1/access-token",
+            "docker.io/refresh-token",
+            "registry-1.docker.io/v2/access-token",
+        ] {
+            let fault = RegistryPath::parse(key).expect_err(key);
+            assert_eq!(fault.code, SESSION_TOKEN, "{key}");
+        }
+        for key in [
+            "https://index.docker.io/v1/",
+            "docker.io/accesstoken",
+            "docker.io/team/access-token",
+            "quay.io/access-token",
+            "docker.io.example.com/refresh-token",
+        ] {
+            assert!(RegistryPath::parse(key).is_ok(), "{key}");
+        }
+    }
 
     fn normal(input: &str) -> String {
         RegistryPath::parse(input)

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::bundle::{Half, PlannedSecret};
 use super::plan::{Conflict, RenderError};
-use crate::model::credential::CredentialSpec;
+use crate::model::credential::{CredentialSpec, Kind};
 use crate::model::name::{Name, ObjectName};
 use crate::model::pull_secret::{Layout, OnConflict};
 use crate::model::registry_path::RegistryPath;
@@ -85,6 +85,18 @@ pub fn path_of(spec: &CredentialSpec, half: Half) -> Option<&RegistryPath> {
     }
 }
 
+/// Who logs in at a half, and with what kind of secret.
+pub fn login_of(spec: &CredentialSpec, half: Half) -> (Kind, Option<&str>) {
+    let own = spec.username.as_deref();
+    match (half, &spec.auth_server) {
+        (Half::AuthServer, Some(auth)) => (
+            auth.kind.unwrap_or(spec.kind),
+            auth.username.as_deref().or(own),
+        ),
+        _ => (spec.kind, own),
+    }
+}
+
 /// The auth server first: it is what a client talks to first.
 pub fn halves_of(spec: &CredentialSpec) -> impl Iterator<Item = Half> + use<> {
     let auth = spec.auth_server.is_some().then_some(Half::AuthServer);
@@ -139,10 +151,13 @@ fn one_a_path(
                 continue;
             };
             if placing.on_conflict == OnConflict::Reject && !same(known, claim) {
+                let first = &placing.shapes[known.item];
                 conflicts.push(Conflict {
                     path: path.clone(),
-                    first: placing.shapes[known.item].credential.clone(),
+                    first: first.credential.clone(),
                     second: shape.credential.clone(),
+                    by_secret_alone: login_of(first.spec, known.half)
+                        == login_of(shape.spec, half),
                 });
             }
         }

@@ -73,6 +73,8 @@ pub struct Conflict {
     pub first: Name,
     /// The one that claims it too.
     pub second: Name,
+    /// Whether their secrets are all that differs; of stand-ins, whether only their secrets could tell.
+    pub by_secret_alone: bool,
 }
 
 impl fmt::Display for Conflict {
@@ -81,6 +83,7 @@ impl fmt::Display for Conflict {
             path,
             first,
             second,
+            ..
         } = self;
         if first == second {
             return write!(f, "credential {first} has two accounts for {path}");

@@ -1,7 +1,7 @@
 //! Table `audit_events`.
 
 use futures_util::stream::BoxStream;
-use sqlx::{FromRow, PgConnection, Result};
+use sqlx::{FromRow, PgConnection, Result, Row};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -10,7 +10,7 @@ use super::Statement;
 use super::audit_lanes::LaneRow;
 
 /// A row of `audit_events`, without its seal.
-#[derive(Debug, Clone, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 #[allow(missing_docs, reason = "the columns' comments stand in the migration")]
 pub struct AuditRow {
     pub id: Uuid,
@@ -62,16 +62,22 @@ pub struct Filter {
     pub until: Option<OffsetDateTime>,
 }
 
-/// Adds an event at the end of a lane that is held; `lane` is the lane after it. False, and nothing is
-/// done, if there is something in its place already.
-pub async fn append(conn: &mut PgConnection, row: &AuditRow, lane: &LaneRow) -> Result<bool> {
+/// Adds an event at the end of a lane that is held; `lane` is the lane after it. Gives the number of the
+/// transaction, or of the part of it that may be undone by itself. None, and nothing is done, if there is something in
+/// its place already.
+pub async fn append(
+    conn: &mut PgConnection,
+    row: &AuditRow,
+    lane: &LaneRow,
+) -> Result<Option<i64>> {
     let statement = super::query(
         "WITH added AS (
              INSERT INTO audit_events (id, at, tenant_id, tenant, actor, actor_id, actor_name, source, action, target,
                                        target_version, outcome, detail, request_id, lane, seq, key_id, mac)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
              ON CONFLICT (lane, seq) DO NOTHING RETURNING lane)
-         UPDATE audit_lanes SET seq = $16, mac = $18, head = $19 FROM added WHERE audit_lanes.lane = added.lane",
+         UPDATE audit_lanes SET seq = $16, mac = $18, head = $19 FROM added WHERE audit_lanes.lane = added.lane
+         RETURNING audit_lanes.xmin::text::bigint AS part, pg_current_xact_id()::text::bigint AS whole",
     );
     let done = bound(statement, row)
         .bind(lane.lane)
@@ -79,9 +85,18 @@ pub async fn append(conn: &mut PgConnection, row: &AuditRow, lane: &LaneRow) -> 
         .bind(lane.key_id)
         .bind(&lane.mac)
         .bind(lane.head.as_deref())
-        .execute(conn)
+        .fetch_optional(conn)
         .await?;
-    Ok(done.rows_affected() == 1)
+    let Some(done) = done else { return Ok(None) };
+    let (part, whole): (i64, i64) = (done.try_get("part")?, done.try_get("whole")?);
+    Ok(Some(in_full(part, whole)))
+}
+
+/// `xmin` has the last 32 bits of a number. A part of a transaction begins after it, and not 2^32 transactions later.
+fn in_full(part: i64, whole: i64) -> i64 {
+    const ROUND: i64 = 1 << 32;
+    let full = whole - whole.rem_euclid(ROUND) + part;
+    if full < whole { full + ROUND } else { full }
 }
 
 /// Adds events at the end of a lane that is held, each with its place and seal; `before` is the last place taken, `after` the
@@ -202,6 +217,50 @@ pub async fn unsealed(
     .await
 }
 
+/// Whether another event says the same of the same target.
+pub async fn is_told_by_another(conn: &mut PgConnection, row: &AuditRow) -> Result<bool> {
+    super::query_scalar(
+        r#"SELECT EXISTS (SELECT 1 FROM audit_events
+            WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid)
+                  = coalesce($1, '00000000-0000-0000-0000-000000000000'::uuid)
+              AND target COLLATE "C" = $2 AND action = $3 AND detail IS NOT DISTINCT FROM $4 AND id <> $5)"#,
+    )
+    .bind(row.tenant_id)
+    .bind(&row.target)
+    .bind(&row.action)
+    .bind(row.detail.as_deref())
+    .bind(row.id)
+    .fetch_one(conn)
+    .await
+}
+
+/// The details of a credential's writes that lead beyond a version, and of the early end of a former one.
+pub async fn later_writes(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    target: &str,
+    version: i64,
+    previous: Option<i64>,
+) -> Result<Vec<String>> {
+    super::query_scalar(
+        r#"SELECT coalesce(detail, '') FROM audit_events
+            WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid) = $1
+              AND target COLLATE "C" = $2 AND target_version > $3
+              AND action IN ('credential.write', 'credential.retire') AND outcome = 'success'
+           UNION ALL
+           SELECT coalesce(detail, '') FROM audit_events
+            WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid) = $1
+              AND target COLLATE "C" = $2 || '/previous' AND target_version = $4
+              AND action IN ('credential.write', 'credential.retire') AND outcome = 'success'"#,
+    )
+    .bind(tenant)
+    .bind(target)
+    .bind(version)
+    .bind(previous)
+    .fetch_all(conn)
+    .await
+}
+
 /// Gives an event its seal; false if it has one already.
 pub async fn seal(conn: &mut PgConnection, id: Uuid, lane: &LaneRow) -> Result<bool> {
     let done = super::query(
@@ -265,6 +324,28 @@ fn first_id(at: OffsetDateTime, later: u64) -> Uuid {
     Uuid::from_u128(u128::from(millis + later) << 80)
 }
 
+/// Events of a tenant, or of the platform, in all lanes: after the number in `after` and up to that in `until`, both with
+/// the first lane first. Lane by lane, in the order of their numbers.
+pub async fn between(
+    conn: &mut PgConnection,
+    tenant: Option<Uuid>,
+    after: &[i64],
+    until: &[i64],
+) -> Result<Vec<SealedRow>> {
+    super::query_as(
+        r#"SELECT e.* FROM unnest($2::bigint[], $3::bigint[]) WITH ORDINALITY AS w (after, until, lane)
+             JOIN audit_events e ON e.lane = w.lane AND e.seq > w.after AND e.seq <= w.until
+            WHERE coalesce(e.tenant_id, '00000000-0000-0000-0000-000000000000'::uuid)
+                  = coalesce($1, '00000000-0000-0000-0000-000000000000'::uuid)
+            ORDER BY e.lane, e.seq"#,
+    )
+    .bind(tenant)
+    .bind(after)
+    .bind(until)
+    .fetch_all(conn)
+    .await
+}
+
 /// Events of a lane after a number, in order, streamed.
 pub fn of_lane(conn: &mut PgConnection, lane: i16, after: i64) -> BoxStream<'_, Result<SealedRow>> {
     super::query_as("SELECT * FROM audit_events WHERE lane = $1 AND seq > $2 ORDER BY seq")
@@ -322,6 +403,45 @@ pub async fn mac_at(conn: &mut PgConnection, lane: i16, seq: i64) -> Result<Opti
         .await
 }
 
+/// What stands now where an event is known to have stood.
+#[derive(Debug, Clone, FromRow)]
+pub struct Standing {
+    /// The lane.
+    pub lane: i16,
+    /// The event's number.
+    pub seq: i64,
+    /// The hash that it had.
+    pub known: Vec<u8>,
+    /// The lane's last number now, if the lane is there.
+    pub last: Option<i64>,
+    /// The number up to which retention has removed events.
+    pub base: Option<i64>,
+    /// The hash that stands there now.
+    pub mac: Option<Vec<u8>>,
+}
+
+/// What stands now in each of these places (lanes, numbers and known hashes at the same index), all at one moment.
+pub async fn standing(
+    conn: &mut PgConnection,
+    lanes: &[i16],
+    seqs: &[i64],
+    known: &[Vec<u8>],
+) -> Result<Vec<Standing>> {
+    super::query_as(
+        "SELECT w.lane, w.seq, w.known, l.seq AS last, l.base_seq AS base,
+                CASE WHEN l.base_seq = w.seq THEN l.base_mac ELSE e.mac END AS mac
+           FROM unnest($1::smallint[], $2::bigint[], $3::bytea[]) AS w (lane, seq, known)
+           LEFT JOIN audit_lanes l ON l.lane = w.lane
+           LEFT JOIN audit_events e ON e.lane = w.lane AND e.seq = w.seq
+          ORDER BY w.lane, w.seq",
+    )
+    .bind(lanes)
+    .bind(seqs)
+    .bind(known)
+    .fetch_all(conn)
+    .await
+}
+
 /// Removes the events of a lane up to its base.
 pub async fn remove(conn: &mut PgConnection, lane: i16, base: i64) -> Result<u64> {
     let done = super::query("DELETE FROM audit_events WHERE lane = $1 AND seq <= $2")
@@ -330,4 +450,18 @@ pub async fn remove(conn: &mut PgConnection, lane: i16, base: i64) -> Result<u64
         .execute(conn)
         .await?;
     Ok(done.rows_affected())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_a_part_is_told_from_its_last_bits() {
+        assert_eq!(in_full(7, 5), 7);
+        assert_eq!(in_full(5, 5), 5);
+        assert_eq!(in_full(5, (3 << 32) + 5), (3 << 32) + 5);
+        assert_eq!(in_full(9, (3 << 32) + 5), (3 << 32) + 9);
+        assert_eq!(in_full(3, (3 << 32) + 0xffff_fff0), (4 << 32) + 3);
+    }
 }

@@ -155,6 +155,22 @@ pub async fn insert(conn: &mut PgConnection, row: &VersionRow) -> Result<()> {
     Ok(())
 }
 
+/// Replaces what is sealed in a version.
+pub async fn set_sealed(conn: &mut PgConnection, row: &VersionRow) -> Result<()> {
+    super::query(
+        "UPDATE credential_versions SET secret = $3, auth_secret = $4
+          WHERE tenant_id = $5 AND credential_id = $1 AND version = $2",
+    )
+    .bind(row.credential_id)
+    .bind(row.version)
+    .bind(&row.secret)
+    .bind(row.auth_secret.as_deref())
+    .bind(row.tenant_id)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Adds many versions at once.
 pub async fn insert_all(conn: &mut PgConnection, rows: &[VersionRow]) -> Result<()> {
     super::query(

@@ -25,6 +25,7 @@ pub struct CredentialRow {
     pub updated_at: OffsetDateTime,
     pub previous_version: Option<i64>,
     pub previous_retires_at: Option<OffsetDateTime>,
+    pub seal: Option<Vec<u8>>,
     pub changes_beside_version: i64,
     /// Of the current version.
     #[sqlx(default)]
@@ -172,8 +173,8 @@ pub async fn insert(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> 
     super::query(
         "INSERT INTO credentials (id, tenant_id, name, version, registry, labels, expires_at,
                                   secret_changed_at, verification_state, verification, created_at, updated_at,
-                                  previous_version, previous_retires_at, auth_registry)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+                                  previous_version, previous_retires_at, auth_registry, seal)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
     )
     .bind(row.id)
     .bind(row.tenant_id)
@@ -190,6 +191,7 @@ pub async fn insert(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> 
     .bind(row.previous_version)
     .bind(row.previous_retires_at)
     .bind(row.auth_registry.as_deref())
+    .bind(row.seal.as_deref())
     .execute(conn)
     .await?;
     Ok(())
@@ -201,7 +203,7 @@ pub async fn update(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> 
         "UPDATE credentials
             SET version = $2, registry = $3, labels = $4, expires_at = $5, secret_changed_at = $6,
                 verification_state = $7, verification = $8, updated_at = $9,
-                previous_version = $10, previous_retires_at = $11, auth_registry = $13,
+                previous_version = $10, previous_retires_at = $11, auth_registry = $13, seal = $14,
                 changes_beside_version = CASE WHEN version = $2 THEN changes_beside_version + 1 ELSE 0 END
           WHERE tenant_id = $12 AND id = $1",
     )
@@ -218,6 +220,7 @@ pub async fn update(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> 
     .bind(row.previous_retires_at)
     .bind(row.tenant_id)
     .bind(row.auth_registry.as_deref())
+    .bind(row.seal.as_deref())
     .execute(conn)
     .await?;
     Ok(())
@@ -257,10 +260,10 @@ pub async fn insert_all(conn: &mut PgConnection, rows: &[CredentialRow]) -> Resu
     super::query(
         "INSERT INTO credentials (id, tenant_id, name, version, registry, labels, expires_at,
                                   secret_changed_at, verification_state, verification, created_at, updated_at,
-                                  auth_registry)
+                                  auth_registry, seal)
          SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::jsonb[],
                               $7::timestamptz[], $8::timestamptz[], $9::text[], $10::text[],
-                              $11::timestamptz[], $12::timestamptz[], $13::text[])",
+                              $11::timestamptz[], $12::timestamptz[], $13::text[], $14::bytea[])",
     )
     .bind(column(rows, |row| row.id))
     .bind(column(rows, |row| row.tenant_id))
@@ -275,6 +278,7 @@ pub async fn insert_all(conn: &mut PgConnection, rows: &[CredentialRow]) -> Resu
     .bind(column(rows, |row| row.created_at))
     .bind(column(rows, |row| row.updated_at))
     .bind(column(rows, |row| row.auth_registry.clone()))
+    .bind(column(rows, |row| row.seal.clone()))
     .execute(conn)
     .await?;
     Ok(())
@@ -298,7 +302,7 @@ pub async fn update_all(
                        $6::timestamptz[], $7::text[], $8::text[], $9::timestamptz[], $11::bigint[],
                        $12::timestamptz[], $13::text[])
              AS n (id, version, registry, labels, expires_at, secret_changed_at, verification_state,
-                   verification, updated_at, previous_version, previous_retires_at, auth_registry)
+                   verification, updated_at, previous_version, previous_retires_at, auth_registry, seal)
           WHERE c.tenant_id = $10 AND c.id = n.id",
     )
     .bind(column(rows, |row| row.id))
@@ -310,6 +314,7 @@ pub async fn update_all(
     .bind(column(rows, |row| row.verification_state.clone()))
     .bind(column(rows, |row| row.verification.clone()))
     .bind(column(rows, |row| row.updated_at))
+    .bind(column(rows, |row| row.seal.clone()))
     .bind(tenant)
     .bind(column(rows, |row| row.previous_version))
     .bind(column(rows, |row| row.previous_retires_at))
@@ -333,15 +338,16 @@ pub async fn delete(conn: &mut PgConnection, tenant: Uuid, id: Uuid) -> Result<(
     Ok(())
 }
 
-/// Ends the overlap of one.
-pub async fn end_previous(conn: &mut PgConnection, tenant: Uuid, id: Uuid) -> Result<()> {
+/// Ends the overlap of one, with the seal of the state after it.
+pub async fn end_previous(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> {
     super::query(
-        "UPDATE credentials
-            SET previous_version = NULL, previous_retires_at = NULL, changes_beside_version = changes_beside_version + 1
+        "UPDATE credentials SET previous_version = NULL, previous_retires_at = NULL, seal = $3,
+                changes_beside_version = changes_beside_version + 1
           WHERE tenant_id = $1 AND id = $2",
     )
-    .bind(tenant)
-    .bind(id)
+    .bind(row.tenant_id)
+    .bind(row.id)
+    .bind(row.seal.as_deref())
     .execute(conn)
     .await?;
     Ok(())
@@ -364,24 +370,57 @@ pub async fn retiring(
     .await
 }
 
-/// Ends up to `most` overlaps of a tenant whose time is over; gives the ids.
-pub async fn retire(
+/// Up to `most` of a tenant whose overlap is over.
+pub async fn due(
     conn: &mut PgConnection,
     tenant: Uuid,
     now: OffsetDateTime,
     most: i64,
-) -> Result<Vec<Uuid>> {
-    super::query_scalar(
-        "UPDATE credentials
-            SET previous_version = NULL, previous_retires_at = NULL, changes_beside_version = changes_beside_version + 1
-          WHERE tenant_id = $1 AND id IN (
-             SELECT id FROM credentials WHERE tenant_id = $1 AND previous_retires_at <= $2
-              ORDER BY previous_retires_at LIMIT $3)
-         RETURNING id",
+) -> Result<Vec<CredentialRow>> {
+    super::query_as(
+        "SELECT * FROM credentials WHERE tenant_id = $1 AND previous_retires_at <= $2
+          ORDER BY previous_retires_at LIMIT $3",
     )
     .bind(tenant)
     .bind(now)
     .bind(most)
     .fetch_all(conn)
     .await
+}
+
+/// Finds one by its id and holds it until the transaction ends.
+pub async fn hold(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    id: Uuid,
+) -> Result<Option<CredentialRow>> {
+    super::query_as("SELECT * FROM credentials WHERE tenant_id = $1 AND id = $2 FOR UPDATE")
+        .bind(tenant)
+        .bind(id)
+        .fetch_optional(conn)
+        .await
+}
+
+/// Some that have no seal yet, and whose current version is of that time, too (format 2, `docs/keys.md`), each with its
+/// tenant.
+pub async fn without_seal(conn: &mut PgConnection, most: i64) -> Result<Vec<(Uuid, Uuid)>> {
+    super::query_as(
+        "SELECT c.tenant_id, c.id FROM credentials c
+           JOIN credential_versions v ON v.tenant_id = c.tenant_id AND v.credential_id = c.id AND v.version = c.version
+          WHERE c.seal IS NULL AND get_byte(v.secret, 0) = 2 ORDER BY c.tenant_id, c.id LIMIT $1",
+    )
+    .bind(most)
+    .fetch_all(conn)
+    .await
+}
+
+/// Gives one its seal.
+pub async fn set_seal(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> {
+    super::query("UPDATE credentials SET seal = $3 WHERE tenant_id = $1 AND id = $2")
+        .bind(row.tenant_id)
+        .bind(row.id)
+        .bind(row.seal.as_deref())
+        .execute(conn)
+        .await?;
+    Ok(())
 }

@@ -101,6 +101,27 @@ pub async fn page(
     .await
 }
 
+/// How many tokens of a tenant, or of the platform, work at this time; counted up to `most`.
+pub async fn count_live(
+    conn: &mut PgConnection,
+    tenant: Option<Uuid>,
+    now: OffsetDateTime,
+    most: i64,
+) -> Result<i64> {
+    super::query_scalar(
+        "SELECT count(*) FROM (
+             SELECT 1 FROM tokens
+              WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid)
+                    = coalesce($1, '00000000-0000-0000-0000-000000000000'::uuid)
+                AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2) LIMIT $3) AS live",
+    )
+    .bind(tenant)
+    .bind(now)
+    .bind(most)
+    .fetch_one(conn)
+    .await
+}
+
 /// Adds a token; false if a live one has the name.
 pub async fn insert(conn: &mut PgConnection, row: &TokenRow, hash: &[u8]) -> Result<bool> {
     let done = super::query(

@@ -39,6 +39,23 @@ pub enum Scheme {
 }
 
 impl Algorithm {
+    /// The same for the library that checks tokens; it has no ES512.
+    pub fn of_library(self) -> Option<jsonwebtoken::Algorithm> {
+        use jsonwebtoken::Algorithm as A;
+        Some(match self {
+            Self::RS256 => A::RS256,
+            Self::RS384 => A::RS384,
+            Self::RS512 => A::RS512,
+            Self::PS256 => A::PS256,
+            Self::PS384 => A::PS384,
+            Self::PS512 => A::PS512,
+            Self::ES256 => A::ES256,
+            Self::ES384 => A::ES384,
+            Self::ES512 => return None,
+            Self::EdDSA => A::EdDSA,
+        })
+    }
+
     /// What checks its signatures. RSA keys have 2048 bits or more (RFC 7518, section 3.3).
     pub fn scheme(self) -> Scheme {
         match self {

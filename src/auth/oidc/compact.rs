@@ -25,6 +25,8 @@ pub struct Compact<'a> {
     pub signed: &'a [u8],
     /// The signature.
     pub signature: Vec<u8>,
+    /// The whole token as sent.
+    pub text: &'a str,
 }
 
 impl<'a> Compact<'a> {
@@ -47,6 +49,7 @@ impl<'a> Compact<'a> {
             claims: object(&decoded(payload)?)?,
             signed,
             signature: decoded(signature)?,
+            text,
         })
     }
 }

@@ -10,9 +10,11 @@ use super::report::{ImportReport, ImportedPullSecret, Outcome};
 use super::stored_name;
 use crate::audit::event::{self, Event};
 use crate::broker::audit::{Deed, event_of};
+use crate::broker::comparisons::Tried;
+use crate::broker::credential_seal::sealed_state;
 use crate::broker::credential_state::sealed_version;
-use crate::broker::credentials::KEPT_VERSIONS;
-use crate::broker::pull_secrets::spec_of;
+use crate::broker::credentials::{KEPT_VERSIONS, as_written};
+use crate::broker::pull_secrets::{change_of, spec_of};
 use crate::broker::renderable::Changed;
 use crate::broker::{Broker, Error, Result, Scope};
 use crate::intake::request::{OnExisting, WantedPullSecret};
@@ -41,6 +43,7 @@ impl Broker {
         scope: &Scope,
         known: &Known,
         changes: Vec<Change>,
+        tried: &mut Tried,
     ) -> Result<()> {
         if changes.is_empty() {
             return Ok(());
@@ -52,16 +55,20 @@ impl Broker {
         credentials::update_all(conn, tenant, &written.replaced).await?;
         credential_versions::insert_all(conn, &written.versions).await?;
         credential_versions::prune(conn, tenant, &ids, KEPT_VERSIONS).await?;
-        self.refuse_breaking(conn, scope, &written.changes, &[])
+        self.refuse_breaking(conn, scope, &written.changes, &[], tried)
             .await?;
         let rows = written.new.iter().chain(&written.replaced);
-        let events = rows.map(|row| {
+        let events = rows.zip(in_order(&changes)).map(|(row, change)| {
+            let before = change.before.map(|at| {
+                let before = &known.credentials[at];
+                as_written(&before.row, Some(&before.secrets))
+            });
+            let detail = as_written(row, Some(&change.secrets)).since(before);
+            let target = format!("credentials/{}", row.name);
             self.event_of_write(
                 scope,
-                "credential.write",
-                "credentials",
-                &row.name,
-                row.version,
+                ("credential.write", &target, row.version),
+                detail,
             )
         });
         self.append_all(conn, events.collect()).await
@@ -85,13 +92,12 @@ impl Broker {
             });
             let (spec, secrets) = (&change.spec, &change.secrets);
             let mut row = self.next_row(scope, &change.name, old.as_ref(), spec, secrets)?;
-            if let Some(old) = &old {
-                let previous = self
-                    .previous_after(conn, old, (spec, secrets), None)
-                    .await?;
-                row.previous_version = previous.as_ref().map(|previous| previous.version);
-                row.previous_retires_at = previous.map(|previous| previous.retires_at);
+            if let Some((before, _)) = &old {
+                // What was promised stays: an import ends no overlap.
+                row.previous_version = before.previous_version;
+                row.previous_retires_at = before.previous_retires_at;
             }
+            row.seal = Some(sealed_state(&key, &row)?);
             let version = sealed_version(&key, scope, &row, spec, secrets)?;
             written.versions.push(version);
             written
@@ -109,16 +115,15 @@ impl Broker {
     fn event_of_write(
         &self,
         scope: &Scope,
-        action: &'static str,
-        kind: &str,
-        name: &str,
-        version: i64,
+        (action, target, version): (&'static str, &str, i64),
+        mut detail: serde_json::Value,
     ) -> (Event, OffsetDateTime) {
+        detail["by"] = "import".into();
         let deed = Deed {
             action,
-            target: &format!("{kind}/{name}"),
+            target,
             version: Some(version),
-            detail: Some(serde_json::json!({"by": "import"})),
+            detail: Some(detail),
         };
         (event_of(scope, deed, event::Outcome::Success), self.now())
     }
@@ -134,6 +139,7 @@ impl Broker {
         wanted: &WantedPullSecret,
         on_existing: OnExisting,
         report: &ImportReport,
+        tried: &mut Tried,
     ) -> Result<ImportedPullSecret> {
         let names = names_to_list(report)?;
         let name = wanted.name.as_str();
@@ -159,7 +165,7 @@ impl Broker {
                 return Ok(told(Outcome::Conflict, reason));
             }
         };
-        self.store_pull_secret(conn, scope, &wanted.name, &spec, before)
+        self.store_pull_secret(conn, scope, &wanted.name, &spec, before, tried)
             .await?;
         Ok(outcome)
     }
@@ -171,23 +177,29 @@ impl Broker {
         name: &Name,
         spec: &PullSecretSpec,
         before: Option<PullSecretRow>,
+        tried: &mut Tried,
     ) -> Result<()> {
-        let listed = self.listed(conn, scope, &spec.credentials).await?;
-        let listed: Vec<Uuid> = listed.iter().map(|row| row.id).collect();
+        let detail = change_of(
+            before.as_ref().map(spec_of).transpose()?.as_ref(),
+            Some(spec),
+        )?;
         let row = self
-            .write_pull_secret(conn, scope, name, spec, before)
+            .write_and_check(conn, scope, name, spec, before, tried)
             .await?;
-        pull_secrets::set_credentials(conn, row.tenant_id, row.id, &listed).await?;
-        self.refuse_unrenderable(conn, scope, name, spec).await?;
+        let target = format!("pull-secrets/{}", row.name);
         let event = self.event_of_write(
             scope,
-            "pull-secret.write",
-            "pull-secrets",
-            &row.name,
-            row.version,
+            ("pull-secret.write", &target, row.version),
+            detail,
         );
         self.append_all(conn, vec![event]).await
     }
+}
+
+/// New ones before those that are replaced, as their rows are.
+fn in_order(changes: &[Change]) -> impl Iterator<Item = &Change> {
+    let new = changes.iter().filter(|change| change.before.is_none());
+    new.chain(changes.iter().filter(|change| change.before.is_some()))
 }
 
 fn names_to_list(report: &ImportReport) -> Result<Vec<Name>> {

@@ -3,8 +3,6 @@
 //! The work is done inside a savepoint. A dry run, and one that failed, goes back to it, so that its
 //! report is that of a real run; its event and the count of comparisons stay.
 
-use std::collections::HashSet;
-
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -12,6 +10,7 @@ use self::known::Known;
 use self::plan::{Change, Manner, plan};
 use self::report::{ImportReport, Outcome};
 use super::audit::Deed;
+use super::comparisons::Tried;
 use super::heavy::heavy;
 use super::idempotency::{Answer, Claim, Once};
 use super::view::stored_name;
@@ -47,7 +46,8 @@ struct Attempt {
     failure: Option<Error>,
     /// Credentials that were compared with another secret and are as they were.
     misses: Vec<Uuid>,
-    replaced: HashSet<Uuid>,
+    /// What was compared between credentials.
+    tried: Tried,
 }
 
 impl Broker {
@@ -117,7 +117,10 @@ impl Broker {
     ) -> Result<Attempt> {
         let (known, changes, mut attempt) = self.planned(conn, scope, request, gathered).await?;
         if attempt.failure.is_none() {
-            let written = self.write_changes(conn, scope, &known, changes).await;
+            let tried = &mut attempt.tried;
+            let written = self
+                .write_changes(conn, scope, &known, changes, tried)
+                .await;
             attempt.failure = refusal(written)?.err();
         }
         if let (None, Some(wanted)) = (&attempt.failure, &request.pull_secret) {
@@ -128,6 +131,7 @@ impl Broker {
                     wanted,
                     request.on_existing,
                     &attempt.report,
+                    &mut attempt.tried,
                 )
                 .await;
             match refusal(written)? {
@@ -155,11 +159,8 @@ impl Broker {
             on_existing: request.on_existing,
             name_prefix: &request.name_prefix,
             labels: &request.labels,
-            run: request.run,
         };
         let plan = heavy(|| plan(gathered.entries, &known, manner))?;
-        let replaced = plan.changes.iter().filter_map(|change| change.before);
-        let replaced = replaced.map(|at| known.credentials[at].row.id).collect();
         let report = ImportReport {
             format: gathered.format.as_str(),
             entries: plan.entries,
@@ -170,7 +171,7 @@ impl Broker {
             failure: failure_of(&report, repeats),
             report,
             misses: plan.misses,
-            replaced,
+            tried: Tried::default(),
         };
         Ok((known, plan.changes, attempt))
     }
@@ -183,13 +184,10 @@ impl Broker {
         attempt: &Attempt,
         stays: bool,
     ) -> Result<()> {
-        let missed: Vec<Uuid> = attempt
-            .misses
-            .iter()
-            .filter(|id| !stays || !attempt.replaced.contains(id))
-            .copied()
-            .collect();
-        self.note_misses(conn, scope.tenant()?.id, &missed).await?;
+        // Whatever became of it: what is replaced can be rolled back, and tried again.
+        let mut missed = attempt.misses.clone();
+        missed.extend(attempt.tried.misses());
+        self.count_missed(conn, scope, &missed).await?;
         let detail = serde_json::json!({
             "done": stays,
             "format": attempt.report.format,

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::{complain, one_thread, say};
 use crate::client::error::ClientError;
+use crate::model::registry_path::{RegistryPath, SESSION_TOKEN};
 use protocol::{Action, Stored};
 use session::Session;
 
@@ -124,6 +125,14 @@ fn perform(action: Action) -> Result<Option<Zeroizing<String>>, HelperError> {
         Action::Store => Some(Stored::parse(&input)?),
         _ => None,
     };
+    let asked = account.as_ref().map_or(server, |account| &account.server);
+    if is_of_the_session(asked) {
+        // Docker logs in to, and out of, Docker Hub with it; it is a person's, and stays with that person.
+        return match action {
+            Action::Get => Err(HelperError::NotFound),
+            _ => Ok(None),
+        };
+    }
     let session = Session::open(settings::load()?)?;
     one_thread()?.block_on(async {
         match (action, account) {
@@ -136,6 +145,11 @@ fn perform(action: Action) -> Result<Option<Zeroizing<String>>, HelperError> {
             (Action::Erase, _) => writing::erase(&session, server).await.map(|()| None),
         }
     })
+}
+
+/// Whether Docker keeps its own session under this key.
+fn is_of_the_session(server: &str) -> bool {
+    RegistryPath::parse(server).is_err_and(|fault| fault.code == SESSION_TOKEN)
 }
 
 fn read_input() -> Result<Zeroizing<String>, HelperError> {
