@@ -355,7 +355,8 @@ impl Broker {
             None => self.rivals(conn, tenant, &relevant).await?,
         };
         let broken = self.broken(conn, scope, &subjects, rivals, tried).await?;
-        let broken = self.newly(conn, scope, (broken, &subjects), &relevant, tried)
+        let broken = self
+            .newly(conn, scope, (broken, &subjects), &relevant, tried)
             .await?;
         refuse(broken, Write::OfCredential)
     }

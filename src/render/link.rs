@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
+use super::script::quote;
 use crate::model::mistake::{Fault, Mistake};
 use crate::model::name::{Namespace, ObjectName};
 
@@ -44,8 +45,9 @@ pub struct Link {
     /// The same as a JSON patch (RFC 6902) that fails if the account was changed meanwhile.
     #[schema(value_type = Vec<PatchOperation>)]
     pub json_patch: Vec<Value>,
-    /// The same as commands.
-    #[schema(example = json!(["oc secrets link default team-pull --for=pull --namespace=default"]))]
+    /// The same as commands: those of `oc`, and last one of `kubectl`, which does all that they do and fails if the
+    /// account was changed meanwhile. Run either.
+    #[schema(example = json!(["oc secrets link default team-pull --for=pull --namespace=default", "kubectl patch serviceaccount default --namespace=default --type=json --patch='[{\"op\":\"test\",\"path\":\"/metadata/resourceVersion\",\"value\":\"41\"},{\"op\":\"add\",\"path\":\"/imagePullSecrets/-\",\"value\":{\"name\":\"team-pull\"}}]'"]))]
     pub commands: Vec<String>,
     /// Whether anything is missing.
     pub changed: bool,
@@ -116,9 +118,10 @@ impl ServiceAccountObject {
             .filter(|(_, known)| over.contains(known.as_str()))
             .map(|(at, _)| at)
             .collect();
+        let json_patch = self.patch(&missing, &gone);
         Ok(Link {
-            json_patch: self.patch(&missing, &gone),
-            commands: self.commands(&missing, &gone, namespace),
+            commands: self.commands(&missing, &gone, namespace, &json_patch),
+            json_patch,
             changed: !missing.is_empty() || !gone.is_empty(),
             service_account: self.merged(&missing, &gone),
         })
@@ -159,13 +162,18 @@ impl ServiceAccountObject {
         patch
     }
 
-    /// Every name here is a lower-case label or subdomain, which no shell reads otherwise.
+    /// With `oc`, and then with `kubectl` alone. Every name here is a lower-case label or subdomain, which no shell reads
+    /// otherwise; what the patch holds beside them is quoted.
     fn commands(
         &self,
         missing: &[&ObjectName],
         gone: &[usize],
         namespace: Option<&Namespace>,
+        json_patch: &[Value],
     ) -> Vec<String> {
+        if missing.is_empty() && gone.is_empty() {
+            return Vec::new();
+        }
         let namespace = self.namespace.as_ref().or(namespace);
         let place = namespace
             .map(|namespace| format!(" --namespace={namespace}"))
@@ -177,7 +185,12 @@ impl ServiceAccountObject {
         let unlinks = gone
             .iter()
             .map(|at| format!("oc secrets unlink {} {}{place}", self.name, linked[*at]));
-        links.chain(unlinks).collect()
+        let patch = quote(&Value::from(json_patch.to_vec()).to_string());
+        let kubectl = format!(
+            "kubectl patch serviceaccount {}{place} --type=json --patch={patch}",
+            self.name
+        );
+        links.chain(unlinks).chain([kubectl]).collect()
     }
 
     fn merged(mut self, missing: &[&ObjectName], gone: &[usize]) -> Value {

@@ -156,8 +156,7 @@ fn one_a_path(
                     path: path.clone(),
                     first: first.credential.clone(),
                     second: shape.credential.clone(),
-                    by_secret_alone: login_of(first.spec, known.half)
-                        == login_of(shape.spec, half),
+                    by_secret_alone: login_of(first.spec, known.half) == login_of(shape.spec, half),
                 });
             }
         }

@@ -115,9 +115,16 @@ async fn c_linking_for_pull() {
             {"op": "add", "path": "/imagePullSecrets/-", "value": {"name": "redhat-connect-sso"}}
         ])
     );
+    let kubectl = format!(
+        "kubectl patch serviceaccount builder --namespace=project-a --type=json --patch='{}'",
+        link["json_patch"]
+    );
     assert_eq!(
         link["commands"],
-        json!(["oc secrets link builder redhat-connect-sso --for=pull --namespace=project-a"])
+        json!([
+            "oc secrets link builder redhat-connect-sso --for=pull --namespace=project-a",
+            kubectl
+        ])
     );
     let again = owner.post(&path, &merged).await.expect(200).json();
     assert_eq!(

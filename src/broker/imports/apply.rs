@@ -65,11 +65,7 @@ impl Broker {
             });
             let detail = as_written(row, Some(&change.secrets)).since(before);
             let target = format!("credentials/{}", row.name);
-            self.event_of_write(
-                scope,
-                ("credential.write", &target, row.version),
-                detail,
-            )
+            self.event_of_write(scope, ("credential.write", &target, row.version), detail)
         });
         self.append_all(conn, events.collect()).await
     }
@@ -187,11 +183,7 @@ impl Broker {
             .write_and_check(conn, scope, name, spec, before, tried)
             .await?;
         let target = format!("pull-secrets/{}", row.name);
-        let event = self.event_of_write(
-            scope,
-            ("pull-secret.write", &target, row.version),
-            detail,
-        );
+        let event = self.event_of_write(scope, ("pull-secret.write", &target, row.version), detail);
         self.append_all(conn, vec![event]).await
     }
 }

@@ -46,6 +46,7 @@ pub mod registry;
 pub mod reviewer;
 pub mod schema;
 pub mod sealing;
+pub mod sync;
 pub mod trail;
 pub mod transit;
 pub mod way_out;
