@@ -6,7 +6,6 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::comparisons::Tried;
 use super::credential_state::{KnownSecret, Secrets};
 use super::previous::previous_of;
 use super::{Broker, Error, Result, Scope};

@@ -13,7 +13,7 @@ use crate::broker::audit::{Deed, event_of};
 use crate::broker::comparisons::Tried;
 use crate::broker::credential_seal::sealed_state;
 use crate::broker::credential_state::sealed_version;
-use crate::broker::credentials::{KEPT_VERSIONS, as_written};
+use crate::broker::credentials::{KEPT_VERSIONS, recorded};
 use crate::broker::pull_secrets::{change_of, spec_of};
 use crate::broker::renderable::Changed;
 use crate::broker::{Broker, Error, Result, Scope};
@@ -61,9 +61,9 @@ impl Broker {
         let events = rows.zip(in_order(&changes)).map(|(row, change)| {
             let before = change.before.map(|at| {
                 let before = &known.credentials[at];
-                as_written(&before.row, Some(&before.secrets))
+                recorded(&before.row, Some(&before.secrets))
             });
-            let detail = as_written(row, Some(&change.secrets)).since(before);
+            let detail = recorded(row, Some(&change.secrets)).since(before);
             let target = format!("credentials/{}", row.name);
             self.event_of_write(scope, ("credential.write", &target, row.version), detail)
         });
