@@ -29,7 +29,7 @@ const MOST_NAMED: usize = 64;
 
 /// What a comparison came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Came {
+pub enum Came {
     /// The secrets are equal.
     Equal,
     /// They are not.
@@ -59,7 +59,7 @@ pub(super) enum Guard {
 
 /// What was compared while a request was worked on. It is counted and told whatever becomes of the request.
 #[derive(Debug, Default)]
-pub(super) struct Tried(Vec<(Uuid, String, Came)>);
+pub struct Tried(Vec<(Uuid, String, Came)>);
 
 impl Tried {
     /// Notes a comparison with a secret of a credential.
