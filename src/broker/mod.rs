@@ -4,6 +4,7 @@
 //! [`Broker::enter`], which every request to the API goes through.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -95,6 +96,7 @@ pub struct Broker {
     schedule: Schedule,
     webhook: Option<Webhook>,
     writers: Arc<writing::Writers>,
+    leaving: Arc<AtomicBool>,
     known_states: Arc<credential_seal::KnownStates>,
 }
 
@@ -149,6 +151,7 @@ impl Broker {
             schedule: Schedule::default(),
             webhook: None,
             writers: Arc::default(),
+            leaving: Arc::default(),
             known_states: Arc::default(),
         }
     }
@@ -180,6 +183,16 @@ impl Broker {
     pub fn with_webhook(mut self, webhook: Option<Webhook>) -> Self {
         self.webhook = webhook;
         self
+    }
+
+    /// Who is told of what changes by itself.
+    pub fn webhook(&self) -> Option<&Webhook> {
+        self.webhook.as_ref()
+    }
+
+    /// Says from now on that this replica is not ready: it is about to stop.
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
     }
 
     /// Counts failed logins and requests by these limits; the default ones are generous.
@@ -259,11 +272,36 @@ impl Broker {
         self.remove_unneeded_keys().await.map(drop)
     }
 
+    /// Fetches a tenant's data keys where the provider is another server, before any transaction needs them: while it is slow
+    /// to answer, nobody holds a connection for it. What it does not give now is asked for when it is needed.
+    pub async fn fetch_keys(&self, tenant: Uuid) {
+        if !self.keyring.is_cold(tenant) {
+            return;
+        }
+        let _turn = self.keyring.turn_to_fetch(tenant).await;
+        if !self.keyring.is_cold(tenant) {
+            return;
+        }
+        if let Err(error) = self.fetch_keys_of(tenant).await {
+            tracing::debug!(%error, "data keys are not fetched ahead");
+        }
+    }
+
+    async fn fetch_keys_of(&self, tenant: Uuid) -> Result<()> {
+        let mut conn = self.database.single().await?;
+        let rows = crate::store::data_keys::of_tenant(&mut conn, tenant).await?;
+        conn.done();
+        Ok(self.keyring.fetch(tenant, rows).await?)
+    }
+
     /// Whether the database answers and the keys open what it holds.
     ///
     /// # Errors
     /// `Unavailable`, or `Internal` for a key-encryption key that does not fit the database.
     pub async fn check_ready(&self) -> Result<()> {
+        if self.leaving.load(Ordering::Relaxed) {
+            return Err(Error::Unavailable("this replica is about to stop".into()));
+        }
         let mut tx = self.begin().await?;
         self.keyring.check(&mut tx).await?;
         self.trail.begin(&mut tx, self.now()).await?;

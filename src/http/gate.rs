@@ -27,6 +27,7 @@ pub async fn gate(State(app): State<App>, request: Request, next: Next) -> Respo
         Ok(entered) => entered,
         Err(problem) => return problem.into_response(),
     };
+    fetch_keys(&app, &parts, &scope).await;
     let verb = parts
         .extensions
         .get::<Decision>()
@@ -42,6 +43,28 @@ pub async fn gate(State(app): State<App>, request: Request, next: Next) -> Respo
         tell(&app, &scope, (verb, &knock), unopened).await;
     }
     response
+}
+
+/// Has the tenant's keys at hand for what opens or seals secrets.
+async fn fetch_keys(app: &App, parts: &Parts, scope: &Scope) {
+    let action = parts
+        .extensions
+        .get::<Decision>()
+        .map(|decision| decision.action);
+    let opens = matches!(
+        action,
+        Some(
+            Action::RenderPullSecret
+                | Action::RenderAnything
+                | Action::WriteCredentials
+                | Action::WritePullSecrets
+                | Action::Import
+                | Action::ExplainStored
+        )
+    );
+    if let (true, Some(tenant)) = (opens, &scope.tenant) {
+        app.broker.fetch_keys(tenant.id).await;
+    }
 }
 
 /// Sees to it that a stored secret that does not open is counted and in the audit trail, whichever

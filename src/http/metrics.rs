@@ -16,6 +16,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::App;
+use super::process_metrics::ProcessMetrics;
+use crate::store::pool::Use;
 
 /// Upper bounds of the buckets for request times, in seconds.
 const BUCKETS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
@@ -37,6 +39,16 @@ struct StateLabels {
     state: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StatusLabels {
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UseLabels {
+    state: &'static str,
+}
+
 /// The counters of one process.
 pub struct Metrics {
     registry: Registry,
@@ -47,6 +59,19 @@ pub struct Metrics {
     waiting: Gauge,
     link_uses: Counter,
     unopened: Counter,
+    refused: Family<StatusLabels, Counter>,
+    connections: Gauge,
+    database: Family<UseLabels, Gauge>,
+    process: ProcessMetrics,
+}
+
+/// Something that is counted until this is dropped.
+pub struct Counted(Gauge);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 /// A request that waits; it is counted until this is dropped.
@@ -105,7 +130,34 @@ impl Default for Metrics {
             tries.get_or_create(&state_labels(state)).inc_by(0);
             credentials.get_or_create(&state_labels(state)).set(0);
         }
+        let refused = Family::<StatusLabels, Counter>::default();
+        registry.register(
+            "http_refused",
+            "What was refused before it was a request, by status",
+            refused.clone(),
+        );
+        let connections = Gauge::default();
+        registry.register(
+            "http_connections",
+            "Open connections of clients",
+            connections.clone(),
+        );
+        let database = Family::<UseLabels, Gauge>::default();
+        registry.register(
+            "database_connections",
+            "Connections to the database, in use and idle, and requests that wait for one",
+            database.clone(),
+        );
+        let build = Family::<Vec<(&str, &str)>, Gauge>::default();
+        build
+            .get_or_create(&vec![("version", env!("CARGO_PKG_VERSION"))])
+            .set(1);
+        registry.register("build_info", "This program's version", build);
         Self {
+            refused,
+            connections,
+            database,
+            process: ProcessMetrics::default(),
             registry,
             tries,
             credentials,
@@ -121,12 +173,6 @@ impl Default for Metrics {
 impl Metrics {
     /// Counts an answered request. `route` is the path's template, so that names do not become labels.
     pub fn observe(&self, method: &str, route: &str, status: u16, elapsed: Duration) {
-        let known = ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"];
-        let method = if known.contains(&method) {
-            method
-        } else {
-            "other"
-        };
         let labels = RequestLabels {
             method: method.into(),
             route: route.into(),
@@ -157,6 +203,30 @@ impl Metrics {
         self.link_uses.inc();
     }
 
+    /// Counts what was refused before it was a request.
+    pub fn count_refused(&self, status: u16) {
+        self.refused.get_or_create(&StatusLabels { status }).inc();
+    }
+
+    /// Counts a connection, until what this gives is dropped.
+    pub fn count_connection(&self) -> Counted {
+        self.connections.inc();
+        Counted(self.connections.clone())
+    }
+
+    fn set_database(&self, usage: Use) {
+        let states = [
+            ("used", usage.open.saturating_sub(usage.idle)),
+            ("idle", usage.idle),
+            ("waited_for", usage.waiting),
+            ("most", usage.most),
+        ];
+        for (state, count) in states {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.database.get_or_create(&UseLabels { state }).set(count);
+        }
+    }
+
     /// Counts a stored secret that did not open.
     pub fn count_unopened(&self) {
         self.unopened.inc();
@@ -178,7 +248,8 @@ impl Metrics {
     fn text(&self, others: &[&Registry]) -> String {
         let mut text = String::new();
         // Writing into a String cannot fail.
-        for registry in [&self.registry].into_iter().chain(others.iter().copied()) {
+        let own = [&self.registry, self.process.read()];
+        for registry in own.into_iter().chain(others.iter().copied()) {
             let _ = encode_registry(&mut text, registry);
         }
         let _ = encode_eof(&mut text);
@@ -200,6 +271,7 @@ pub fn router() -> Router<App> {
 async fn show(State(app): State<App>) -> impl IntoResponse {
     let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     let others = [app.broker.trail().counters().registry()];
+    app.metrics.set_database(app.broker.database().usage());
     let text = app.metrics.text(&others);
     ([(header::CONTENT_TYPE, media_type)], text)
 }

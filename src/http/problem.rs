@@ -276,7 +276,12 @@ impl Problem {
 
     /// The body, now that the request's id is known.
     pub fn body(&self, request_id: Uuid) -> Vec<u8> {
-        let (status, code, title) = self.code.facts();
+        self.body_as(self.status(), request_id)
+    }
+
+    /// The same for an answer of another status: one that the HTTP library chose.
+    pub(super) fn body_as(&self, status: StatusCode, request_id: Uuid) -> Vec<u8> {
+        let (_, code, title) = self.code.facts();
         let body = ProblemBody {
             kind: format!("urn:regcred:problem:{code}"),
             title,

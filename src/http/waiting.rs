@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::App;
 use super::envelope::Here;
+use super::envelope::Rested;
 use super::gate;
 use super::problem::Answer;
 use crate::broker::Scope;
@@ -95,7 +96,7 @@ impl Patience {
     ) -> Answer<Option<Outcome>> {
         let place = app
             .broker
-            .place(scope, source, options, self.presence.clone());
+            .place(scope, source, options, self.presence.clone())?;
         let Some(mut place) = place else {
             // As if nothing had been preferred.
             self.seconds = 0;
@@ -109,7 +110,11 @@ impl Patience {
             until: self.until,
         };
         loop {
+            let begun = std::time::Instant::now();
             let waited = app.broker.wait(&mut place, scope, &wait).await;
+            if let Some(rested) = self.head.extensions.get::<Rested>() {
+                rested.add(begun.elapsed());
+            }
             if let Ok(Waited::Unchanged(fingerprint)) = waited {
                 return Ok(Some(Outcome::Unchanged(fingerprint)));
             }

@@ -445,6 +445,7 @@ pub async fn standing(
 /// Removes the events of a lane up to its base.
 pub async fn remove(conn: &mut PgConnection, lane: i16, base: i64) -> Result<u64> {
     let done = super::query("DELETE FROM audit_events WHERE lane = $1 AND seq <= $2")
+        .heavy()
         .bind(lane)
         .bind(base)
         .execute(conn)

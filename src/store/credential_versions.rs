@@ -69,6 +69,7 @@ pub async fn several(
     .bind(credentials)
     .bind(versions)
     .bind(tenant)
+    .heavy()
     .fetch_all(conn)
     .await
 }
@@ -114,6 +115,7 @@ pub async fn revisions(
     .bind(credentials)
     .bind(versions)
     .bind(tenant)
+    .heavy()
     .fetch_all(conn)
     .await
 }
@@ -189,6 +191,7 @@ pub async fn insert_all(conn: &mut PgConnection, rows: &[VersionRow]) -> Result<
     .bind(column(rows, |row| row.auth_secret_revision))
     .bind(column(rows, |row| row.created_by.clone()))
     .bind(column(rows, |row| row.created_at))
+    .heavy()
     .execute(conn)
     .await?;
     Ok(())

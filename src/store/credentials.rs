@@ -279,6 +279,7 @@ pub async fn insert_all(conn: &mut PgConnection, rows: &[CredentialRow]) -> Resu
     .bind(column(rows, |row| row.updated_at))
     .bind(column(rows, |row| row.auth_registry.clone()))
     .bind(column(rows, |row| row.seal.clone()))
+    .heavy()
     .execute(conn)
     .await?;
     Ok(())
@@ -296,14 +297,14 @@ pub async fn update_all(
                 secret_changed_at = n.secret_changed_at, verification_state = n.verification_state,
                 verification = n.verification, updated_at = n.updated_at,
                 previous_version = n.previous_version, previous_retires_at = n.previous_retires_at,
-                auth_registry = n.auth_registry,
+                auth_registry = n.auth_registry, seal = n.seal,
                 changes_beside_version = CASE WHEN c.version = n.version THEN c.changes_beside_version + 1 ELSE 0 END
            FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::jsonb[], $5::timestamptz[],
-                       $6::timestamptz[], $7::text[], $8::text[], $9::timestamptz[], $11::bigint[],
-                       $12::timestamptz[], $13::text[])
+                       $6::timestamptz[], $7::text[], $8::text[], $9::timestamptz[], $12::bigint[],
+                       $13::timestamptz[], $14::text[], $10::bytea[])
              AS n (id, version, registry, labels, expires_at, secret_changed_at, verification_state,
                    verification, updated_at, previous_version, previous_retires_at, auth_registry, seal)
-          WHERE c.tenant_id = $10 AND c.id = n.id",
+          WHERE c.tenant_id = $11 AND c.id = n.id",
     )
     .bind(column(rows, |row| row.id))
     .bind(column(rows, |row| row.version))
@@ -319,6 +320,7 @@ pub async fn update_all(
     .bind(column(rows, |row| row.previous_version))
     .bind(column(rows, |row| row.previous_retires_at))
     .bind(column(rows, |row| row.auth_registry.clone()))
+    .heavy()
     .execute(conn)
     .await?;
     Ok(())

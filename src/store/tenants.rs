@@ -133,7 +133,11 @@ pub async fn delete(conn: &mut PgConnection, id: Uuid) -> Result<()> {
         "DELETE FROM credentials WHERE tenant_id = $1",
         "DELETE FROM tenants WHERE id = $1",
     ] {
-        super::query(statement).bind(id).execute(&mut *conn).await?;
+        super::query(statement)
+            .bind(id)
+            .heavy()
+            .execute(&mut *conn)
+            .await?;
     }
     Ok(())
 }

@@ -143,6 +143,16 @@ pub async fn insert(conn: &mut PgConnection, row: &TokenRow, hash: &[u8]) -> Res
     Ok(done.rows_affected() == 1)
 }
 
+/// Whether the platform has an admin token that works and never ends.
+pub async fn has_endless_admin(conn: &mut PgConnection) -> Result<bool> {
+    super::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM tokens WHERE tenant_id IS NULL AND role = 'admin' AND revoked_at IS NULL
+                                               AND expires_at IS NULL)",
+    )
+    .fetch_one(conn)
+    .await
+}
+
 /// Whether a tenant has a token of this role that still works, other than the one left out.
 pub async fn any_live(
     conn: &mut PgConnection,

@@ -21,6 +21,7 @@ mod backup;
 mod bodies;
 mod cli;
 mod clients_guide;
+mod connections;
 mod consumers;
 mod conventions;
 mod convert;
