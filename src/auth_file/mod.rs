@@ -30,7 +30,8 @@
 mod as_spelt;
 pub mod base64;
 pub mod consensus;
-mod detect;
+pub mod detect;
+pub mod docker_session;
 pub mod document;
 pub mod explain;
 pub mod field;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::base64::{Padding, decode};
 use super::document::Place;
-use super::parse::{AuthFile, Entry, FileFormat, Misfit, Standing};
+use super::parse::{AuthFile, Entry, FileFormat, Misfit, Standing, padded};
 use super::secret_bytes::SecretBytes;
 use crate::model::secret::SecretText;
 
@@ -389,12 +389,19 @@ struct Pair {
 /// User and password of an `auth`, parted at the first colon; `None` without one.
 fn pair(entry: &Entry, auth: &SecretText, padding: Padding) -> Result<Option<Pair>, ReadError> {
     let decoded = decode(auth.expose().as_bytes(), padding)
-        .map_err(|_| bad_auth(entry, Class::Base64, "auth is not base64"))?;
+        .map_err(|_| bad_auth(entry, Class::Base64, not_base64(auth)))?;
     let colon = decoded.iter().position(|byte| *byte == b':');
     Ok(colon.map(|at| Pair {
         user: SecretBytes::new(decoded[..at].to_vec()),
         password: SecretBytes::new(decoded[at + 1..].to_vec()),
     }))
+}
+
+fn not_base64(auth: &SecretText) -> &'static str {
+    match padded(auth.expose()) {
+        Some(_) => "auth is not base64: the `=` at its end are missing",
+        None => "auth is not base64",
+    }
 }
 
 fn no_colon(entry: &Entry) -> ReadError {

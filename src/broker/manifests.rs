@@ -463,15 +463,19 @@ pub(super) fn unavailable(error: Error) -> Error {
     }
 }
 
+/// What those can do who need both.
+const BOTH_ACCOUNTS: &str = "on_conflict `first` takes the first; kubelet tries both where they are in two pull secrets that are both linked";
+
+fn all_of(conflicts: &[Conflict]) -> String {
+    let all: Vec<String> = conflicts.iter().map(ToString::to_string).collect();
+    all.join("; ")
+}
+
 impl From<RenderError> for Error {
     fn from(error: RenderError) -> Self {
         match error {
             RenderError::Conflict(conflicts) => Self::RegistryPathConflict {
-                detail: conflicts
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect::<Vec<_>>()
-                    .join("; "),
+                detail: format!("{}; {BOTH_ACCOUNTS}", all_of(&conflicts)),
                 errors: conflicts
                     .iter()
                     .map(|conflict| {

@@ -237,6 +237,7 @@ impl Subject {
         equalities: &mut Equalities,
     ) -> std::result::Result<(), Broken> {
         let default_name = ObjectName::from(&self.name);
+        let first_wins = self.spec.on_conflict == OnConflict::First;
         let place = |with_formers: bool, equalities: &mut Equalities| {
             let shapes: Vec<Shape<'_>> = meant
                 .iter()
@@ -258,8 +259,9 @@ impl Subject {
                     .unwrap_or(&default_name),
                 asked: None,
             };
-            let mut same =
-                |one: Claim, other: Claim| same_account(meant, one, other, &mut *equalities);
+            let mut same = |one: Claim, other: Claim| {
+                first_wins || same_account(meant, one, other, &mut *equalities)
+            };
             placing::place(&placing, &mut same).map(drop)
         };
         let Err(error) = place(true, equalities) else {

@@ -241,7 +241,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Explain(args) => explain::run(&args),
         Command::Sync(args) => return sync::run(args),
         Command::CredentialProvider(args) => credential_provider::run(&args),
-        Command::Convert(args) => convert::run(args),
+        Command::Convert(args) => return convert::run(args),
         Command::Lint(args) => return lint::run(&args),
         Command::Verify(args) => {
             let config = load_leniently(args.texts())?;

@@ -29,6 +29,18 @@ spelled! {
     }
 }
 
+spelled! {
+    /// What becomes of an entry that makes no credential.
+    #[derive(Default)]
+    pub enum OnInvalid: "OnInvalid" or "invalid-value" {
+        /// It keeps everything from being taken over.
+        #[default]
+        Reject = "reject",
+        /// It is left out, and the report says why.
+        Skip = "skip",
+    }
+}
+
 /// Whether anything is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Run {
@@ -62,6 +74,9 @@ body! {
         format: Format, default;
         /// What happens where a credential is stored for a registry path already; `reject` unless given.
         on_existing: OnExisting, default;
+        /// What happens to an entry that makes no credential; `reject` unless given. With `skip` it is left out and
+        /// `skipped` in the report, with the reason.
+        on_invalid: OnInvalid, default;
         /// Stands before each name that is made of a registry path.
         name_prefix: String as Prefix, default;
         /// Labels of what is created or replaced.

@@ -70,9 +70,10 @@ impl SecretType {
     /// The key of `data` that holds the auth file.
     pub fn data_key(self) -> &'static str {
         match self {
-            Self::DockerConfigJson => ".dockerconfigjson",
+            // OpenShift's documentation shows Opaque Secrets with the key of the type that is read.
+            Self::DockerConfigJson | Self::Opaque => ".dockerconfigjson",
             Self::DockerCfg => ".dockercfg",
-            Self::Opaque | Self::PodmanConfigJson => "auth.json",
+            Self::PodmanConfigJson => "auth.json",
         }
     }
 

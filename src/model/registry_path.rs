@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::body::text_schema;
 use super::mistake::Fault;
+use super::web_page;
 use crate::text_wire;
 
 /// Longest registry path in bytes, after normalisation.
@@ -68,6 +69,13 @@ impl RegistryPath {
         };
         let authority = authority.to_ascii_lowercase();
         check_authority(&authority)?;
+        let has_scheme = rest.len() < input.len();
+        if let Some(images) = web_page::images_of(&authority, path.unwrap_or_default(), has_scheme)
+        {
+            return Err(fault(&format!(
+                "is the address of a web page; its images are at {images}"
+            )));
+        }
         let host = hub_or(&authority);
         let path = normal_path(path, host == DOCKER_HUB)?;
         if host == DOCKER_HUB && SESSION_PATHS.contains(&path) {
@@ -178,9 +186,15 @@ fn without_scheme(input: &str) -> Result<&str, Fault> {
     }
 }
 
+/// Whether a host, with its port, reaches Docker Hub's registry.
+pub fn is_docker_hub_host(authority: &str) -> bool {
+    let authority = authority.to_ascii_lowercase();
+    let host = authority.strip_suffix(":443").unwrap_or(&authority);
+    DOCKER_HUB_HOSTS.contains(&host)
+}
+
 fn hub_or(authority: &str) -> &str {
-    let host = authority.strip_suffix(":443").unwrap_or(authority);
-    if DOCKER_HUB_HOSTS.contains(&host) {
+    if is_docker_hub_host(authority) {
         DOCKER_HUB
     } else {
         authority

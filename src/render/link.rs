@@ -16,7 +16,8 @@ pub struct ServiceAccountObject {
     object: serde_json::Map<String, Value>,
     name: ObjectName,
     namespace: Option<Namespace>,
-    /// Names in its `imagePullSecrets`; `None` if it has no such list.
+    /// Names in its `imagePullSecrets`, empty ones for entries that link nothing; `None` if it has no
+    /// such list.
     linked: Option<Vec<String>>,
 }
 
@@ -227,6 +228,9 @@ fn read_name(metadata: &Value, mistakes: &mut Vec<Mistake>) -> Option<ObjectName
 
 fn read_namespace(metadata: &Value, mistakes: &mut Vec<Mistake>) -> Option<Namespace> {
     let namespace = metadata.get("namespace").filter(|value| !value.is_null())?;
+    if namespace.as_str() == Some("") {
+        return None;
+    }
     Namespace::parse(namespace.as_str().unwrap_or_default())
         .map_err(|fault| mistakes.push(fault.at("/metadata/namespace")))
         .ok()
@@ -241,15 +245,29 @@ fn read_linked(list: Option<&Value>, mistakes: &mut Vec<Mistake>) -> Option<Vec<
             return None;
         }
     };
-    let mut names = Vec::with_capacity(items.len());
-    for (index, item) in items.iter().enumerate() {
-        match item.get("name").and_then(Value::as_str) {
-            Some(name) => names.push(name.to_owned()),
-            None => mistakes.push(
-                Fault::new("wrong-type", "expected an object with a name")
-                    .at(format!("/imagePullSecrets/{index}")),
-            ),
+    let names = items.iter().enumerate();
+    let names = names.map(|(index, item)| match linked_name(item) {
+        Some(name) => name,
+        None => {
+            let detail = "expected an object with a name, such as {\"name\": \"team-pull\"}";
+            let at = format!("/imagePullSecrets/{index}");
+            mistakes.push(Fault::new("wrong-type", detail).at(at));
+            String::new()
         }
+    });
+    Some(names.collect())
+}
+
+/// The name in an entry; empty for an entry that links nothing. The API server takes `{"name": ""}` and
+/// gives it back as `{}`: charts write it where a value was left empty. Such an entry stays as it is.
+fn linked_name(item: &Value) -> Option<String> {
+    match item {
+        Value::Null => Some(String::new()),
+        Value::Object(item) => match item.get("name") {
+            None | Some(Value::Null) => Some(String::new()),
+            Some(Value::String(name)) => Some(name.clone()),
+            Some(_) => None,
+        },
+        _ => None,
     }
-    Some(names)
 }

@@ -33,7 +33,7 @@ mod unreached;
 pub mod warning;
 
 /// Grows when the bytes of an unchanged state change, because this program renders it otherwise.
-const RENDERING_REVISION: &str = "1";
+const RENDERING_REVISION: &str = "2";
 
 spelled! {
     /// A document that credentials are rendered as.

@@ -56,6 +56,8 @@ pub struct Claim {
 pub struct Placed {
     /// The endpoints, each registry path once: auth servers before their registries, in list order.
     pub current: Vec<Claim>,
+    /// What the first of two accounts for one path kept out.
+    pub dropped: Vec<Conflict>,
     /// Endpoints of the Secrets for former versions, each with whether it is a former version's itself.
     pub former: Vec<(Claim, State)>,
     /// The Secrets of the layout, then those for former versions.
@@ -113,7 +115,7 @@ pub fn place(
     placing: &Placing<'_>,
     same: &mut dyn FnMut(Claim, Claim) -> bool,
 ) -> Result<Placed, RenderError> {
-    let current = one_a_path(placing, same)?;
+    let (current, dropped) = one_a_path(placing, same)?;
     let mut names = Names::default();
     let mut secrets = match placing.layout {
         Layout::Merged => vec![merged(placing, current.len())],
@@ -126,16 +128,18 @@ pub fn place(
     let former = former(placing, &current, &mut secrets, &mut names)?;
     Ok(Placed {
         current,
+        dropped,
         former,
         secrets,
     })
 }
 
-/// No auth file may name one path twice. Equal accounts are one; of different ones the first wins, or none does.
+/// No auth file may name one path twice. Equal accounts are one; of different ones the first wins, and what is dropped is
+/// told, or none does.
 fn one_a_path(
     placing: &Placing<'_>,
     same: &mut dyn FnMut(Claim, Claim) -> bool,
-) -> Result<Vec<Claim>, RenderError> {
+) -> Result<(Vec<Claim>, Vec<Conflict>), RenderError> {
     let mut first: HashMap<&RegistryPath, Claim> = HashMap::with_capacity(placing.shapes.len());
     let mut kept = Vec::with_capacity(placing.shapes.len());
     let mut conflicts = Vec::new();
@@ -150,7 +154,7 @@ fn one_a_path(
                 kept.push(claim);
                 continue;
             };
-            if placing.on_conflict == OnConflict::Reject && !same(known, claim) {
+            if !same(known, claim) {
                 let first = &placing.shapes[known.item];
                 conflicts.push(Conflict {
                     path: path.clone(),
@@ -161,10 +165,9 @@ fn one_a_path(
             }
         }
     }
-    if conflicts.is_empty() {
-        Ok(kept)
-    } else {
-        Err(RenderError::Conflict(conflicts))
+    match placing.on_conflict {
+        OnConflict::Reject if !conflicts.is_empty() => Err(RenderError::Conflict(conflicts)),
+        OnConflict::Reject | OnConflict::First => Ok((kept, conflicts)),
     }
 }
 

@@ -163,7 +163,8 @@ pub fn plan(request: Request) -> Result<Bundle, RenderError> {
         .iter()
         .filter_map(|(claim, state)| request.items[claim.item].endpoint(*claim, *state))
         .collect();
-    let warnings = warnings(&request, &endpoints);
+    let mut warnings = warnings(&request, &endpoints);
+    warnings.extend(placed.dropped.iter().map(warning::of_dropped));
     Ok(Bundle {
         endpoints,
         former,

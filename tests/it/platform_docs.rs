@@ -213,7 +213,10 @@ async fn e_config_json_and_auth_json() {
 async fn f_secrets_of_types_that_kubelet_ignores_come_with_a_warning() {
     let regcred = Regcred::start().await;
     let owner = owner_with(&regcred, &[("connect", pair())]).await;
-    for secret_type in ["Opaque", "kubernetes.io/podmanconfigjson"] {
+    for (secret_type, key) in [
+        ("Opaque", ".dockerconfigjson"),
+        ("kubernetes.io/podmanconfigjson", "auth.json"),
+    ] {
         let path = format!("{BASE}/credentials/connect/manifest?type={secret_type}");
         let manifest = owner.get(&path).await.expect(200);
         assert!(
@@ -224,7 +227,7 @@ async fn f_secrets_of_types_that_kubelet_ignores_come_with_a_warning() {
         );
         let secret = &kubectl::objects(&manifest.bytes)[0];
         assert_eq!(secret["type"], secret_type);
-        let auths = kubectl::decoded(secret, "auth.json")["auths"].clone();
+        let auths = kubectl::decoded(secret, key)["auths"].clone();
         assert!(auths["sso.redhat.com"]["auth"].is_string());
     }
 }

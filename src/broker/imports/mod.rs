@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use self::known::Known;
-use self::plan::{Change, Manner, plan};
+use self::plan::{Change, plan};
 use self::report::{ImportReport, Outcome};
 use super::audit::Deed;
 use super::comparisons::Tried;
@@ -15,7 +15,7 @@ use super::heavy::heavy;
 use super::idempotency::{Answer, Claim, Once};
 use super::view::stored_name;
 use super::{Broker, Error, Result, Scope};
-use crate::intake::entry::{Entry, Found, Gathered, gather};
+use crate::intake::entry::{Entry, Found, Gathered, Manner, MissingPadding, gather};
 use crate::intake::name;
 use crate::intake::request::{ImportRequest, Run};
 use crate::model::mistake::Fault;
@@ -77,7 +77,11 @@ impl Broker {
         request: &ImportRequest,
         once: Option<&Once>,
     ) -> Result<Imported> {
-        let gathered = heavy(|| gather(&request.content, request.format))?;
+        let manner = Manner {
+            on_invalid: request.on_invalid,
+            missing_padding: MissingPadding::Refused,
+        };
+        let gathered = heavy(|| gather(&request.content, request.format, manner))?;
         let mut tx = self.begin_writing_alone(scope).await?;
         savepoint::set(&mut tx).await?;
         let claim = self.claim(&mut tx, scope, once).await?;
@@ -155,7 +159,7 @@ impl Broker {
         let (paths, names) = paths_and_names(&gathered.entries, &request.name_prefix);
         let known = self.known(conn, scope, &paths, &names).await?;
         let repeats = Repeats::of(&gathered.entries);
-        let manner = Manner {
+        let manner = plan::Manner {
             on_existing: request.on_existing,
             name_prefix: &request.name_prefix,
             labels: &request.labels,
