@@ -11,8 +11,6 @@ use crate::model::body::Body;
 use crate::model::json::Json;
 use zeroize::Zeroizing;
 
-const MERGE_PATCH: &str = "application/merge-patch+json";
-
 /// Largest body in bytes.
 pub const MOST_BYTES: usize = 1024 * 1024;
 

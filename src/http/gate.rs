@@ -14,6 +14,7 @@ use super::App;
 use super::envelope::RequestId;
 use super::problem::{Answer, Code, Problem, Unopened};
 use super::route::Decision;
+use crate::auth::role::Action;
 use crate::broker::Scope;
 use crate::broker::access::Door;
 use crate::broker::audit::Knock;
