@@ -2,7 +2,7 @@
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::problem::{Answer, Code, Problem};
@@ -137,8 +137,10 @@ impl<S: Send + Sync> FromRequest<S> for MergePatch {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        check_encoding(request.headers())?;
         let patch = check_media_type(request.headers(), MERGE_PATCH);
         patch.or_else(|problem| {
+            // Generic clients send every body as plain JSON; a patch is read as a merge patch all the same.
             let plain = check_media_type(request.headers(), "application/json");
             plain.map_err(|_| problem.with_accept_patch())
         })?;
@@ -146,31 +148,44 @@ impl<S: Send + Sync> FromRequest<S> for MergePatch {
     }
 }
 
-fn check_media_type(headers: &HeaderMap, expected: &str) -> Answer<()> {
-    let given = |name| {
-        headers
-            .get(name)
-            .and_then(|value: &HeaderValue| value.to_str().ok())
-    };
-    if let Some(coding) = given(header::CONTENT_ENCODING)
-        && !coding.eq_ignore_ascii_case("identity")
-    {
+/// Bodies are taken as they are (RFC 9110, section 15.5.16), and read as UTF-8.
+fn check_encoding(headers: &HeaderMap) -> Answer<()> {
+    let mut codings = headers.get_all(header::CONTENT_ENCODING).iter();
+    if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         let detail = "a body is sent as it is, without Content-Encoding";
         return Err(Problem::new(Code::UnsupportedMediaType, detail).with_identity_only());
     }
-    let mut parts = given(header::CONTENT_TYPE)
-        .unwrap_or_default()
-        .split(';')
-        .map(str::trim);
-    let essence = parts.next().unwrap_or_default();
-    // JSON between systems is UTF-8 (RFC 8259, section 8.1).
-    let is_utf8 = parts
-        .filter_map(|part| part.split_once('='))
-        .all(|(name, value)| {
-            !name.eq_ignore_ascii_case("charset")
-                || value.trim_matches('"').eq_ignore_ascii_case("utf-8")
-        });
-    if essence.eq_ignore_ascii_case(expected) && is_utf8 {
+    let content_type = headers.get(header::CONTENT_TYPE);
+    let parameters = content_type
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let charset = parameters.split(';').skip(1).find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim()
+            .eq_ignore_ascii_case("charset")
+            .then(|| value.trim().trim_matches('"'))
+    });
+    if charset.is_some_and(|charset| {
+        !["utf-8", "utf8", "us-ascii"]
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(charset))
+    }) {
+        return Err(Problem::new(
+            Code::UnsupportedMediaType,
+            "a body is JSON in UTF-8",
+        ));
+    }
+    Ok(())
+}
+
+fn check_media_type(headers: &HeaderMap, expected: &str) -> Answer<()> {
+    check_encoding(headers)?;
+    let given = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let essence = given.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case(expected) {
         Ok(())
     } else {
         Err(Problem::new(

@@ -166,7 +166,8 @@ impl Gatherer {
         for mistake in std::mem::take(&mut self.mistakes) {
             self.warn(format!(
                 "left-out: what stands at {} cannot be read: {}",
-                mistake.pointer, mistake.detail
+                mistake.place(),
+                mistake.detail
             ));
         }
         if count == 0 {

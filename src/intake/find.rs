@@ -201,11 +201,10 @@ impl Finder {
             return Err(self.mistakes);
         }
         for mistake in std::mem::take(&mut self.mistakes) {
-            let Mistake {
-                pointer, detail, ..
-            } = mistake;
             self.warnings.push(format!(
-                "left-out: what stands at {pointer} is not read: {detail}"
+                "left-out: what stands at {} is not read: {}",
+                mistake.place(),
+                mistake.detail
             ));
         }
         let more = self.warnings.len().saturating_sub(MOST_WARNINGS);

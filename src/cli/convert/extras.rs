@@ -133,7 +133,7 @@ pub(super) fn in_words(error: &RenderError) -> anyhow::Error {
     let RenderError::Mistake(mistake) = error else {
         return anyhow!("{error}");
     };
-    let flag = match mistake.pointer.as_str() {
+    let flag = match mistake.place() {
         "/target/namespace" => "--namespace: ",
         "/target/pull_from" => "--pull-from: ",
         "/secret_name" => "--name: ",
