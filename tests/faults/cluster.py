@@ -7,7 +7,7 @@ import subprocess
 import urllib.error
 import urllib.request
 
-from machine import AS_POSTGRES, free_port, give_to_postgres, postgres_programs, until
+from machine import AS_POSTGRES, free_port, give_to_postgres, launch, postgres_programs, until
 
 PROGRAMS = ("patroni", "etcd", "haproxy")
 NAMES = ("one", "two")
@@ -76,7 +76,7 @@ class Cluster:
         log = open(os.path.join(self.directory, f"{name}.log"), "ab")
         prefix = AS_POSTGRES if as_postgres else []
         # A session of its own: what is killed takes its children with it.
-        self.processes[name] = subprocess.Popen(prefix + command, stdout=log, stderr=log, start_new_session=True)
+        self.processes[name] = launch(prefix + command, stdout=log, stderr=log, start_new_session=True)
 
     def start(self):
         peers = free_port()

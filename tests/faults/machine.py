@@ -1,5 +1,6 @@
 """Processes on loopback: PostgreSQL, regcred, and ports for them."""
 
+import atexit
 import glob
 import os
 import pwd
@@ -9,6 +10,23 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+
+
+# What was started, to be ended with this program however it ends.
+STARTED = []
+
+
+def launch(command, **options):
+    process = subprocess.Popen(command, **options)
+    STARTED.append(process)
+    return process
+
+
+@atexit.register
+def end_what_runs():
+    for process in STARTED:
+        if process.poll() is None:
+            process.kill()
 
 
 def free_port():
@@ -42,6 +60,10 @@ def until(what, holds, limit=60.0):
     raise TimeoutError(f"{what}: not within {limit:.0f} s")
 
 
+class Ended(Exception):
+    """A process that should run does not."""
+
+
 class Postgres:
     """A server with default durability in a directory of its own."""
 
@@ -71,8 +93,10 @@ class Postgres:
             "-c", "unix_socket_directories=", "-c", "max_connections=60", "-c", "log_lock_waits=on",
         ]
         log = open(self.log, "ab")
-        self.process = subprocess.Popen(AS_POSTGRES + command, stdout=log, stderr=log)
-        until("PostgreSQL starts", self.answers)
+        self.process = launch(AS_POSTGRES + command, stdout=log, stderr=log)
+        until("PostgreSQL starts", lambda: self.process.poll() is not None or self.answers())
+        if self.process.poll() is not None:
+            raise Ended("PostgreSQL ended at once")
 
     def answers(self):
         return self.psql("SELECT 1", check=False).strip() == "1"
@@ -135,7 +159,7 @@ class Regcred:
 
     def start(self):
         log = open(self.log, "ab")
-        self.process = subprocess.Popen([self.program, "serve"], env=self.environment, stdout=log, stderr=log)
+        self.process = launch([self.program, "serve"], env=self.environment, stdout=log, stderr=log)
 
     def is_ready(self):
         try:

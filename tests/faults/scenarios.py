@@ -10,7 +10,7 @@ import mixed
 from cluster import PROGRAMS, Cluster
 from figures import Result
 from load import Api, Load, untold
-from machine import Postgres, Regcred, give_to_postgres, postgres_programs, until
+from machine import Ended, Postgres, Regcred, give_to_postgres, postgres_programs, until
 
 
 class CannotRun(Exception):
@@ -105,7 +105,7 @@ def started_again(database):
     try:
         database.start()
         return True
-    except TimeoutError:
+    except Ended:
         return False
 
 
