@@ -133,7 +133,7 @@ impl Memory {
                 known.newest.remove(&added.lane);
             }
             if fate == Fate::Committed {
-                known.goes_on(&added);
+                known.goes_on(added.lane, &added.end);
                 committed.push(added);
             }
         }
@@ -148,6 +148,15 @@ impl Memory {
             Seen::Broken => None,
         });
         ends.collect()
+    }
+
+    /// Notes where a lane ends that this process has written, committed.
+    pub fn went_on(&self, lane: &LaneRow) {
+        let end = End {
+            seq: lane.seq,
+            mac: lane.mac.clone(),
+        };
+        self.lock().goes_on(lane.lane, &end);
     }
 
     /// Forgets where a lane ended: what became of it is told.
@@ -180,14 +189,14 @@ impl Memory {
 }
 
 impl Known {
-    fn goes_on(&mut self, added: &Added) {
-        let is_further = match self.lanes.get(&added.lane) {
-            Some(Seen::At(end)) => end.seq < added.end.seq,
+    fn goes_on(&mut self, lane: i16, new: &End) {
+        let is_further = match self.lanes.get(&lane) {
+            Some(Seen::At(end)) => end.seq < new.seq,
             Some(Seen::Broken) => false,
             None => true,
         };
         if is_further {
-            self.lanes.insert(added.lane, Seen::At(added.end.clone()));
+            self.lanes.insert(lane, Seen::At(new.clone()));
         }
     }
 }

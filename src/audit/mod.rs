@@ -6,6 +6,7 @@
 //! `docs/audit.md` says byte by byte what is hashed, and what is found out and what not.
 
 pub mod backlog;
+pub mod batch;
 pub mod chain;
 pub mod change;
 pub mod check;

@@ -16,6 +16,7 @@ use uuid::timestamp::context::ContextV7;
 
 use super::AuditError;
 use super::backlog::{Backlog, Tally};
+use super::batch::Ready;
 use super::chain::{ChainKey, ChainKeys, Place};
 use super::counters::{Counters, Trouble};
 use super::event::{Event, Outcome, server};
@@ -29,6 +30,7 @@ use crate::store::audit_lanes::{self, LaneRow};
 pub struct Trail {
     keys: Option<ChainKeys>,
     memory: Memory,
+    pub(super) ready: Mutex<Vec<Ready>>,
     ids: Mutex<ContextV7>,
     backlog: Backlog,
     writing: tokio::sync::Mutex<()>,
@@ -50,6 +52,7 @@ impl Trail {
         Self {
             keys,
             memory: Memory::default(),
+            ready: Mutex::default(),
             ids: Mutex::new(ContextV7::new()),
             backlog: Backlog::default(),
             writing: tokio::sync::Mutex::default(),
@@ -90,7 +93,7 @@ impl Trail {
         at: OffsetDateTime,
     ) -> Result<(), AuditError> {
         let outcome = event.outcome;
-        let row = event.into_row(self.new_id(at), at);
+        let row = self.row_of(event, at);
         let result = match &self.keys {
             None => audit_events::insert(conn, &row).await.map_err(Into::into),
             Some(keys) => self.append_sealed(conn, keys, &row).await,
@@ -155,6 +158,11 @@ impl Trail {
         }
     }
 
+    /// The row of an event, before it has its place.
+    pub fn row_of(&self, event: Event, at: OffsetDateTime) -> AuditRow {
+        event.into_row(self.new_id(at), at)
+    }
+
     /// Ids are made of the event's own time, so that the order of ids is the order of times.
     fn new_id(&self, at: OffsetDateTime) -> Uuid {
         let seconds = u64::try_from(at.unix_timestamp()).unwrap_or_default();
@@ -168,7 +176,7 @@ impl Trail {
         row: &AuditRow,
     ) -> Result<(), AuditError> {
         loop {
-            let (lane, key) = self.hold_lane(conn, keys, row.at).await?;
+            let (lane, key) = self.hold_lane(conn, keys, row.at, &[]).await?;
             let next = extended(&key, lane, row);
             if let Some(transaction) = audit_events::append(conn, row, &next).await? {
                 let end = End {
@@ -186,15 +194,17 @@ impl Trail {
         }
     }
 
-    /// Holds a lane that verifies.
+    /// Holds a lane that verifies, and is none of these.
     pub(super) async fn hold_lane(
         &self,
         conn: &mut PgConnection,
         keys: &ChainKeys,
         at: OffsetDateTime,
+        except: &[i16],
     ) -> Result<(LaneRow, Arc<ChainKey>), AuditError> {
         loop {
-            let broken = self.memory.broken();
+            let mut broken = self.memory.broken();
+            broken.extend(except);
             let lane = match audit_lanes::hold_free(conn, &broken).await? {
                 Some(lane) => lane,
                 None => match self.wait_for_lane(conn, keys, &broken, at).await? {
@@ -323,6 +333,11 @@ impl Trail {
             request_id: Uuid::now_v7(),
         };
         self.backlog.add(event, now);
+    }
+
+    /// Notes where a lane ends that this process has written, committed.
+    pub(super) fn saw(&self, lane: &LaneRow) {
+        self.memory.went_on(lane);
     }
 }
 

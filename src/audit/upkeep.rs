@@ -52,7 +52,7 @@ impl Trail {
         if audit_events::unsealed(conn, None, 1).await?.is_empty() {
             return Ok(0);
         }
-        let (lane, key) = self.hold_lane(conn, keys, now).await?;
+        let (lane, key) = self.hold_lane(conn, keys, now, &[]).await?;
         let (sealed, refused) = seal_where(conn, &key, lane, Wanted::OfCommands).await?;
         for id in refused {
             self.found_forged(id, now);

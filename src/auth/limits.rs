@@ -32,7 +32,7 @@ impl Default for Rates {
     fn default() -> Self {
         Self {
             failures: 600,
-            requests: 120_000,
+            requests: 1_200_000,
         }
     }
 }

@@ -188,7 +188,9 @@ impl Broker {
     ) -> Result<(Draft, Bundle)> {
         let mut tx = self.begin_snapshot().await?;
         let draft = self.draft(&mut tx, scope, source).await?;
-        self.refuse_expired(&draft, options)?;
+        let ends = draft.rows.iter();
+        let ends = ends.map(|row| (row.name.as_str(), row.expires_at));
+        super::manifests::refuse_ended(ends, options, self.now())?;
         let formers = options.formers();
         let items = self.sketch(&mut tx, &draft.rows, formers).await?;
         tx.commit().await?;

@@ -81,6 +81,9 @@ pub struct ConsumerView {
     /// The format that was fetched.
     #[schema(value_type = Format)]
     pub format: String,
+    /// The other parameters of the request: one who fetches for two namespaces is two consumers.
+    #[schema(value_type = Object, example = json!({"namespace": "default"}))]
+    pub parameters: serde_json::Value,
     /// The pull secret's version at the last fetch.
     pub pull_secret_version: i64,
     /// The credentials of the last fetch, each with its version and the version that brought its secret.
@@ -135,34 +138,34 @@ fn who(scope: &Scope, actor: &Actor, options: &Options, pull_secret: Uuid) -> Re
 }
 
 impl Broker {
-    /// Notes what a consumer is about to get, unless the same was noted a moment ago.
-    pub(super) async fn note_consumer(
+    /// What is noted of a consumer that is about to get a rendering; none if the same was noted a moment ago.
+    pub(super) fn consumer_of(
         &self,
-        conn: &mut PgConnection,
         scope: &Scope,
         actor: &Actor,
         options: &Options,
         rendition: &Rendition,
-    ) -> Result<()> {
+    ) -> Result<Option<ConsumerRow>> {
         let draft = &rendition.draft;
         let Some((pull_secret, version)) = draft.pull_secret.zip(draft.version) else {
-            return Ok(());
+            return Ok(None);
         };
         let who = who(scope, actor, options, pull_secret)?;
         let fingerprint = &rendition.manifest.fingerprint;
         let now = self.now();
         if self.recent.noted(&who, fingerprint, now) {
-            return Ok(());
+            return Ok(None);
         }
-        let rows = draft.rows.iter().zip(&rendition.used);
-        let credentials: Vec<Fetched<'_>> = rows
-            .map(|(row, used)| Fetched {
+        let credentials: Vec<Fetched<'_>> = rendition
+            .used
+            .iter()
+            .map(|used| Fetched {
                 name: &used.name,
-                version: row.version,
+                version: used.version,
                 secret_version: used.secret_version,
             })
             .collect();
-        let row = ConsumerRow {
+        Ok(Some(ConsumerRow {
             id: Uuid::now_v7(),
             tenant_id: scope.tenant()?.id,
             pull_secret_id: pull_secret,
@@ -173,11 +176,26 @@ impl Broker {
             options: who.options,
             fingerprint: fingerprint.clone(),
             pull_secret_version: version,
+            contents: draft.contents,
             credentials: serde_json::to_string(&credentials)?,
             first_fetched_at: now,
             last_fetched_at: now,
-        };
-        Ok(consumers::note(conn, &row).await?)
+        }))
+    }
+
+    /// Notes what a consumer is about to get, in the transaction of something else.
+    pub(super) async fn note_consumer(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        actor: &Actor,
+        options: &Options,
+        rendition: &Rendition,
+    ) -> Result<()> {
+        match self.consumer_of(scope, actor, options, rendition)? {
+            Some(row) => Ok(consumers::note(conn, &row).await?),
+            None => Ok(()),
+        }
     }
 
     /// Remembers that it was noted, once that is committed.
@@ -316,6 +334,15 @@ impl<'a> Current<'a> {
     }
 }
 
+/// What was asked for beside the format, without what was left out.
+fn parameters(options: &str) -> Result<serde_json::Value> {
+    let mut options: serde_json::Map<String, serde_json::Value> = serde_json::from_str(options)?;
+    options.retain(|name, value| {
+        !value.is_null() && *value != false && !["format", "output"].contains(&name.as_str())
+    });
+    Ok(options.into())
+}
+
 impl ConsumerView {
     fn from_row(row: ConsumerRow, stale: bool) -> Result<Self> {
         Ok(Self {
@@ -323,6 +350,7 @@ impl ConsumerView {
             caller: serde_json::from_str(&row.caller)?,
             source: Some(row.source).filter(|source| !source.is_empty()),
             format: row.format,
+            parameters: parameters(&row.options)?,
             pull_secret_version: row.pull_secret_version,
             credentials: serde_json::from_str(&row.credentials)?,
             stale,

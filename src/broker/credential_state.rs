@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::credential_seal::{Beside, context_of};
 use super::{Broker, Error, Result, Scope};
 use crate::keys::data_key::DataKey;
-use crate::keys::envelope::Field;
+use crate::keys::envelope::{Field, RecordContext};
 use crate::model::credential::CredentialSpec;
 use crate::model::secret::SecretText;
 use crate::store::credential_versions::VersionRow;
@@ -25,6 +25,77 @@ pub(super) struct Secrets {
     pub registry: KnownSecret,
     /// The auth server's own, if it has one.
     pub auth: Option<KnownSecret>,
+}
+
+/// A secret as it is stored, with the place that it opens in.
+pub(super) struct SealedSecret {
+    pub context: RecordContext,
+    pub bytes: Vec<u8>,
+    pub revision: i64,
+    credential: Uuid,
+    version: i64,
+}
+
+/// The secrets of one version, as they are stored.
+pub(super) struct SealedSecrets {
+    pub registry: SealedSecret,
+    /// The auth server's own, if it has one.
+    pub auth: Option<SealedSecret>,
+}
+
+impl SealedSecrets {
+    /// Those of a version row of a tenant.
+    ///
+    /// # Errors
+    /// `DoesNotOpen` for a number that no version has.
+    pub fn of(tenant: Uuid, row: &VersionRow) -> Result<Self> {
+        let sealed = |field, bytes: &[u8], revision| -> Result<SealedSecret> {
+            let place = (tenant, row.credential_id, row.version);
+            Ok(SealedSecret {
+                context: context_of(place, field, &Beside::from(row))?,
+                bytes: bytes.to_vec(),
+                revision,
+                credential: row.credential_id,
+                version: row.version,
+            })
+        };
+        let own = row.auth_secret.as_deref();
+        let revision = row.auth_secret_revision.unwrap_or(row.version);
+        Ok(Self {
+            registry: sealed(Field::Secret, &row.secret, row.secret_revision)?,
+            auth: own
+                .map(|bytes| sealed(Field::AuthServerSecret, bytes, revision))
+                .transpose()?,
+        })
+    }
+}
+
+impl SealedSecret {
+    /// What it is, for those who look into why it does not open.
+    pub fn record(&self) -> String {
+        record(self.credential, self.version)
+    }
+
+    /// The secret that was opened.
+    ///
+    /// # Errors
+    /// `Internal` if it is no text.
+    pub fn opened(&self, plain: &[u8]) -> Result<KnownSecret> {
+        Ok(KnownSecret {
+            text: text_of(plain)?,
+            revision: self.revision,
+        })
+    }
+}
+
+fn record(credential: Uuid, version: i64) -> String {
+    format!("credential {credential}, version {version}")
+}
+
+fn text_of(plain: &[u8]) -> Result<SecretText> {
+    let text = std::str::from_utf8(plain)
+        .map_err(|_| Error::Internal("an opened secret is not UTF-8".into()))?;
+    Ok(SecretText::new(text.to_owned()))
 }
 
 impl Secrets {
@@ -85,12 +156,9 @@ impl Broker {
         let context = context_of(place, field, &Beside::from(row))?;
         let plain = self.keyring.open(conn, &context, sealed).await;
         let plain = plain.map_err(|error| {
-            let record = format!("credential {}, version {}", row.credential_id, row.version);
-            Error::from(error).of_record(&record)
+            Error::from(error).of_record(&record(row.credential_id, row.version))
         })?;
-        let text = std::str::from_utf8(&plain)
-            .map_err(|_| Error::Internal("an opened secret is not UTF-8".into()))?;
-        Ok(SecretText::new(text.to_owned()))
+        text_of(&plain)
     }
 }
 

@@ -73,6 +73,14 @@ impl Error {
 }
 
 impl Error {
+    /// The same error for another request of a batch, which only the database or the keys can fail.
+    pub(super) fn same(&self) -> Self {
+        match self {
+            Self::Internal(why) => Self::Internal(why.clone()),
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+
     /// Names the record that does not open.
     pub(super) fn of_record(self, record: &str) -> Self {
         match self {

@@ -3,6 +3,7 @@
 //! The broker decides what happens; whether the caller may was decided before, by
 //! [`Broker::enter`], which every request to the API goes through.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -25,6 +26,7 @@ pub mod audit;
 pub mod audit_following;
 pub mod audit_reading;
 pub mod audit_upkeep;
+mod batch;
 pub mod changes;
 mod comparisons;
 pub mod consumers;
@@ -44,7 +46,10 @@ pub mod idempotency;
 pub mod identity_providers;
 pub mod imports;
 pub mod keys;
+mod known;
 pub mod manifests;
+mod noting;
+mod opening;
 pub mod precondition;
 pub mod previous;
 pub mod pull_secrets;
@@ -55,7 +60,9 @@ pub mod rewrap;
 pub mod role_bindings;
 pub mod rollback;
 pub mod schedule;
+mod sealed_draft;
 pub mod share_links;
+pub mod standing;
 pub mod stored_options;
 pub mod tenants;
 pub mod tokens;
@@ -71,15 +78,24 @@ use webhook::Webhook;
 
 pub use error::{Error, Result};
 
+use batch::Batches;
 use changes::Changes;
 use consumers::RecentFetches;
+use known::Known;
+use noting::WriteNotes;
+use sealed_draft::Drafts;
+use standing::{ReadStandings, Standing};
 
 /// Tells the time. A value, so that a test sets it.
 pub type Clock = Arc<dyn Fn() -> OffsetDateTime + Send + Sync>;
 
 /// The use cases over one database and its keys. Cheap to clone.
 #[derive(Clone)]
-pub struct Broker {
+pub struct Broker(Arc<Parts>);
+
+/// What a broker is made of.
+#[derive(Clone)]
+pub struct Parts {
     database: Database,
     keyring: Arc<Keyring>,
     clock: Clock,
@@ -98,6 +114,25 @@ pub struct Broker {
     writers: Arc<writing::Writers>,
     leaving: Arc<AtomicBool>,
     known_states: Arc<credential_seal::KnownStates>,
+    standing_reads: Arc<Batches<ReadStandings>>,
+    notes: Arc<Batches<WriteNotes>>,
+    known: Arc<Known>,
+    drafts: Arc<Drafts>,
+}
+
+impl Deref for Broker {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl DerefMut for Broker {
+    /// For putting one together; a broker that is shared already is copied first.
+    fn deref_mut(&mut self) -> &mut Parts {
+        Arc::make_mut(&mut self.0)
+    }
 }
 
 /// A request that was let in: who calls, in which tenant, under which id.
@@ -109,6 +144,8 @@ pub struct Scope {
     pub tenant: Option<TenantRef>,
     /// The request's id, as the answer and the audit trail carry it.
     pub request_id: Uuid,
+    /// Where the tenant stood at some time after the request came, if that was looked at.
+    pub standing: Option<Standing>,
 }
 
 /// A tenant that exists, or did when the request came in.
@@ -128,15 +165,34 @@ impl Scope {
     pub fn tenant(&self) -> Result<&TenantRef> {
         self.tenant.as_ref().ok_or(Error::NotFound)
     }
+
+    /// The same for who has waited since: what was looked at when the request came is of no use any more.
+    #[must_use]
+    pub(super) fn anew(&self) -> Self {
+        Self {
+            standing: None,
+            ..self.clone()
+        }
+    }
 }
 
 impl Broker {
     /// The use cases over a database at the right version.
     pub fn new(database: Database, keyring: Arc<Keyring>, clock: Clock) -> Self {
         let egress = Egress::default();
-        Self {
+        let trail = Arc::new(Trail::new(keyring.clone()));
+        let parts = Parts {
+            standing_reads: Batches::new(database.clone(), ReadStandings),
+            notes: Batches::new(
+                database.clone(),
+                WriteNotes {
+                    trail: trail.clone(),
+                },
+            ),
+            known: Arc::default(),
+            drafts: Arc::default(),
             database,
-            trail: Arc::new(Trail::new(keyring.clone())),
+            trail,
             audit_retention: None,
             proxies: Arc::default(),
             keyring,
@@ -153,7 +209,8 @@ impl Broker {
             writers: Arc::default(),
             leaving: Arc::default(),
             known_states: Arc::default(),
-        }
+        };
+        Self(Arc::new(parts))
     }
 
     /// Asks registries and issuers through this way out; the default reaches public addresses only.
@@ -222,7 +279,12 @@ impl Broker {
     /// Writes another audit trail than the sealed one of the keyring.
     #[must_use]
     pub fn with_trail(mut self, trail: Trail) -> Self {
-        self.trail = Arc::new(trail);
+        let trail = Arc::new(trail);
+        let work = WriteNotes {
+            trail: trail.clone(),
+        };
+        self.notes = Batches::new(self.database.clone(), work);
+        self.trail = trail;
         self
     }
 
@@ -241,6 +303,11 @@ impl Broker {
     /// The audit trail, for those who count its events.
     pub fn trail(&self) -> &Trail {
         &self.trail
+    }
+
+    /// About how much memory sealed drafts and known callers take, in bytes.
+    pub fn cached_bytes(&self) -> (u64, u64) {
+        (self.drafts.bytes(), self.known.bytes())
     }
 
     /// Now, to the microsecond that PostgreSQL keeps.

@@ -241,7 +241,7 @@ fn stand_ins(row: &RevisionRow) -> Secrets {
     }
 }
 
-fn revision(credential_id: Uuid, version: i64, half: Half) -> Revision {
+pub(super) fn revision(credential_id: Uuid, version: i64, half: Half) -> Revision {
     Revision {
         credential_id,
         version: u64::try_from(version).unwrap_or_default(),
@@ -249,7 +249,7 @@ fn revision(credential_id: Uuid, version: i64, half: Half) -> Revision {
     }
 }
 
-fn opened(credential: Uuid, secret: KnownSecret, half: Half) -> Opened {
+pub(super) fn opened(credential: Uuid, secret: KnownSecret, half: Half) -> Opened {
     Opened {
         secret: secret.text,
         revision: revision(credential, secret.revision, half),

@@ -340,8 +340,8 @@ impl Broker {
             detail: Some(serde_json::json!({"use": uses, "max_uses": row.max_uses})),
         };
         self.note(&mut tx, scope, deed).await?;
-        self.note_rendition(&mut tx, scope, source, options, &rendition)
-            .await?;
+        let event = self.event_of_rendition(scope, source, options, &rendition);
+        self.append(&mut tx, event).await?;
         commit_note(tx).await?;
         Ok(rendition.manifest)
     }
@@ -382,6 +382,7 @@ impl Broker {
                 caller,
                 tenant: Some(tenant),
                 request_id,
+                standing: None,
             },
             source: Source::PullSecret(stored(Name::parse(&row.pull_secret))?),
             options: options.options()?,

@@ -125,7 +125,8 @@ impl Broker {
             }
         }
         let _turn = self.changes.looking().acquire().await;
-        let state = self.state(scope, wait.source, wait.options).await?;
+        let scope = scope.anew();
+        let state = self.state(&scope, wait.source, wait.options).await?;
         *seen = Some((ring, state.clone()));
         Ok(state)
     }

@@ -109,7 +109,7 @@ async fn look(database: &Database, file: &Path) -> anyhow::Result<Found> {
         )
     })?;
     let mut tx = database.begin().await?;
-    let known = tokens::by_hash(&mut tx, &token.hash().0).await?;
+    let known = tokens::by_hash_with_changes(&mut tx, &token.hash().0).await?;
     tx.commit().await?;
     Ok(known.map_or(Found::Others, |_| Found::Ours))
 }

@@ -33,8 +33,8 @@ pub fn routes() -> Vec<Route> {
         route(Method::GET, CONSUMERS, "listConsumers", Tag::PullSecrets)
             .says(
                 "Lists who fetched a pull secret",
-                "One for each caller, address and format, in the order in which they came first; kept for 90 days \
-                 after the last fetch.",
+                "One for each caller, address, format and set of parameters, in the order in which they came first; \
+                 kept for 90 days after the last fetch.",
             )
             .query::<(PageParams<Uuid>, ConsumerFilters)>()
             .pages::<ConsumerView>("A page of consumers")

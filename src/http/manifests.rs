@@ -196,13 +196,14 @@ async fn revalidate(
             if is_known(&current) {
                 Outcome::Unchanged(current)
             } else {
-                Outcome::Changed(None)
+                Outcome::Other
             }
         }
     };
     let mut response = match outcome {
         Outcome::Unchanged(current) => tagged(StatusCode::NOT_MODIFIED.into_response(), &current),
-        Outcome::Changed(_turn) => current(app, scope, method, what).await?,
+        Outcome::Changed(scope, _turn) => current(app, &scope, method, what).await?,
+        Outcome::Other => current(app, scope, method, what).await?,
     };
     if let Some(patience) = patience {
         patience.applied(&mut response);

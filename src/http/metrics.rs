@@ -35,6 +35,11 @@ struct RouteLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KeptLabels {
+    what: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StateLabels {
     state: String,
 }
@@ -59,6 +64,7 @@ pub struct Metrics {
     waiting: Gauge,
     link_uses: Counter,
     unopened: Counter,
+    kept_bytes: Family<KeptLabels, Gauge>,
     refused: Family<StatusLabels, Counter>,
     connections: Gauge,
     database: Family<UseLabels, Gauge>,
@@ -114,6 +120,12 @@ impl Default for Metrics {
             "Requests that met a stored secret that does not open: changed, moved or rolled back",
             unopened.clone(),
         );
+        let kept_bytes = Family::<KeptLabels, Gauge>::default();
+        registry.register(
+            "kept_bytes",
+            "Memory, about, that sealed drafts and known callers take",
+            kept_bytes.clone(),
+        );
         let tries = Family::<StateLabels, Counter>::default();
         registry.register(
             "verifications",
@@ -166,6 +178,7 @@ impl Default for Metrics {
             waiting,
             link_uses,
             unopened,
+            kept_bytes,
         }
     }
 }
@@ -232,6 +245,16 @@ impl Metrics {
         self.unopened.inc();
     }
 
+    /// Sets how much memory is taken by what is kept.
+    pub fn set_kept(&self, drafts: u64, callers: u64) {
+        for (what, bytes) in [("drafts", drafts), ("callers", callers)] {
+            let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+            self.kept_bytes
+                .get_or_create(&KeptLabels { what })
+                .set(bytes);
+        }
+    }
+
     /// Counts a tried credential by its result.
     pub fn count_try(&self, state: &str) {
         self.tries.get_or_create(&state_labels(state)).inc();
@@ -270,6 +293,8 @@ pub fn router() -> Router<App> {
 
 async fn show(State(app): State<App>) -> impl IntoResponse {
     let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let (drafts, callers) = app.broker.cached_bytes();
+    app.metrics.set_kept(drafts, callers);
     let others = [app.broker.trail().counters().registry()];
     app.metrics.set_database(app.broker.database().usage());
     let text = app.metrics.text(&others);

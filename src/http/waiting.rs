@@ -36,8 +36,10 @@ pub struct Patience {
 
 /// What a wait came to.
 pub enum Outcome {
-    /// The client does not have what would be rendered now; it is its turn to get that.
-    Changed(Option<Turn>),
+    /// The client does not have what would be rendered now, and was let in anew; it is its turn to get that.
+    Changed(Box<Scope>, Turn),
+    /// The same of a client that did not wait.
+    Other,
     /// The client has it: its fingerprint.
     Unchanged(String),
 }
@@ -119,9 +121,9 @@ impl Patience {
                 return Ok(Some(Outcome::Unchanged(fingerprint)));
             }
             let turn = app.broker.changes().turn().await;
-            gate::enter(app, &mut self.head).await?;
+            let (scope, _) = gate::enter(app, &mut self.head).await?;
             if let Waited::Changed = waited? {
-                return Ok(Some(Outcome::Changed(Some(turn))));
+                return Ok(Some(Outcome::Changed(Box::new(scope), turn)));
             }
         }
     }

@@ -163,19 +163,35 @@ impl Keyring {
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
         let id = envelope::data_key_of(sealed)?;
-        let key = match self.cache.find(id, context.tenant(), (self.ticks)()) {
+        let key = match self.kept(id, context.tenant()) {
             Some(key) => key,
-            None => {
-                let row = data_keys::by_id(conn, id)
-                    .await?
-                    .ok_or(KeyError::UnknownDataKey(id))?;
-                if row.tenant_id != context.tenant() {
-                    return Err(KeyError::Tampered);
-                }
-                self.unwrap(row).await?
-            }
+            None => self.find(conn, id, context.tenant()).await?,
         };
         key.open(context, sealed)
+    }
+
+    /// A key of a tenant, or of the platform, if it is in memory and may be used.
+    pub fn kept(&self, id: Uuid, tenant: Option<Uuid>) -> Option<Arc<DataKey>> {
+        self.cache.find(id, tenant, (self.ticks)())
+    }
+
+    /// The same, read and unwrapped if it is not in memory.
+    ///
+    /// # Errors
+    /// `UnknownDataKey` if there is none, `Tampered` for another tenant's; those of the provider and of the database.
+    pub async fn find(
+        &self,
+        conn: &mut PgConnection,
+        id: Uuid,
+        tenant: Option<Uuid>,
+    ) -> Result<Arc<DataKey>, KeyError> {
+        let row = data_keys::by_id(conn, id)
+            .await?
+            .ok_or(KeyError::UnknownDataKey(id))?;
+        if row.tenant_id != tenant {
+            return Err(KeyError::Tampered);
+        }
+        self.unwrap(row).await
     }
 
     /// Checks that the provider has keys, whatever is kept: without them nothing starts.

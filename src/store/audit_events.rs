@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::Slice;
 use super::Statement;
 use super::audit_lanes::LaneRow;
+use super::consumers::ConsumerRow;
 
 /// A row of `audit_events`, without its seal.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
@@ -168,6 +169,155 @@ fn bound_all(statement: Statement, rows: &[AuditRow]) -> Statement {
         .bind(column(rows, |row| row.outcome.clone()))
         .bind(column(rows, |row| row.detail.clone()))
         .bind(column(rows, |row| row.request_id))
+}
+
+/// Places of events in a lane that is extended by them, in order.
+pub struct Places {
+    /// The numbers.
+    pub seqs: Vec<i64>,
+    /// The seals.
+    pub macs: Vec<Vec<u8>>,
+}
+
+/// What came of a batch.
+#[derive(Debug, Clone, FromRow)]
+pub struct Added {
+    /// Whether the events were added. They were not if the lane did not end where it was thought to, or if somebody
+    /// else holds it.
+    pub added: bool,
+    /// Of the pull secrets whose consumers were to be noted those that nobody deletes: theirs were.
+    pub kept: Vec<Uuid>,
+}
+
+/// Adds events at the end of a lane that ends as `before` says, and notes consumers, in one statement. Nobody is waited
+/// for: neither who holds the lane, nor who deletes a pull secret. `after` is the lane after the events.
+///
+/// # Errors
+/// A unique violation, and nothing is done, if there is something in the place of an event already.
+pub async fn append_all(
+    conn: &mut PgConnection,
+    rows: &[AuditRow],
+    places: &Places,
+    (before, after): (&LaneRow, &LaneRow),
+    consumers: &[ConsumerRow],
+) -> Result<Added> {
+    // Two texts, so that what mostly happens is planned and run without the rest.
+    let statement = if consumers.is_empty() {
+        super::query_as(
+            r#"WITH lane AS (
+                 SELECT lane FROM audit_lanes
+                  WHERE lane = $1 AND head = $2 AND seq = $23 AND mac = $24 AND base_seq = $25 AND base_mac = $26
+                    AND key_id = $27 FOR UPDATE SKIP LOCKED),
+                    added AS (
+                 INSERT INTO audit_events (lane, key_id, id, at, tenant_id, tenant, actor, actor_id, actor_name, source,
+                                           action, target, target_version, outcome, detail, request_id, seq, mac)
+                 SELECT lane.lane, $6, n.* FROM lane,
+                        unnest($7::uuid[], $8::timestamptz[], $9::uuid[], $10::text[], $11::text[], $12::text[],
+                               $13::text[], $14::text[], $15::text[], $16::text[], $17::bigint[], $18::text[],
+                               $19::text[], $20::uuid[], $21::bigint[], $22::bytea[]) AS n),
+                    moved AS (
+                 UPDATE audit_lanes l SET seq = $3, mac = $4, head = $5 FROM lane WHERE l.lane = lane.lane RETURNING 1)
+               SELECT EXISTS (SELECT 1 FROM moved) AS added, '{}'::uuid[] AS kept"#,
+        )
+    } else {
+        super::query_as(
+            r#"WITH lane AS (
+                 SELECT lane FROM audit_lanes
+                  WHERE lane = $1 AND head = $2 AND seq = $23 AND mac = $24 AND base_seq = $25 AND base_mac = $26
+                    AND key_id = $27 FOR UPDATE SKIP LOCKED),
+                    added AS (
+                 INSERT INTO audit_events (lane, key_id, id, at, tenant_id, tenant, actor, actor_id, actor_name, source,
+                                           action, target, target_version, outcome, detail, request_id, seq, mac)
+                 SELECT lane.lane, $6, n.* FROM lane,
+                        unnest($7::uuid[], $8::timestamptz[], $9::uuid[], $10::text[], $11::text[], $12::text[],
+                               $13::text[], $14::text[], $15::text[], $16::text[], $17::bigint[], $18::text[],
+                               $19::text[], $20::uuid[], $21::bigint[], $22::bytea[]) AS n),
+                    moved AS (
+                 UPDATE audit_lanes l SET seq = $3, mac = $4, head = $5 FROM lane WHERE l.lane = lane.lane RETURNING 1),
+                    kept AS (
+                 SELECT p.tenant_id, p.id FROM pull_secrets p
+                  WHERE p.tenant_id = ANY($40) AND p.id = ANY($29) AND EXISTS (SELECT 1 FROM lane)
+                  ORDER BY p.id FOR KEY SHARE SKIP LOCKED),
+                    noted AS (
+                 INSERT INTO consumers AS known (tenant_id, id, pull_secret_id, caller_key, caller, source, format, options,
+                                                 fingerprint, pull_secret_version, contents, credentials,
+                                                 first_fetched_at, last_fetched_at)
+                 SELECT kept.tenant_id, c.*, c.at
+                   FROM kept JOIN unnest($28::uuid[], $29::uuid[], $30::text[], $31::text[], $32::text[], $33::text[],
+                                         $34::text[], $35::text[], $36::bigint[], $37::bigint[], $38::text[],
+                                         $39::timestamptz[])
+                          AS c (id, pull_secret_id, caller_key, caller, source, format, options, fingerprint,
+                                pull_secret_version, contents, credentials, at) ON c.pull_secret_id = kept.id
+                  ORDER BY c.pull_secret_id, c.caller_key, c.source, c.options
+                 ON CONFLICT (tenant_id, pull_secret_id, caller_key, source, options) DO UPDATE
+                    SET caller = EXCLUDED.caller, fingerprint = EXCLUDED.fingerprint,
+                        pull_secret_version = EXCLUDED.pull_secret_version, contents = EXCLUDED.contents,
+                        credentials = EXCLUDED.credentials,
+                        last_fetched_at = greatest(known.last_fetched_at, EXCLUDED.last_fetched_at)
+                  WHERE known.contents <= EXCLUDED.contents)
+               SELECT EXISTS (SELECT 1 FROM moved) AS added, ARRAY (SELECT id FROM kept) AS kept"#,
+        )
+    };
+    let statement = statement
+        .bind(before.lane)
+        .bind(before.head.as_deref())
+        .bind(after.seq)
+        .bind(&after.mac)
+        .bind(after.head.as_deref())
+        .bind(after.key_id)
+        .bind(column(rows, |row| row.id))
+        .bind(column(rows, |row| row.at))
+        .bind(column(rows, |row| row.tenant_id))
+        .bind(column(rows, |row| row.tenant.as_deref()))
+        .bind(column(rows, |row| row.actor.as_str()))
+        .bind(column(rows, |row| row.actor_id.as_deref()))
+        .bind(column(rows, |row| row.actor_name.as_deref()))
+        .bind(column(rows, |row| row.source.as_deref()))
+        .bind(column(rows, |row| row.action.as_str()))
+        .bind(column(rows, |row| row.target.as_str()))
+        .bind(column(rows, |row| row.target_version))
+        .bind(column(rows, |row| row.outcome.as_str()))
+        .bind(column(rows, |row| row.detail.as_deref()))
+        .bind(column(rows, |row| row.request_id))
+        .bind(&places.seqs)
+        .bind(&places.macs)
+        .bind(before.seq)
+        .bind(&before.mac)
+        .bind(before.base_seq)
+        .bind(&before.base_mac)
+        .bind(before.key_id);
+    if consumers.is_empty() {
+        return statement.fetch_one(conn).await;
+    }
+    statement
+        .bind(column(consumers, |row| row.id))
+        .bind(column(consumers, |row| row.pull_secret_id))
+        .bind(column(consumers, |row| row.caller_key.as_str()))
+        .bind(column(consumers, |row| row.caller.as_str()))
+        .bind(column(consumers, |row| row.source.as_str()))
+        .bind(column(consumers, |row| row.format.as_str()))
+        .bind(column(consumers, |row| row.options.as_str()))
+        .bind(column(consumers, |row| row.fingerprint.as_str()))
+        .bind(column(consumers, |row| row.pull_secret_version))
+        .bind(column(consumers, |row| row.contents))
+        .bind(column(consumers, |row| row.credentials.as_str()))
+        .bind(column(consumers, |row| row.last_fetched_at))
+        .bind(column(consumers, |row| row.tenant_id))
+        .fetch_one(conn)
+        .await
+}
+
+fn column<'a, R, T>(rows: &'a [R], of: impl Fn(&'a R) -> T) -> Vec<T> {
+    rows.iter().map(of).collect()
+}
+
+/// Whether there is an event of a lane after a number.
+pub async fn is_beyond(conn: &mut PgConnection, lane: i16, seq: i64) -> Result<bool> {
+    super::query_scalar("SELECT EXISTS (SELECT 1 FROM audit_events WHERE lane = $1 AND seq > $2)")
+        .bind(lane)
+        .bind(seq)
+        .fetch_one(conn)
+        .await
 }
 
 /// Adds an event without a seal.

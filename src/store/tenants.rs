@@ -26,6 +26,29 @@ pub async fn by_name(conn: &mut PgConnection, name: &str) -> Result<Option<Tenan
         .await
 }
 
+/// The id of a tenant, with how often it had changed in the same state of the database.
+#[derive(Debug, Clone, Copy, FromRow)]
+#[allow(missing_docs, reason = "the columns' comments stand in the migration")]
+pub struct StandingTenantRow {
+    pub id: Uuid,
+    pub contents: i64,
+    pub access: i64,
+}
+
+/// Finds a tenant by name, with the numbers of its changes.
+pub async fn by_name_with_changes(
+    conn: &mut PgConnection,
+    name: &str,
+) -> Result<Option<StandingTenantRow>> {
+    super::query_as(
+        "SELECT n.id, coalesce(k.contents, 0) AS contents, coalesce(k.access, 0) AS access
+           FROM tenants n LEFT JOIN tenant_changes k ON k.tenant_id = n.id WHERE n.name = $1",
+    )
+    .bind(name)
+    .fetch_optional(conn)
+    .await
+}
+
 /// Finds a tenant by name and holds it against other writers until the transaction ends.
 pub async fn lock_by_name(conn: &mut PgConnection, name: &str) -> Result<Option<TenantRow>> {
     super::query_as("SELECT * FROM tenants WHERE name = $1 FOR UPDATE")

@@ -25,10 +25,27 @@ pub struct TokenRow {
     pub tenant: Option<String>,
 }
 
-/// Finds a token by its hash, revoked and expired ones too.
-pub async fn by_hash(conn: &mut PgConnection, hash: &[u8]) -> Result<Option<TokenRow>> {
+/// A token with how often its tenant, or the platform, had changed in the same state of the database.
+#[derive(Debug, Clone, FromRow)]
+#[allow(missing_docs, reason = "the columns' comments stand in the migration")]
+pub struct StandingTokenRow {
+    #[sqlx(flatten)]
+    pub row: TokenRow,
+    pub contents: i64,
+    pub access: i64,
+}
+
+/// Finds a token by its hash, revoked and expired ones too, with the numbers of changes where it is held.
+pub async fn by_hash_with_changes(
+    conn: &mut PgConnection,
+    hash: &[u8],
+) -> Result<Option<StandingTokenRow>> {
     super::query_as(
-        "SELECT t.*, n.name AS tenant FROM tokens t LEFT JOIN tenants n ON n.id = t.tenant_id WHERE t.hash = $1",
+        "SELECT t.*, n.name AS tenant, coalesce(k.contents, 0) AS contents, coalesce(k.access, 0) AS access
+           FROM tokens t LEFT JOIN tenants n ON n.id = t.tenant_id
+           LEFT JOIN tenant_changes k
+             ON k.tenant_id = coalesce(t.tenant_id, '00000000-0000-0000-0000-000000000000'::uuid)
+          WHERE t.hash = $1",
     )
     .bind(hash)
     .fetch_optional(conn)

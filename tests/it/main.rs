@@ -42,6 +42,7 @@ mod fidelity;
 mod field_reports;
 mod fingerprints;
 mod forged;
+mod freshness;
 mod guessing;
 mod identity_docs;
 mod imports;

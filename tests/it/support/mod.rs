@@ -144,6 +144,11 @@ impl Regcred {
         Self::start_on(self.way.clone(), self.directory.clone()).await
     }
 
+    /// The same whose broker has other parts than the default ones.
+    pub async fn another_with(&self, parts: impl FnOnce(Broker) -> Broker) -> Self {
+        Self::start_on_with(self.way.clone(), self.directory.clone(), parts).await
+    }
+
     /// Starts one on a database, with the key in the directory.
     pub async fn start_on(
         way: impl Into<Way>,
