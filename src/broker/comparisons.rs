@@ -63,7 +63,7 @@ pub struct Tried(Vec<(Uuid, String, Came)>);
 
 impl Tried {
     /// Notes a comparison with a secret of a credential.
-    pub fn note(&mut self, credential: Uuid, name: &str, came: Came) {
+    pub(super) fn note(&mut self, credential: Uuid, name: &str, came: Came) {
         self.0.push((credential, name.to_owned(), came));
     }
 

@@ -28,7 +28,7 @@ pub mod audit_reading;
 pub mod audit_upkeep;
 mod batch;
 pub mod changes;
-mod comparisons;
+pub mod comparisons;
 pub mod consumers;
 pub mod credential_change;
 mod credential_seal;

@@ -88,7 +88,7 @@ body! {
     }
     example {
         "content": {"auths": {"quay.io/team": {"auth": "cm9ib3Q6czNjcmV0"}}},
-        "format": "auto", "on_existing": "reject", "name_prefix": "", "labels": {"team": "payments"},
+        "format": "auto", "on_existing": "reject", "on_invalid": "reject", "name_prefix": "", "labels": {"team": "payments"},
         "pull_secret": {"name": "imported", "target": {"namespace": "default"}}, "dry_run": true
     }
 }
