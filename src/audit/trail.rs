@@ -109,7 +109,7 @@ impl Trail {
     ///
     /// # Errors
     /// As for [`Trail::append`].
-    pub async fn append_all(
+    pub async fn append_each(
         &self,
         conn: &mut PgConnection,
         events: Vec<(Event, OffsetDateTime)>,
@@ -121,7 +121,7 @@ impl Trail {
             None => audit_events::insert_all(conn, &rows)
                 .await
                 .map_err(Into::into),
-            Some(keys) => self.append_all_sealed(conn, keys, &rows).await,
+            Some(keys) => self.append_each_sealed(conn, keys, &rows).await,
         };
         match &result {
             Ok(()) => {
@@ -134,7 +134,7 @@ impl Trail {
         result
     }
 
-    async fn append_all_sealed(
+    async fn append_each_sealed(
         &self,
         conn: &mut PgConnection,
         keys: &ChainKeys,
@@ -144,7 +144,7 @@ impl Trail {
             return Ok(());
         };
         loop {
-            let (before, key) = self.hold_lane(conn, keys, at).await?;
+            let (before, key) = self.hold_lane(conn, keys, at, &[]).await?;
             let mut after = before.clone();
             let mut seals = Vec::with_capacity(rows.len());
             for row in rows {

@@ -120,7 +120,7 @@ impl Broker {
         conn: &mut PgConnection,
         events: Vec<(Event, OffsetDateTime)>,
     ) -> Result<()> {
-        Ok(self.trail.append_all(conn, events).await?)
+        Ok(self.trail.append_each(conn, events).await?)
     }
 
     pub(super) async fn append(&self, conn: &mut PgConnection, event: Event) -> Result<()> {
