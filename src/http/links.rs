@@ -107,7 +107,7 @@ async fn service_account_link(
 /// A body that holds no secrets, as serde_json has it.
 fn plain(document: Document) -> serde_json::Value {
     match document {
-        Document::Null | Document::Kept => serde_json::Value::Null,
+        Document::Null | Document::Kept | Document::Removed => serde_json::Value::Null,
         Document::Bool(value) => value.into(),
         Document::Number(value) => value.into(),
         Document::Text(value) => value.as_str().into(),

@@ -15,6 +15,13 @@ use super::problem::{Code, Problem};
 /// Longer than any answer that hyper makes by itself.
 const LONGEST: usize = 256;
 
+/// What hyper refuses with. Another bare status is an answer of the service behind.
+const OF_HYPER: [StatusCode; 3] = [
+    StatusCode::BAD_REQUEST,
+    StatusCode::URI_TOO_LONG,
+    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+];
+
 /// Answers in hyper's place on one connection.
 #[derive(Clone)]
 pub(super) struct Refusals {
@@ -35,7 +42,7 @@ pub(super) fn of_hyper(bytes: &[u8]) -> Option<StatusCode> {
         && head.matches("\r\n\r\n").count() == 1
         && lower.contains("\r\ncontent-length: 0\r\n")
         && !lower.contains("\r\nx-request-id:");
-    (is_bare && status.is_client_error()).then_some(status)
+    (is_bare && OF_HYPER.contains(&status)).then_some(status)
 }
 
 impl Refusals {
@@ -79,6 +86,7 @@ mod tests {
         for other in [
             &b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"[..],
             b"HTTP/1.1 400 Bad Request\r\nx-request-id: 1\r\ncontent-length: 0\r\n\r\n",
+            b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n",
             b"HTTP/1.1 400 Bad Request\r\ncontent-length: 2\r\n\r\n{}",
             b"HTTP/1.1 400",
             b"",

@@ -95,7 +95,12 @@ impl Families {
         if own.len() + self.wild.len() > MOST_RELATED {
             return None;
         }
-        let mut all: Vec<usize> = own.iter().chain(&self.wild).copied().collect();
+        // kubelet takes a host without a dot or a port for Docker Hub where nothing else matches.
+        let hub = match parts(key).0.contains(['.', ':']) {
+            true => &[][..],
+            false => self.by_host.get("docker.io").map_or(&[][..], Vec::as_slice),
+        };
+        let mut all: Vec<usize> = own.iter().chain(&self.wild).chain(hub).copied().collect();
         all.sort_unstable();
         Some(all)
     }

@@ -314,8 +314,6 @@ impl Judged<'_> {
             Code::KeyApiVersion
         } else if rest.ends_with('/') {
             Code::KeyTrailingSlash
-        } else if key.contains("://") && !path.path().is_empty() {
-            Code::KeyPathUnderScheme
         } else {
             Code::KeyNeverMatched
         }

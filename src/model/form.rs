@@ -139,11 +139,11 @@ impl Form {
         if let Json::Object(members) = value {
             let given = members
                 .iter()
-                .filter(|(_, value)| !matches!(value, Json::Null));
+                .filter(|(_, value)| !matches!(value, Json::Null | Json::Removed));
             let paths = given.map(|(inner, _)| format!("{name}/{inner}"));
             self.given.extend(paths);
         }
-        if !matches!(value, Json::Null) {
+        if !matches!(value, Json::Null | Json::Removed) {
             self.given.insert(name.to_owned());
         }
     }
@@ -254,7 +254,11 @@ impl Form {
 
     fn pull(&mut self, name: &str) -> Option<Json> {
         let at = self.members.iter().position(|(known, _)| known == name)?;
-        Some(self.members.remove(at).1)
+        let value = self.members.remove(at).1;
+        Some(match value {
+            Json::Removed => Json::Null,
+            value => value,
+        })
     }
 }
 

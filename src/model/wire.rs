@@ -178,6 +178,7 @@ impl Wire for Long {
             .schema_type(Type::Integer)
             .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
             .minimum(Some(1))
+            .maximum(Some(i64::MAX))
             .into()
     }
 }
@@ -400,7 +401,8 @@ pub fn read_map<T>(
     };
     let mut values = BTreeMap::new();
     let mut seen = HashSet::with_capacity(members.len());
-    for (name, value) in members {
+    let members = members.into_iter();
+    for (name, value) in members.filter(|(_, value)| !matches!(value, Json::Removed)) {
         at.inside(&name, |at| {
             if !seen.insert(name.clone()) {
                 at.report(Fault::new("duplicate-field", "this field is given twice"));

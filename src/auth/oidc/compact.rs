@@ -95,7 +95,7 @@ fn plain(json: Json) -> Option<Value> {
             }
             Value::Object(object)
         }
-        Json::Kept => return None,
+        Json::Kept | Json::Removed => return None,
     })
 }
 
