@@ -105,6 +105,59 @@ impl Trail {
         result
     }
 
+    /// Adds many events in the caller's transaction, each as of its own time, in one lane and one statement.
+    ///
+    /// # Errors
+    /// As for [`Trail::append`].
+    pub async fn append_each(
+        &self,
+        conn: &mut PgConnection,
+        events: Vec<(Event, OffsetDateTime)>,
+    ) -> Result<(), AuditError> {
+        let outcomes: Vec<Outcome> = events.iter().map(|(event, _)| event.outcome).collect();
+        let row = |(event, at): (Event, OffsetDateTime)| event.into_row(self.new_id(at), at);
+        let rows: Vec<AuditRow> = events.into_iter().map(row).collect();
+        let result = match &self.keys {
+            None => audit_events::insert_all(conn, &rows)
+                .await
+                .map_err(Into::into),
+            Some(keys) => self.append_each_sealed(conn, keys, &rows).await,
+        };
+        match &result {
+            Ok(()) => {
+                for outcome in outcomes {
+                    self.counters.event(outcome);
+                }
+            }
+            Err(_) => self.counters.failure(Trouble::Write),
+        }
+        result
+    }
+
+    async fn append_each_sealed(
+        &self,
+        conn: &mut PgConnection,
+        keys: &ChainKeys,
+        rows: &[AuditRow],
+    ) -> Result<(), AuditError> {
+        let Some(at) = rows.last().map(|row| row.at) else {
+            return Ok(());
+        };
+        loop {
+            let (before, key) = self.hold_lane(conn, keys, at, &[]).await?;
+            let mut after = before.clone();
+            let mut seals = Vec::with_capacity(rows.len());
+            for row in rows {
+                after = extended(&key, after, row);
+                seals.push((after.seq, after.mac.clone()));
+            }
+            if audit_events::append_many(conn, rows, &seals, (before.seq, &after)).await? {
+                return Ok(());
+            }
+            self.alarm(before.lane, "there is an event after the end", at);
+        }
+    }
+
     /// The row of an event, before it has its place.
     pub fn row_of(&self, event: Event, at: OffsetDateTime) -> AuditRow {
         event.into_row(self.new_id(at), at)

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use sqlx::PgConnection;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Broker, Error, Result, Scope, TenantRef};
@@ -108,6 +109,18 @@ impl Broker {
             detail: Some(serde_json::json!({"why": why})),
         };
         self.note_failure(scope, deed).await
+    }
+
+    /// Writes many events in one transaction, each as of its own time.
+    ///
+    /// # Errors
+    /// As for [`Broker::note`].
+    pub(super) async fn append_all(
+        &self,
+        conn: &mut PgConnection,
+        events: Vec<(Event, OffsetDateTime)>,
+    ) -> Result<()> {
+        Ok(self.trail.append_each(conn, events).await?)
     }
 
     pub(super) async fn append(&self, conn: &mut PgConnection, event: Event) -> Result<()> {

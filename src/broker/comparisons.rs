@@ -14,9 +14,7 @@ use uuid::Uuid;
 use super::audit::Deed;
 use super::draft::Draft;
 use super::manifests::{Options, Source};
-use super::resolve::conflict_of;
 use super::{Broker, Result, Scope};
-use crate::model::name::Name;
 use crate::render::bundle::Bundle;
 use crate::render::plan::{Conflict, RenderError};
 use crate::store::credentials::CredentialRow;
@@ -31,7 +29,7 @@ const MOST_NAMED: usize = 64;
 
 /// What a comparison came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Came {
+pub enum Came {
     /// The secrets are equal.
     Equal,
     /// They are not.
@@ -236,34 +234,6 @@ impl Broker {
         self.tell_of(&mut tx, scope, &target, &tried).await?;
         tx.commit().await?;
         Ok((draft, planned?))
-    }
-
-    /// Refuses accounts that claim one path twice. Secrets are compared only where nothing else tells, and within the
-    /// budget; past it, two secrets are two.
-    ///
-    /// # Errors
-    /// `RegistryPathConflict`.
-    pub(super) async fn refuse_conflicts_among(
-        &self,
-        conn: &mut PgConnection,
-        scope: &Scope,
-        rows: &[CredentialRow],
-        name: &Name,
-        tried: &mut Tried,
-    ) -> Result<()> {
-        let formers = crate::render::former::Formers::LeftOut;
-        let sketch = self.sketch(conn, rows, formers).await?;
-        let Err(conflicts) = conflict_of(sketch, name, self.now()) else {
-            return Ok(());
-        };
-        let certain = conflicts.iter().any(|conflict| !conflict.by_secret_alone);
-        if certain || !self.may_compare(conn, rows, &conflicts, tried).await? {
-            return Err(RenderError::Conflict(conflicts).into());
-        }
-        let items = self.open(conn, scope, rows, formers).await?;
-        let found = conflict_of(items, name, self.now()).map_err(RenderError::Conflict);
-        note_conflicts(rows, &conflicts, &found, tried);
-        Ok(found?)
     }
 }
 

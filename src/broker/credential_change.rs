@@ -243,6 +243,7 @@ mod tests {
             name: "connect".into(),
             version: 1,
             registry: spec.registry.to_string(),
+            auth_registry: None,
             labels: serde_json::json!({}),
             expires_at: None,
             secret_changed_at: epoch,

@@ -231,6 +231,7 @@ mod tests {
             name: "connect".into(),
             version: 3,
             registry: "a.example.com".into(),
+            auth_registry: None,
             labels: json!({"team": "a", "tier": "b"}),
             expires_at: Some(epoch),
             secret_changed_at: epoch,

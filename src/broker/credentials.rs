@@ -12,6 +12,7 @@ use super::credential_change::{
 use super::credential_seal::sealed_state;
 use super::credential_state::{Secrets, sealed_version};
 use super::precondition::Precondition;
+use super::renderable::{Changed, Shrunk};
 use super::resolve::{credential_spec, current_version, rolled_back};
 use super::resource::{Doubted, Resource, Stored};
 use super::view::{CredentialVersionView, CredentialView, PreviousView, VerificationState};
@@ -27,6 +28,7 @@ use crate::model::name::Name;
 use crate::model::registry_path::RegistryPath;
 use crate::model::resource::{Named, ResourceKind};
 use crate::store::credentials::{CredentialRow, Filter};
+use crate::store::pull_secrets::PullSecretRow;
 use crate::store::{Slice, credential_versions, credentials, pull_secrets};
 
 /// How many versions of a credential are kept.
@@ -133,7 +135,10 @@ impl Broker {
         let before = before.map(|(row, secrets)| recorded(row, Some(secrets)));
         let mut detail = recorded(&row, Some(secrets)).since(before);
         let previous = match &old {
-            Some(old) => self.previous_after(conn, old, secrets, overlap).await?,
+            Some(old) => {
+                self.previous_after(conn, old, (spec, secrets), overlap)
+                    .await?
+            }
             None => None,
         };
         row.previous_version = previous.as_ref().map(|previous| previous.version);
@@ -147,11 +152,13 @@ impl Broker {
         }
         let version = sealed_version(&key, scope, &row, spec, secrets)?;
         credential_versions::insert(conn, &version).await?;
-        previous::prune(conn, row.tenant_id, row.id).await?;
-        self.refuse_conflicts_of(conn, scope, &[row.id], tried)
+        if row.version > KEPT_VERSIONS {
+            previous::prune(conn, row.tenant_id, row.id).await?;
+        }
+        let change = Changed::new(old.as_ref(), &row, secrets);
+        self.refuse_breaking(conn, scope, &[change], &[], tried)
             .await?;
         if let Some(previous) = previous {
-            self.refuse_unrenderable_overlap(conn, scope, &row).await?;
             detail["previous"] = serde_json::to_value(PreviousView::from(previous))?;
         }
         Ok((row, detail))
@@ -179,6 +186,10 @@ impl Broker {
             name: name.to_string(),
             version: old.map_or(1, |row| row.version + 1),
             registry: spec.registry.to_string(),
+            auth_registry: spec
+                .auth_server
+                .as_ref()
+                .map(|auth| auth.registry.to_string()),
             labels: serde_json::to_value(&spec.labels)?,
             expires_at: spec.expires_at,
             secret_changed_at: old
@@ -346,12 +357,17 @@ impl Resource for Credentials {
         how: Detach,
         _: &Precondition,
     ) -> Result<Option<Value>> {
-        if how.detach {
-            broker.detach(conn, scope, row).await?;
-        } else {
-            refuse_if_listed(conn, row).await?;
-        }
+        let listing = pull_secrets::listing(conn, row.tenant_id, row.id).await?;
+        let shrunk = match (how.detach, listing.as_slice()) {
+            (_, []) => Vec::new(),
+            (false, _) => return Err(in_use(&listing, LISTED)),
+            (true, _) => broker.detach(conn, scope, row, listing).await?,
+        };
         credentials::delete(conn, row.tenant_id, row.id).await?;
+        let change = Changed::gone(row);
+        broker
+            .refuse_breaking(conn, scope, &[change], &shrunk, &mut Tried::default())
+            .await?;
         Ok(Some(recorded(row, None).until_it_went()))
     }
 
@@ -374,17 +390,51 @@ impl Resource for Credentials {
     }
 }
 
-async fn refuse_if_listed(conn: &mut PgConnection, credential: &CredentialRow) -> Result<()> {
-    let listing = pull_secrets::listing(conn, credential.tenant_id, credential.id).await?;
-    if listing.is_empty() {
-        return Ok(());
-    }
+/// Why a credential that is listed is not deleted.
+const LISTED: (&str, &str) = (
+    "the credential is listed by these pull secrets",
+    "take it out of them, or delete with ?detach=true",
+);
+/// Why one is not even taken out of lists.
+const LAST_LISTED: (&str, &str) = (
+    "the credential is all that these pull secrets list, and they select none",
+    "delete them, or have them list or select another",
+);
+
+fn in_use(listing: &[PullSecretRow], (what, way_out): (&str, &str)) -> Error {
     let names: Vec<&str> = listing.iter().map(|row| row.name.as_str()).collect();
-    Err(Error::InUse {
-        detail: format!(
-            "the credential is listed by these pull secrets: {}; take it out of them, or delete with ?detach=true",
-            names.join(", ")
-        ),
+    Error::InUse {
+        detail: format!("{what}: {}; {way_out}", names.join(", ")),
         resources: Named::all(ResourceKind::PullSecret, names),
-    })
+    }
+}
+
+impl Broker {
+    /// Takes a credential out of the lists of pull secrets, each of which becomes a new version; as they are then.
+    ///
+    /// # Errors
+    /// `InUse` naming those that would mean nothing.
+    async fn detach(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        credential: &CredentialRow,
+        listing: Vec<PullSecretRow>,
+    ) -> Result<Vec<Shrunk>> {
+        let means_nothing =
+            |row: &&PullSecretRow| row.credentials.len() == 1 && row.selector.is_none();
+        let empty: Vec<PullSecretRow> = listing.iter().filter(means_nothing).cloned().collect();
+        if !empty.is_empty() {
+            return Err(in_use(&empty, LAST_LISTED));
+        }
+        self.take_out_of_lists(conn, scope, credential).await?;
+        let name = &credential.name;
+        let cut = |before: PullSecretRow| {
+            let mut after = before.clone();
+            after.credentials.retain(|listed| listed != name);
+            Shrunk { before, after }
+        };
+        let shrunk = listing.into_iter().map(cut).collect();
+        Ok(shrunk)
+    }
 }

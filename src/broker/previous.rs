@@ -5,18 +5,16 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::audit::Deed;
+use super::credential_change::same_logins;
 use super::credential_seal::sealed_state;
 use super::credential_state::Secrets;
 use super::credentials::KEPT_VERSIONS;
 use super::precondition::Precondition;
 use super::{Broker, Error, Result, Scope};
-use crate::model::mistake::Fault;
-use crate::model::name::{Name, ObjectName};
-use crate::model::pull_secret::{Layout, OnConflict, Target};
-use crate::render::former::{Formers, Previous};
-use crate::render::plan::{self, Item, RenderError, Request};
+use crate::model::credential::CredentialSpec;
+use crate::render::former::Previous;
 use crate::store::credentials::CredentialRow;
-use crate::store::{credential_versions, credentials, pull_secrets};
+use crate::store::{credential_versions, credentials};
 
 /// Most overlaps that one round of the job ends.
 const RETIRED_AT_ONCE: i64 = 200;
@@ -33,17 +31,18 @@ pub(super) fn previous_of(row: &CredentialRow, now: OffsetDateTime) -> Option<Pr
 }
 
 impl Broker {
-    /// The former version after a write that leads from `old` to `secrets`.
+    /// The former version after a write that leads from `old` to this account.
     ///
     /// - A write with an overlap that changes a secret keeps the version before it, in the place of an
     ///   older one that may have been kept.
     /// - Any other write leaves what was promised: the kept one stays until its time,
-    /// - unless the write makes its secrets current again; then it would be the same twice.
+    /// - unless the write makes its account current again; then it would be the same twice. Another user name with the
+    ///   same secret is another account.
     pub(super) async fn previous_after(
         &self,
         conn: &mut PgConnection,
         old: &(CredentialRow, Secrets),
-        secrets: &Secrets,
+        (spec, secrets): (&CredentialSpec, &Secrets),
         overlap: Option<Duration>,
     ) -> Result<Option<Previous>> {
         let (row, before) = old;
@@ -62,54 +61,9 @@ impl Broker {
         let former = credential_versions::get(conn, row.tenant_id, row.id, kept.version)
             .await?
             .ok_or_else(|| Error::Internal("a credential lacks its former version".into()))?;
-        let former = (former.secret_revision, former.auth_secret_revision);
-        Ok(Some(kept).filter(|_| !changed || former != secrets.revisions()))
-    }
-
-    /// Refuses an overlap that a pull secret which lists the credential could not render: the name of
-    /// its second Secret would be too long, or is another Secret's.
-    pub(super) async fn refuse_unrenderable_overlap(
-        &self,
-        conn: &mut PgConnection,
-        scope: &Scope,
-        row: &CredentialRow,
-    ) -> Result<()> {
-        let name = super::view::stored_name(&row.name)?;
-        let alone = self
-            .sketch(conn, std::slice::from_ref(row), Formers::Rendered)
-            .await?;
-        self.refuse_if_formers_break(alone_request(self, &name, alone))?;
-        for listing in pull_secrets::listing(conn, row.tenant_id, row.id).await? {
-            let spec = super::pull_secrets::spec_of(&listing)?;
-            let rows = self.meant(conn, scope, &spec).await?;
-            let items = self.sketch(conn, &rows, Formers::Rendered).await?;
-            let listing = super::view::stored_name(&listing.name)?;
-            self.refuse_if_formers_break(Request {
-                items,
-                on_conflict: OnConflict::First,
-                layout: spec.layout,
-                target: spec.target,
-                default_name: ObjectName::from(&listing),
-                secret_name_override: None,
-                formers: Formers::Rendered,
-                now: self.now(),
-            })?;
-        }
-        Ok(())
-    }
-
-    fn refuse_if_formers_break(&self, request: Request) -> Result<()> {
-        let without = Request {
-            formers: Formers::LeftOut,
-            ..request.clone()
-        };
-        match (plan::plan(request), plan::plan(without)) {
-            (Err(RenderError::Mistake(mistake)), Ok(_)) => {
-                let fault = Fault::new(mistake.code, mistake.detail);
-                Err(Error::invalid(fault.at("/overlap")))
-            }
-            _ => Ok(()),
-        }
+        let known = (former.secret_revision, former.auth_secret_revision);
+        let former: CredentialSpec = serde_json::from_str(&former.document)?;
+        Ok(Some(kept).filter(|_| !same_logins(&former, spec) || known != secrets.revisions()))
     }
 
     /// Ends an overlap early: the former version is in no rendering from now on.
@@ -194,18 +148,4 @@ impl Broker {
 /// Removes the versions of a credential that are neither among the last ones nor usable.
 pub(super) async fn prune(conn: &mut PgConnection, tenant: Uuid, credential: Uuid) -> Result<()> {
     Ok(credential_versions::prune(conn, tenant, &[credential], KEPT_VERSIONS).await?)
-}
-
-/// The credential alone, each endpoint in a Secret of its own: what has the most names.
-fn alone_request(broker: &Broker, name: &Name, items: Vec<Item>) -> Request {
-    Request {
-        items,
-        on_conflict: OnConflict::First,
-        layout: Layout::Split,
-        target: Target::default(),
-        default_name: ObjectName::from(name),
-        secret_name_override: None,
-        formers: Formers::Rendered,
-        now: broker.now(),
-    }
 }

@@ -78,13 +78,13 @@ impl Broker {
             .write_pull_secret(conn, scope, name, spec, before)
             .await?;
         pull_secrets::set_credentials(conn, row.tenant_id, row.id, &listed).await?;
-        self.refuse_conflicts_in(conn, scope, name, spec, tried)
+        self.refuse_unrenderable(conn, scope, name, spec, tried)
             .await?;
         Ok(row)
     }
 
     /// Takes a credential out of every pull secret that lists it; each is a write of that pull secret.
-    pub(super) async fn detach(
+    pub(super) async fn take_out_of_lists(
         &self,
         conn: &mut PgConnection,
         scope: &Scope,
@@ -127,6 +127,11 @@ impl Broker {
             name: name.to_string(),
             version: before.as_ref().map_or(1, |row| row.version + 1),
             document: serde_json::to_string(spec)?,
+            selector: spec
+                .selector
+                .as_ref()
+                .map(|selector| serde_json::to_value(&selector.labels))
+                .transpose()?,
             created_at: before.as_ref().map_or(now, |row| row.created_at),
             updated_at: now,
             credentials: spec.credentials.iter().map(Name::to_string).collect(),

@@ -1,24 +1,24 @@
 //! Which credentials a pull secret means, opened, and whether their accounts get along.
 
+use std::collections::{HashMap, HashSet};
+
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::comparisons::Tried;
 use super::credential_state::{KnownSecret, Secrets};
 use super::previous::previous_of;
-use super::pull_secrets::spec_of;
 use super::{Broker, Error, Result, Scope};
 use crate::model::credential::CredentialSpec;
 use crate::model::mistake::{Fault, Mistakes};
-use crate::model::name::{Name, ObjectName};
-use crate::model::pull_secret::{OnConflict, PullSecretSpec, Target};
+use crate::model::name::Name;
+use crate::model::pull_secret::PullSecretSpec;
 use crate::render::bundle::{Half, Revision};
 use crate::render::former::{FormerState, Formers};
-use crate::render::plan::{self, Conflict, Item, Opened, RenderError, Request};
+use crate::render::plan::{Item, Opened};
 use crate::store::credential_versions::{RevisionRow, VersionRow};
 use crate::store::credentials::CredentialRow;
-use crate::store::{credential_versions, credentials, pull_secrets};
+use crate::store::{credential_versions, credentials};
 
 impl Broker {
     /// The rows of the credentials that a pull secret means: those listed, in list order, then those
@@ -35,11 +35,9 @@ impl Broker {
         let mut rows = self.listed(conn, scope, &spec.credentials).await?;
         if let Some(selector) = &spec.selector {
             let labels = serde_json::to_value(&selector.labels)?;
-            for row in credentials::by_labels(conn, scope.tenant()?.id, &labels).await? {
-                if !rows.iter().any(|known| known.id == row.id) {
-                    rows.push(row);
-                }
-            }
+            let listed: HashSet<Uuid> = rows.iter().map(|row| row.id).collect();
+            let found = credentials::by_labels(conn, scope.tenant()?.id, &labels).await?;
+            rows.extend(found.into_iter().filter(|row| !listed.contains(&row.id)));
         }
         Ok(rows)
     }
@@ -52,12 +50,16 @@ impl Broker {
         names: &[Name],
     ) -> Result<Vec<CredentialRow>> {
         let texts: Vec<String> = names.iter().map(Name::to_string).collect();
-        let mut found = credentials::by_names(conn, scope.tenant()?.id, &texts).await?;
+        let found = credentials::by_names(conn, scope.tenant()?.id, &texts).await?;
+        let mut found: HashMap<String, CredentialRow> = found
+            .into_iter()
+            .map(|row| (row.name.clone(), row))
+            .collect();
         let mut rows = Vec::with_capacity(texts.len());
         let mut mistakes = Mistakes::default();
         for (index, name) in texts.iter().enumerate() {
-            match found.iter().position(|row| row.name == *name) {
-                Some(at) => rows.push(found.swap_remove(at)),
+            match found.remove(name) {
+                Some(row) => rows.push(row),
                 None => {
                     let fault = Fault::new(
                         "unknown-credential",
@@ -90,6 +92,7 @@ impl Broker {
         let now = self.now();
         let (ids, numbers) = wanted(rows, formers, now);
         let versions = credential_versions::several(conn, tenant, &ids, &numbers).await?;
+        let versions = by_place(versions);
         let mut items = Vec::with_capacity(rows.len());
         for row in rows {
             let current = find(&versions, row.id, row.version)?;
@@ -118,6 +121,7 @@ impl Broker {
             return Ok(Vec::new());
         };
         let versions = credential_versions::revisions(conn, tenant, &ids, &numbers).await?;
+        let versions = by_place(versions);
         let mut items = Vec::with_capacity(rows.len());
         for row in rows {
             let current = find(&versions, row.id, row.version)?;
@@ -130,68 +134,9 @@ impl Broker {
         }
         Ok(items)
     }
-
-    /// Refuses a pull secret whose accounts claim one path twice.
-    pub(super) async fn refuse_conflicts_in(
-        &self,
-        conn: &mut PgConnection,
-        scope: &Scope,
-        name: &Name,
-        spec: &PullSecretSpec,
-        tried: &mut Tried,
-    ) -> Result<()> {
-        if spec.on_conflict == OnConflict::First {
-            return Ok(());
-        }
-        let rows = self.meant(conn, scope, spec).await?;
-        self.refuse_conflicts_among(conn, scope, &rows, name, tried)
-            .await
-    }
-
-    /// Refuses new states of credentials that are written if they claim a path of another credential in a pull secret
-    /// that lists both. What selectors find is looked at when they are rendered.
-    pub(super) async fn refuse_conflicts_of(
-        &self,
-        conn: &mut PgConnection,
-        scope: &Scope,
-        credentials: &[Uuid],
-        tried: &mut Tried,
-    ) -> Result<()> {
-        let tenant = scope.tenant()?.id;
-        for row in pull_secrets::listing_any(conn, tenant, credentials).await? {
-            let mut spec = spec_of(&row)?;
-            spec.selector = None;
-            let name = super::view::stored_name(&row.name)?;
-            self.refuse_conflicts_in(conn, scope, &name, &spec, tried)
-                .await?;
-        }
-        Ok(())
-    }
 }
 
-/// The conflicts among accounts, if a pull secret would list them all.
-pub(super) fn conflict_of(
-    items: Vec<Item>,
-    name: &Name,
-    now: OffsetDateTime,
-) -> std::result::Result<(), Vec<Conflict>> {
-    let request = Request {
-        items,
-        on_conflict: OnConflict::Reject,
-        layout: crate::model::pull_secret::Layout::Merged,
-        target: Target::default(),
-        default_name: ObjectName::from(name),
-        secret_name_override: None,
-        formers: Formers::LeftOut,
-        now,
-    };
-    match plan::plan(request) {
-        Err(RenderError::Conflict(conflicts)) => Err(conflicts),
-        _ => Ok(()),
-    }
-}
-
-/// A credential whose version is gone, whose current one is not the newest, or whose row is not the last one written.
+/// A credential whose version is gone, or whose current one is not the newest.
 pub(super) fn rolled_back(credential: Uuid) -> Error {
     Error::DoesNotOpen(format!(
         "credential {credential}: its row, or its current version, is not the one that was written last: it was rolled back in the database"
@@ -231,24 +176,27 @@ fn wanted(rows: &[CredentialRow], formers: Formers, now: OffsetDateTime) -> (Vec
 
 /// A version row, with or without its secrets.
 trait Versioned {
-    fn is(&self, credential: Uuid, version: i64) -> bool;
+    fn place(&self) -> (Uuid, i64);
 }
 
 impl Versioned for VersionRow {
-    fn is(&self, credential: Uuid, version: i64) -> bool {
-        self.credential_id == credential && self.version == version
+    fn place(&self) -> (Uuid, i64) {
+        (self.credential_id, self.version)
     }
 }
 
 impl Versioned for RevisionRow {
-    fn is(&self, credential: Uuid, version: i64) -> bool {
-        self.credential_id == credential && self.version == version
+    fn place(&self) -> (Uuid, i64) {
+        (self.credential_id, self.version)
     }
 }
 
-fn find<T: Versioned>(rows: &[T], credential: Uuid, version: i64) -> Result<&T> {
-    rows.iter()
-        .find(|row| row.is(credential, version))
+fn by_place<T: Versioned>(rows: Vec<T>) -> HashMap<(Uuid, i64), T> {
+    rows.into_iter().map(|row| (row.place(), row)).collect()
+}
+
+fn find<T>(rows: &HashMap<(Uuid, i64), T>, credential: Uuid, version: i64) -> Result<&T> {
+    rows.get(&(credential, version))
         .ok_or_else(|| rolled_back(credential))
 }
 

@@ -248,14 +248,13 @@ impl Broker {
             Ok(Stored::Written(row, detail)) => {
                 let scope = R::trail_of_write(scope, &row)?;
                 let version = R::version(&row);
-                self.note_of::<R>(
+                note_of::<R>(
                     &mut tx,
                     &scope,
                     R::VERBS.0,
                     (name.as_str(), version),
                     detail,
-                )
-                .await?;
+                );
                 row
             }
         };
@@ -284,29 +283,27 @@ impl Broker {
         precondition.check(Some(R::version(&row)))?;
         let detail = R::remove(self, &mut tx, scope, &row, how, precondition).await?;
         let (trail, version) = (R::trail_of_delete(scope), R::version(&row));
-        self.note_of::<R>(&mut tx, &trail, R::VERBS.1, (name, version), detail)
-            .await?;
+        note_of::<R>(&mut tx, &trail, R::VERBS.1, (name, version), detail);
         tx.commit().await?;
         R::forget(self, &row);
         Ok(())
     }
+}
 
-    async fn note_of<R: Resource>(
-        &self,
-        conn: &mut PgConnection,
-        scope: &Scope,
-        action: &'static str,
-        (name, version): (&str, i64),
-        detail: Option<Value>,
-    ) -> Result<()> {
-        let deed = Deed {
-            action,
-            target: &format!("{}/{name}", R::COLLECTION),
-            version: Some(version),
-            detail,
-        };
-        self.note(conn, scope, deed).await
-    }
+fn note_of<R: Resource>(
+    tx: &mut Writing,
+    scope: &Scope,
+    action: &'static str,
+    (name, version): (&str, i64),
+    detail: Option<Value>,
+) {
+    let deed = Deed {
+        action,
+        target: &format!("{}/{name}", R::COLLECTION),
+        version: Some(version),
+        detail,
+    };
+    tx.note(scope, deed);
 }
 
 /// What is to be read, and what it means where a secret is not named.

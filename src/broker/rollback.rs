@@ -43,7 +43,7 @@ impl Broker {
         precondition: &Precondition,
         once: Option<&Once>,
     ) -> Result<Answer> {
-        let mut tx = self.begin_writing(scope).await?;
+        let mut tx = self.begin_writing_alone(scope).await?;
         let mut tried = Tried::default();
         // What was compared stays counted even if nothing is written.
         savepoint::set(&mut tx).await?;

@@ -118,6 +118,11 @@ impl Resource for Tenants {
         _: &Scope,
         name: &str,
     ) -> Result<Option<TenantRow>> {
+        if let Some(row) = tenants::lock_by_name(conn, name).await? {
+            return Ok(Some(row));
+        }
+        // Whoever is about to create it goes first, and then it is there.
+        tenants::lock_name(conn, name).await?;
         Ok(tenants::lock_by_name(conn, name).await?)
     }
 

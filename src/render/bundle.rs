@@ -22,7 +22,7 @@ pub struct Revision {
 }
 
 /// A half of a pair.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Half {
     /// The registry itself.
     Registry,

@@ -156,8 +156,9 @@ pub fn render(bundle: &Bundle, output: Output) -> Result<Zeroizing<Vec<u8>>, Ren
 /// Renders a grant that no pull secret holds.
 ///
 /// # Errors
-/// None for a grant with names.
+/// `Mistake` for more bindings than an answer holds.
 pub fn render_grant(grant: &Grant, output: Output) -> Result<Rendered, RenderError> {
+    super::bounds::check_grant(grant, &Labels::new())?;
     let bytes = write(&grant.bindings(&Labels::new()), output)?;
     Ok(Rendered {
         bytes,

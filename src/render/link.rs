@@ -1,5 +1,7 @@
 //! `service-account-link`: what to change of a ServiceAccount that exists.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -105,14 +107,16 @@ impl ServiceAccountObject {
             return Err(Fault::new("other-namespace", detail).at("/metadata/namespace"));
         }
         let linked = self.linked.as_deref().unwrap_or_default();
+        let known: HashSet<&str> = linked.iter().map(String::as_str).collect();
+        let over: HashSet<&str> = retired.iter().map(ObjectName::as_str).collect();
         let missing: Vec<&ObjectName> = secrets
             .iter()
-            .filter(|name| !linked.iter().any(|known| known == name.as_str()))
+            .filter(|name| !known.contains(name.as_str()))
             .collect();
         let gone: Vec<usize> = linked
             .iter()
             .enumerate()
-            .filter(|(_, known)| retired.iter().any(|name| name.as_str() == *known))
+            .filter(|(_, known)| over.contains(known.as_str()))
             .map(|(at, _)| at)
             .collect();
         let json_patch = self.patch(&missing, &gone);

@@ -11,6 +11,7 @@ use inputs::Inputs;
 use plan::RenderError;
 
 pub mod auth_file;
+mod bounds;
 pub mod bundle;
 pub mod credential_provider;
 pub mod data;
@@ -21,6 +22,7 @@ pub mod image_puller;
 pub mod inputs;
 pub mod link;
 pub mod objects;
+pub mod placing;
 pub mod plan;
 pub mod script;
 pub mod sealed_secret;
@@ -178,6 +180,7 @@ pub fn render_with(
     output: Output,
     inputs: &Inputs,
 ) -> Result<Rendered, RenderError> {
+    bounds::check(bundle, format)?;
     let bytes = match format {
         Format::Secret => secret::render(bundle, output),
         Format::DockerConfig => Ok(auth_file::docker_config(&bundle.endpoints)),

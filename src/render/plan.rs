@@ -4,8 +4,9 @@ use std::fmt;
 
 use time::OffsetDateTime;
 
-use super::bundle::{Bundle, Contents, Endpoint, Half, PlannedSecret, Revision};
-use super::former::{self, Formers, Previous};
+use super::bundle::{Bundle, Contents, Endpoint, Half, Revision};
+use super::former::{FormerState, Formers, Previous};
+use super::placing::{self, Claim, Placing, Shape, State};
 use super::unreached;
 use super::warning::{self, Warning};
 use crate::model::account::Account;
@@ -125,164 +126,112 @@ pub fn plan(request: Request) -> Result<Bundle, RenderError> {
         target: request.target.without_reserved(),
         ..request
     };
-    let endpoints: Vec<(Endpoint, Half, usize)> = request
+    let shapes: Vec<Shape<'_>> = request
         .items
         .iter()
-        .enumerate()
-        .flat_map(|(at, item)| {
-            endpoints_of(
-                &item.credential,
-                &item.spec,
-                &item.registry,
-                item.auth_server.as_ref(),
-            )
-            .into_iter()
-            .map(move |(endpoint, half)| (endpoint, half, at))
+        .map(|item| Shape {
+            credential: &item.credential,
+            spec: &item.spec,
+            former: item
+                .former()
+                .filter(|_| request.formers == Formers::Rendered)
+                .map(|former| &former.spec),
         })
         .collect();
-    let (endpoints, dropped) = one_a_path(endpoints, request.on_conflict)?;
-    let mut secrets = match request.layout {
-        Layout::Merged => vec![merged(&request, endpoints.len())],
-        Layout::Split => split(&request, &endpoints)?,
+    let target_name = request.target.secret_name.as_ref();
+    let placing = Placing {
+        shapes: &shapes,
+        on_conflict: request.on_conflict,
+        layout: request.layout,
+        merged_name: target_name.unwrap_or(&request.default_name),
+        asked: request.secret_name_override.as_ref(),
     };
-    let former = former::plan(&request, &endpoints, &mut secrets)?;
-    let endpoints: Vec<Endpoint> = endpoints
-        .into_iter()
-        .map(|(endpoint, ..)| endpoint)
+    let mut same = |one: Claim, other: Claim| {
+        let one = request.items[one.item].current(one.half);
+        let other = request.items[other.item].current(other.half);
+        one.zip(other)
+            .is_some_and(|(one, other)| one.0.same_login(&other.0))
+    };
+    let placed = placing::place(&placing, &mut same)?;
+    let endpoints: Vec<Endpoint> = placed
+        .current
+        .iter()
+        .filter_map(|claim| request.items[claim.item].endpoint(*claim, State::Current))
+        .collect();
+    let former = placed
+        .former
+        .iter()
+        .filter_map(|(claim, state)| request.items[claim.item].endpoint(*claim, *state))
         .collect();
     let mut warnings = warnings(&request, &endpoints);
-    warnings.extend(dropped.iter().map(warning::of_dropped));
+    warnings.extend(placed.dropped.iter().map(warning::of_dropped));
     Ok(Bundle {
         endpoints,
         former,
-        secrets,
+        secrets: placed.secrets,
         target: request.target,
         warnings,
         contents: Contents::Secrets,
     })
 }
 
-/// The auth server first: it is what a client talks to first.
-pub(super) fn endpoints_of(
-    credential: &Name,
+impl Item {
+    fn former(&self) -> Option<&FormerState> {
+        self.previous.as_ref()?.state.as_ref()
+    }
+
+    fn current(&self, half: Half) -> Option<(Account, Revision)> {
+        account_of(&self.spec, &self.registry, self.auth_server.as_ref(), half)
+    }
+
+    fn endpoint(&self, claim: Claim, state: State) -> Option<Endpoint> {
+        let half = claim.half;
+        let (spec, account) = match state {
+            State::Current => (&self.spec, self.current(half)?),
+            State::Former => {
+                let former = self.former()?;
+                let auth_server = former.auth_server.as_ref();
+                let account = account_of(&former.spec, &former.registry, auth_server, half)?;
+                (&former.spec, account)
+            }
+        };
+        Some(Endpoint {
+            credential: self.credential.clone(),
+            path: placing::path_of(spec, half)?.clone(),
+            account: account.0,
+            revision: account.1,
+        })
+    }
+}
+
+/// Who logs in at a half, and with which value; none for an auth server that there is not.
+fn account_of(
     spec: &CredentialSpec,
     registry: &Opened,
     auth_server: Option<&Opened>,
-) -> Vec<(Endpoint, Half)> {
-    let endpoint = |path: &RegistryPath, account, revision| Endpoint {
-        credential: credential.clone(),
-        path: path.clone(),
-        account,
-        revision,
-    };
-    let own = Account {
-        kind: spec.kind,
-        username: spec.username.clone(),
-        secret: registry.secret.clone(),
-        email: spec.email.clone(),
-    };
-    let mut endpoints = Vec::with_capacity(2);
-    if let Some(auth) = &spec.auth_server {
-        let opened = auth_server.unwrap_or(registry);
-        let account = Account {
-            kind: auth.kind.unwrap_or(spec.kind),
-            username: auth.username.clone().or_else(|| spec.username.clone()),
-            secret: opened.secret.clone(),
-            email: auth.email.clone().or_else(|| spec.email.clone()),
-        };
-        endpoints.push((
-            endpoint(&auth.registry, account, opened.revision),
-            Half::AuthServer,
-        ));
-    }
-    endpoints.push((
-        endpoint(&spec.registry, own, registry.revision),
-        Half::Registry,
-    ));
-    endpoints
-}
-
-/// An endpoint, its half, and the index of its item.
-pub(super) type Placed = (Endpoint, Half, usize);
-
-/// No auth file may name one path twice. Equal accounts are one; of different ones the first wins, and
-/// what is dropped is told, or none does.
-fn one_a_path(
-    endpoints: Vec<Placed>,
-    on_conflict: OnConflict,
-) -> Result<(Vec<Placed>, Vec<Conflict>), RenderError> {
-    let mut kept: Vec<Placed> = Vec::with_capacity(endpoints.len());
-    let mut conflicts = Vec::new();
-    for placed in endpoints {
-        let (endpoint, ..) = &placed;
-        match kept.iter().find(|(known, ..)| known.path == endpoint.path) {
-            None => kept.push(placed),
-            Some((known, ..)) if known.account.same_login(&endpoint.account) => {}
-            Some((known, ..)) => conflicts.push(Conflict {
-                path: endpoint.path.clone(),
-                first: known.credential.clone(),
-                second: endpoint.credential.clone(),
-                by_secret_alone: known.account.kind == endpoint.account.kind
-                    && known.account.username == endpoint.account.username,
-            }),
-        }
-    }
-    match on_conflict {
-        OnConflict::Reject if !conflicts.is_empty() => Err(RenderError::Conflict(conflicts)),
-        OnConflict::Reject | OnConflict::First => Ok((kept, conflicts)),
-    }
-}
-
-fn merged(request: &Request, count: usize) -> PlannedSecret {
-    let asked = request.secret_name_override.as_ref();
-    let name = asked
-        .or(request.target.secret_name.as_ref())
-        .unwrap_or(&request.default_name);
-    PlannedSecret {
-        name: name.clone(),
-        endpoints: (0..count).collect(),
-    }
-}
-
-fn split(request: &Request, endpoints: &[Placed]) -> Result<Vec<PlannedSecret>, RenderError> {
-    let asked = request.secret_name_override.as_ref();
-    if asked.is_some() && request.items.len() > 1 {
-        let detail = "the split layout names each Secret by its credential; only one credential alone takes another name";
-        return Err(RenderError::at("/secret_name", "not-allowed", detail));
-    }
-    let mut secrets: Vec<PlannedSecret> = Vec::with_capacity(endpoints.len());
-    for (index, (endpoint, half, item)) in endpoints.iter().enumerate() {
-        let name = name_of(&request.items[*item], *half, asked)?;
-        if let Some(other) = secrets.iter().find(|known| known.name == name) {
-            let other = &endpoints[other.endpoints[0]].0;
-            let detail = format!(
-                "the Secrets for {} and {} would both be named {name}",
-                other.path, endpoint.path
-            );
-            return Err(RenderError::at("/layout", "same-name", detail));
-        }
-        secrets.push(PlannedSecret {
-            name,
-            endpoints: vec![index],
-        });
-    }
-    Ok(secrets)
-}
-
-pub(super) fn name_of(
-    item: &Item,
     half: Half,
-    asked: Option<&ObjectName>,
-) -> Result<ObjectName, RenderError> {
-    let registry = asked
-        .cloned()
-        .unwrap_or_else(|| item.spec.registry_secret_name(&item.credential));
+) -> Option<(Account, Revision)> {
     match half {
-        Half::Registry => Ok(registry),
-        Half::AuthServer => item
-            .spec
-            .auth_secret_name(&registry)
-            .map_err(|fault| RenderError::Mistake(fault.at("/secret_name"))),
+        Half::Registry => {
+            let account = Account {
+                kind: spec.kind,
+                username: spec.username.clone(),
+                secret: registry.secret.clone(),
+                email: spec.email.clone(),
+            };
+            Some((account, registry.revision))
+        }
+        Half::AuthServer => {
+            let auth = spec.auth_server.as_ref()?;
+            let opened = auth_server.unwrap_or(registry);
+            let account = Account {
+                kind: auth.kind.unwrap_or(spec.kind),
+                username: auth.username.clone().or_else(|| spec.username.clone()),
+                secret: opened.secret.clone(),
+                email: auth.email.clone().or_else(|| spec.email.clone()),
+            };
+            Some((account, opened.revision))
+        }
     }
 }
 

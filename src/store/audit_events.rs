@@ -100,6 +100,77 @@ fn in_full(part: i64, whole: i64) -> i64 {
     if full < whole { full + ROUND } else { full }
 }
 
+/// Adds events at the end of a lane that is held, each with its place and seal; `before` is the last place taken, `after` the
+/// lane after them. False, and nothing is done, if there is something after `before` already.
+pub async fn append_many(
+    conn: &mut PgConnection,
+    rows: &[AuditRow],
+    seals: &[(i64, Vec<u8>)],
+    (before, after): (i64, &LaneRow),
+) -> Result<bool> {
+    let statement = super::query(
+        "WITH added AS (
+             INSERT INTO audit_events (id, at, tenant_id, tenant, actor, actor_id, actor_name, source, action, target,
+                                       target_version, outcome, detail, request_id, seq, mac, lane, key_id)
+             SELECT n.*, $17, $18
+               FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[],
+                           $8::text[], $9::text[], $10::text[], $11::bigint[], $12::text[], $13::text[], $14::uuid[],
+                           $15::bigint[], $16::bytea[]) AS n
+              WHERE NOT EXISTS (SELECT 1 FROM audit_events e WHERE e.lane = $17 AND e.seq > $19)
+             RETURNING 1)
+         UPDATE audit_lanes SET seq = $20, mac = $21, head = $22
+          WHERE lane = $17 AND EXISTS (SELECT 1 FROM added)",
+    );
+    let (seqs, macs): (Vec<i64>, Vec<&[u8]>) =
+        seals.iter().map(|(seq, mac)| (*seq, &**mac)).unzip();
+    let done = bound_all(statement, rows)
+        .bind(seqs)
+        .bind(macs)
+        .bind(after.lane)
+        .bind(after.key_id)
+        .bind(before)
+        .bind(after.seq)
+        .bind(&after.mac)
+        .bind(after.head.as_deref())
+        .execute(conn)
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Adds many events without a seal.
+pub async fn insert_all(conn: &mut PgConnection, rows: &[AuditRow]) -> Result<()> {
+    let statement = super::query(
+        "INSERT INTO audit_events (id, at, tenant_id, tenant, actor, actor_id, actor_name, source, action, target,
+                                   target_version, outcome, detail, request_id)
+         SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[],
+                              $8::text[], $9::text[], $10::text[], $11::bigint[], $12::text[], $13::text[], $14::uuid[])",
+    );
+    bound_all(statement, rows).execute(conn).await?;
+    Ok(())
+}
+
+/// The events' own columns, one array each.
+fn bound_all(statement: Statement, rows: &[AuditRow]) -> Statement {
+    fn column<T>(rows: &[AuditRow], of: impl Fn(&AuditRow) -> T) -> Vec<T> {
+        rows.iter().map(of).collect()
+    }
+    statement
+        .bind(column(rows, |row| row.id))
+        .bind(column(rows, |row| row.at))
+        .bind(column(rows, |row| row.tenant_id))
+        .bind(column(rows, |row| row.tenant.clone()))
+        .bind(column(rows, |row| row.actor.clone()))
+        .bind(column(rows, |row| row.actor_id.clone()))
+        .bind(column(rows, |row| row.actor_name.clone()))
+        .bind(column(rows, |row| row.source.clone()))
+        .bind(column(rows, |row| row.action.clone()))
+        .bind(column(rows, |row| row.target.clone()))
+        .bind(column(rows, |row| row.target_version))
+        .bind(column(rows, |row| row.outcome.clone()))
+        .bind(column(rows, |row| row.detail.clone()))
+        .bind(column(rows, |row| row.request_id))
+}
+
 /// Places of events in a lane that is extended by them, in order.
 pub struct Places {
     /// The numbers.

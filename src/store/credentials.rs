@@ -15,6 +15,7 @@ pub struct CredentialRow {
     pub name: String,
     pub version: i64,
     pub registry: String,
+    pub auth_registry: Option<String>,
     pub labels: serde_json::Value,
     pub expires_at: Option<OffsetDateTime>,
     pub secret_changed_at: OffsetDateTime,
@@ -99,33 +100,25 @@ pub async fn by_labels(
     .await
 }
 
-/// Finds those for one of these registry paths, in order of name.
-pub async fn by_registries(
+/// Finds those that claim one of these registry paths, for themselves or for their auth server, in order of name.
+pub async fn claiming(
     conn: &mut PgConnection,
     tenant: Uuid,
-    registries: &[String],
+    paths: &[String],
 ) -> Result<Vec<CredentialRow>> {
     super::query_as(
-        "SELECT c.*, v.document, v.auth_secret IS NOT NULL AS has_auth_secret
-           FROM credentials c JOIN credential_versions v ON v.tenant_id = c.tenant_id AND v.credential_id = c.id AND v.version = c.version
-          WHERE c.tenant_id = $1 AND c.registry = ANY($2) ORDER BY c.name",
+        "SELECT c.*, coalesce(v.document, '') AS document, v.auth_secret IS NOT NULL AS has_auth_secret
+           FROM credentials c
+           LEFT JOIN credential_versions v
+             ON v.tenant_id = c.tenant_id AND v.credential_id = c.id AND v.version = c.version
+          WHERE c.tenant_id = $1
+            AND c.id IN (SELECT id FROM credentials WHERE tenant_id = $1 AND registry = ANY($2)
+                          UNION ALL
+                         SELECT id FROM credentials WHERE tenant_id = $1 AND auth_registry = ANY($2))
+          ORDER BY c.name",
     )
     .bind(tenant)
-    .bind(registries)
-    .fetch_all(conn)
-    .await
-}
-
-/// Finds those with an auth server, in order of name.
-pub async fn pairs(conn: &mut PgConnection, tenant: Uuid) -> Result<Vec<CredentialRow>> {
-    // Documents are text and written by serde: an auth server is an object there, or null.
-    super::query_as(
-        "SELECT c.*, v.document, v.auth_secret IS NOT NULL AS has_auth_secret
-             FROM credentials c JOIN credential_versions v ON v.tenant_id = c.tenant_id AND v.credential_id = c.id AND v.version = c.version
-            WHERE c.tenant_id = $1 AND strpos(v.document, $2) > 0 ORDER BY c.name",
-    )
-    .bind(tenant)
-    .bind(r#""auth_server":{"#)
+    .bind(paths)
     .fetch_all(conn)
     .await
 }
@@ -180,8 +173,8 @@ pub async fn insert(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> 
     super::query(
         "INSERT INTO credentials (id, tenant_id, name, version, registry, labels, expires_at,
                                   secret_changed_at, verification_state, verification, created_at, updated_at,
-                                  previous_version, previous_retires_at, seal)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+                                  previous_version, previous_retires_at, auth_registry, seal)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
     )
     .bind(row.id)
     .bind(row.tenant_id)
@@ -197,6 +190,7 @@ pub async fn insert(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> 
     .bind(row.updated_at)
     .bind(row.previous_version)
     .bind(row.previous_retires_at)
+    .bind(row.auth_registry.as_deref())
     .bind(row.seal.as_deref())
     .execute(conn)
     .await?;
@@ -209,7 +203,7 @@ pub async fn update(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> 
         "UPDATE credentials
             SET version = $2, registry = $3, labels = $4, expires_at = $5, secret_changed_at = $6,
                 verification_state = $7, verification = $8, updated_at = $9,
-                previous_version = $10, previous_retires_at = $11, seal = $13,
+                previous_version = $10, previous_retires_at = $11, auth_registry = $13, seal = $14,
                 changes_beside_version = CASE WHEN version = $2 THEN changes_beside_version + 1 ELSE 0 END
           WHERE tenant_id = $12 AND id = $1",
     )
@@ -225,6 +219,7 @@ pub async fn update(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> 
     .bind(row.previous_version)
     .bind(row.previous_retires_at)
     .bind(row.tenant_id)
+    .bind(row.auth_registry.as_deref())
     .bind(row.seal.as_deref())
     .execute(conn)
     .await?;
@@ -265,10 +260,10 @@ pub async fn insert_all(conn: &mut PgConnection, rows: &[CredentialRow]) -> Resu
     super::query(
         "INSERT INTO credentials (id, tenant_id, name, version, registry, labels, expires_at,
                                   secret_changed_at, verification_state, verification, created_at, updated_at,
-                                  seal)
+                                  auth_registry, seal)
          SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::jsonb[],
                               $7::timestamptz[], $8::timestamptz[], $9::text[], $10::text[],
-                              $11::timestamptz[], $12::timestamptz[], $13::bytea[])",
+                              $11::timestamptz[], $12::timestamptz[], $13::text[], $14::bytea[])",
     )
     .bind(column(rows, |row| row.id))
     .bind(column(rows, |row| row.tenant_id))
@@ -282,6 +277,7 @@ pub async fn insert_all(conn: &mut PgConnection, rows: &[CredentialRow]) -> Resu
     .bind(column(rows, |row| row.verification.clone()))
     .bind(column(rows, |row| row.created_at))
     .bind(column(rows, |row| row.updated_at))
+    .bind(column(rows, |row| row.auth_registry.clone()))
     .bind(column(rows, |row| row.seal.clone()))
     .heavy()
     .execute(conn)
@@ -299,12 +295,15 @@ pub async fn update_all(
         "UPDATE credentials AS c
             SET version = n.version, registry = n.registry, labels = n.labels, expires_at = n.expires_at,
                 secret_changed_at = n.secret_changed_at, verification_state = n.verification_state,
-                verification = n.verification, updated_at = n.updated_at, seal = n.seal,
+                verification = n.verification, updated_at = n.updated_at,
+                previous_version = n.previous_version, previous_retires_at = n.previous_retires_at,
+                auth_registry = n.auth_registry, seal = n.seal,
                 changes_beside_version = CASE WHEN c.version = n.version THEN c.changes_beside_version + 1 ELSE 0 END
            FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::jsonb[], $5::timestamptz[],
-                       $6::timestamptz[], $7::text[], $8::text[], $9::timestamptz[], $10::bytea[])
+                       $6::timestamptz[], $7::text[], $8::text[], $9::timestamptz[], $12::bigint[],
+                       $13::timestamptz[], $14::text[], $10::bytea[])
              AS n (id, version, registry, labels, expires_at, secret_changed_at, verification_state,
-                   verification, updated_at, seal)
+                   verification, updated_at, previous_version, previous_retires_at, auth_registry, seal)
           WHERE c.tenant_id = $11 AND c.id = n.id",
     )
     .bind(column(rows, |row| row.id))
@@ -318,6 +317,9 @@ pub async fn update_all(
     .bind(column(rows, |row| row.updated_at))
     .bind(column(rows, |row| row.seal.clone()))
     .bind(tenant)
+    .bind(column(rows, |row| row.previous_version))
+    .bind(column(rows, |row| row.previous_retires_at))
+    .bind(column(rows, |row| row.auth_registry.clone()))
     .heavy()
     .execute(conn)
     .await?;

@@ -15,6 +15,7 @@ pub struct PullSecretRow {
     pub name: String,
     pub version: i64,
     pub document: String,
+    pub selector: Option<serde_json::Value>,
     pub created_at: OffsetDateTime,
     pub updated_at: OffsetDateTime,
     #[sqlx(default)]
@@ -95,11 +96,13 @@ pub async fn listing(
     .await
 }
 
-/// Those that list at least one of these credentials, in order of name.
-pub async fn listing_any(
+/// Those that list at least one of these credentials, or whose selector finds what carries one of these sets of labels
+/// (JSON objects); in order of name.
+pub async fn listing_or_selecting(
     conn: &mut PgConnection,
     tenant: Uuid,
     credentials: &[Uuid],
+    labels: &[serde_json::Value],
 ) -> Result<Vec<PullSecretRow>> {
     super::query_as(
         "SELECT p.*, ARRAY(SELECT c.name FROM pull_secret_credentials l
@@ -108,11 +111,17 @@ pub async fn listing_any(
            FROM pull_secrets p
           WHERE p.tenant_id = $1
             AND p.id IN (SELECT pull_secret_id FROM pull_secret_credentials
-                          WHERE tenant_id = $1 AND credential_id = ANY($2))
+                          WHERE tenant_id = $1 AND credential_id = ANY($2)
+                          UNION ALL
+                         SELECT s.id FROM pull_secrets s
+                          WHERE s.tenant_id = $1 AND s.selector IS NOT NULL
+                            AND EXISTS (SELECT 1 FROM unnest($3::jsonb[]) AS had (labels)
+                                         WHERE had.labels @> s.selector))
           ORDER BY p.name",
     )
     .bind(tenant)
     .bind(credentials)
+    .bind(labels)
     .fetch_all(conn)
     .await
 }
@@ -120,8 +129,8 @@ pub async fn listing_any(
 /// Adds one, without its credentials.
 pub async fn insert(conn: &mut PgConnection, row: &PullSecretRow) -> Result<()> {
     super::query(
-        "INSERT INTO pull_secrets (id, tenant_id, name, version, document, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO pull_secrets (id, tenant_id, name, version, document, created_at, updated_at, selector)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind(row.id)
     .bind(row.tenant_id)
@@ -130,6 +139,7 @@ pub async fn insert(conn: &mut PgConnection, row: &PullSecretRow) -> Result<()> 
     .bind(&row.document)
     .bind(row.created_at)
     .bind(row.updated_at)
+    .bind(row.selector.as_ref())
     .execute(conn)
     .await?;
     Ok(())
@@ -138,13 +148,15 @@ pub async fn insert(conn: &mut PgConnection, row: &PullSecretRow) -> Result<()> 
 /// Replaces what may change of one, but not its credentials.
 pub async fn update(conn: &mut PgConnection, row: &PullSecretRow) -> Result<()> {
     super::query(
-        "UPDATE pull_secrets SET version = $3, document = $4, updated_at = $5 WHERE tenant_id = $1 AND id = $2",
+        "UPDATE pull_secrets SET version = $3, document = $4, updated_at = $5, selector = $6
+          WHERE tenant_id = $1 AND id = $2",
     )
     .bind(row.tenant_id)
     .bind(row.id)
     .bind(row.version)
     .bind(&row.document)
     .bind(row.updated_at)
+    .bind(row.selector.as_ref())
     .execute(conn)
     .await?;
     Ok(())

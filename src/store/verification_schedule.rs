@@ -34,7 +34,8 @@ pub struct EndingRow {
 }
 
 /// Schedules up to `most` credentials that are not yet, or that have another secret or host than when
-/// they were. They are spread over the interval by their ids, so that many at once are not tried at once.
+/// they were, passing over those that are being deleted. They are spread over the interval by their ids, so that many at
+/// once are not tried at once.
 pub async fn enrol(
     conn: &mut PgConnection,
     now: OffsetDateTime,
@@ -50,7 +51,7 @@ pub async fn enrol(
           WHERE s.credential_id IS NULL
              OR s.secret_changed_at <> c.secret_changed_at
              OR s.host <> split_part(c.registry, '/', 1)
-          ORDER BY c.id LIMIT $3
+          ORDER BY c.id LIMIT $3 FOR KEY SHARE OF c SKIP LOCKED
          ON CONFLICT (tenant_id, credential_id) DO UPDATE
             SET secret_changed_at = EXCLUDED.secret_changed_at, host = EXCLUDED.host,
                 due_at = EXCLUDED.due_at, claimed_until = NULL, rejections = 0",

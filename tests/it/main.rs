@@ -67,6 +67,7 @@ mod queries;
 mod races;
 mod real_registries;
 mod recipes;
+mod renderable;
 mod replicas;
 mod role_bindings;
 mod rotations;

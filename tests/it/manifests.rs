@@ -392,21 +392,20 @@ async fn a_selector_is_asked_anew_at_each_rendering() {
         .await
         .expect(200);
     assert_eq!(one.json()["auths"].as_object().expect("an object").len(), 1);
-    // A conflict that only the selector makes is found at rendering.
+    // A conflict that only the selector makes is found at the write that makes it.
     let mut rival = password("quay.io/team", "rival", "p");
     rival["labels"] = json!({"team": "x"});
+    let path = format!("{BASE}/credentials/rival");
     owner
-        .put(&format!("{BASE}/credentials/rival"), &rival)
-        .await
-        .expect(201);
-    owner
-        .get(MANIFEST)
+        .put(&path, &rival)
         .await
         .expect_problem(409, "registry-path-conflict");
+    owner.get(MANIFEST).await.expect(200);
     owner
         .patch(PULL, &json!({"on_conflict": "first"}))
         .await
         .expect(200);
+    owner.put(&path, &rival).await.expect(201);
     let first = owner
         .get(&format!("{MANIFEST}?format=podman-auth"))
         .await

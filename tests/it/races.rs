@@ -45,6 +45,31 @@ async fn deadlocks(regcred: &Regcred) -> i64 {
 }
 
 #[tokio::test]
+async fn of_eight_who_put_a_new_tenant_one_creates_it() {
+    let regcred = Regcred::start().await;
+    let other = regcred.another().await;
+    let there = other.like(&regcred.admin);
+    let body = json!({"description": "the same"});
+    for round in 0..4 {
+        let path = format!("/v1/tenants/new-{round}");
+        let puts = (0..8).map(|at| {
+            let admin = if at % 2 == 0 { &regcred.admin } else { &there };
+            admin.put(&path, &body)
+        });
+        let replies = join_all(puts).await;
+        assert_eq!(counted(&replies), BTreeMap::from([(200, 7), (201, 1)]));
+    }
+    let only_new = ("If-None-Match", "*");
+    let puts = (0..8).map(|_| {
+        regcred
+            .admin
+            .put_with("/v1/tenants/only-new", &body, only_new)
+    });
+    let replies = join_all(puts).await;
+    assert_eq!(counted(&replies), BTreeMap::from([(201, 1), (412, 7)]));
+}
+
+#[tokio::test]
 async fn a_link_to_what_is_being_deleted_is_not_found() {
     let regcred = Regcred::start().await;
     let owner = prepare(&regcred).await;

@@ -1,18 +1,21 @@
 //! Writing what was planned: a handful of statements, however many credentials there are.
 
 use sqlx::PgConnection;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::known::Known;
 use super::plan::Change;
 use super::report::{ImportReport, ImportedPullSecret, Outcome};
 use super::stored_name;
-use crate::broker::audit::Deed;
+use crate::audit::event::{self, Event};
+use crate::broker::audit::{Deed, event_of};
 use crate::broker::comparisons::Tried;
 use crate::broker::credential_seal::sealed_state;
 use crate::broker::credential_state::sealed_version;
 use crate::broker::credentials::{KEPT_VERSIONS, recorded};
 use crate::broker::pull_secrets::{change_of, spec_of};
+use crate::broker::renderable::Changed;
 use crate::broker::{Broker, Error, Result, Scope};
 use crate::intake::request::{OnExisting, WantedPullSecret};
 use crate::model::mistake::Fault;
@@ -22,6 +25,15 @@ use crate::store::credential_versions::VersionRow;
 use crate::store::credentials::CredentialRow;
 use crate::store::pull_secrets::PullSecretRow;
 use crate::store::{credential_versions, credentials, pull_secrets};
+
+/// What is written of an import's changes.
+#[derive(Default)]
+struct Written {
+    new: Vec<CredentialRow>,
+    replaced: Vec<CredentialRow>,
+    versions: Vec<VersionRow>,
+    changes: Vec<Changed>,
+}
 
 impl Broker {
     /// Writes the credentials' next versions and their events.
@@ -37,29 +49,25 @@ impl Broker {
             return Ok(());
         }
         let tenant = scope.tenant()?.id;
-        let (new, replaced, versions) = self.next_rows(conn, scope, known, &changes).await?;
-        let ids: Vec<Uuid> = replaced.iter().map(|row| row.id).collect();
-        credentials::insert_all(conn, &new).await?;
-        credentials::update_all(conn, tenant, &replaced).await?;
-        credential_versions::insert_all(conn, &versions).await?;
+        let written = self.next_rows(conn, scope, known, &changes).await?;
+        let ids: Vec<Uuid> = written.replaced.iter().map(|row| row.id).collect();
+        credentials::insert_all(conn, &written.new).await?;
+        credentials::update_all(conn, tenant, &written.replaced).await?;
+        credential_versions::insert_all(conn, &written.versions).await?;
         credential_versions::prune(conn, tenant, &ids, KEPT_VERSIONS).await?;
-        self.refuse_conflicts_of(conn, scope, &ids, tried).await?;
-        for (row, change) in new.iter().chain(&replaced).zip(in_order(&changes)) {
+        self.refuse_breaking(conn, scope, &written.changes, &[], tried)
+            .await?;
+        let rows = written.new.iter().chain(&written.replaced);
+        let events = rows.zip(in_order(&changes)).map(|(row, change)| {
             let before = change.before.map(|at| {
                 let before = &known.credentials[at];
                 recorded(&before.row, Some(&before.secrets))
             });
             let detail = recorded(row, Some(&change.secrets)).since(before);
             let target = format!("credentials/{}", row.name);
-            self.note_write(
-                conn,
-                scope,
-                ("credential.write", &target, row.version),
-                detail,
-            )
-            .await?;
-        }
-        Ok(())
+            self.event_of_write(scope, ("credential.write", &target, row.version), detail)
+        });
+        self.append_all(conn, events.collect()).await
     }
 
     /// New rows, replaced rows, and the sealed versions of both.
@@ -69,10 +77,10 @@ impl Broker {
         scope: &Scope,
         known: &Known,
         changes: &[Change],
-    ) -> Result<(Vec<CredentialRow>, Vec<CredentialRow>, Vec<VersionRow>)> {
+    ) -> Result<Written> {
         let tenant = scope.tenant()?.id;
         let key = self.keyring.newest(conn, Some(tenant), self.now()).await?;
-        let (mut new, mut replaced, mut versions) = (Vec::new(), Vec::new(), Vec::new());
+        let mut written = Written::default();
         for change in changes {
             let old = change.before.map(|at| {
                 let before = &known.credentials[at];
@@ -86,24 +94,26 @@ impl Broker {
                 row.previous_retires_at = before.previous_retires_at;
             }
             row.seal = Some(sealed_state(&key, &row)?);
-            versions.push(sealed_version(&key, scope, &row, spec, secrets)?);
+            let version = sealed_version(&key, scope, &row, spec, secrets)?;
+            written.versions.push(version);
+            written
+                .changes
+                .push(Changed::new(old.as_ref(), &row, secrets));
             if old.is_some() {
-                &mut replaced
+                written.replaced.push(row);
             } else {
-                &mut new
+                written.new.push(row);
             }
-            .push(row);
         }
-        Ok((new, replaced, versions))
+        Ok(written)
     }
 
-    async fn note_write(
+    fn event_of_write(
         &self,
-        conn: &mut PgConnection,
         scope: &Scope,
         (action, target, version): (&'static str, &str, i64),
         mut detail: serde_json::Value,
-    ) -> Result<()> {
+    ) -> (Event, OffsetDateTime) {
         detail["by"] = "import".into();
         let deed = Deed {
             action,
@@ -111,7 +121,7 @@ impl Broker {
             version: Some(version),
             detail: Some(detail),
         };
-        self.note(conn, scope, deed).await
+        (event_of(scope, deed, event::Outcome::Success), self.now())
     }
 
     /// Makes the pull secret list everything that the report speaks of.
@@ -173,13 +183,8 @@ impl Broker {
             .write_and_check(conn, scope, name, spec, before, tried)
             .await?;
         let target = format!("pull-secrets/{}", row.name);
-        self.note_write(
-            conn,
-            scope,
-            ("pull-secret.write", &target, row.version),
-            detail,
-        )
-        .await
+        let event = self.event_of_write(scope, ("pull-secret.write", &target, row.version), detail);
+        self.append_all(conn, vec![event]).await
     }
 }
 

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use crate::broker::comparisons::Guard;
 use crate::broker::credential_change::Before;
-use crate::broker::resolve::credential_spec;
-use crate::broker::{Broker, Error, Result, Scope};
+use crate::broker::resolve::rolled_back;
+use crate::broker::{Broker, Result, Scope};
 use crate::model::credential::{CredentialSpec, CredentialWrite, SecretChange};
 use crate::model::registry_path::RegistryPath;
 use crate::store::credentials::CredentialRow;
@@ -104,15 +104,7 @@ impl Broker {
         names: &[String],
     ) -> Result<Known> {
         let tenant = scope.tenant()?.id;
-        let mut rows = credentials::by_registries(conn, tenant, paths).await?;
-        let wanted: HashSet<&str> = paths.iter().map(String::as_str).collect();
-        let found: HashSet<Uuid> = rows.iter().map(|row| row.id).collect();
-        for row in credentials::pairs(conn, tenant).await? {
-            let at = auth_server_of(&row)?;
-            if !found.contains(&row.id) && at.is_some_and(|at| wanted.contains(at.as_str())) {
-                rows.push(row);
-            }
-        }
+        let rows = credentials::claiming(conn, tenant, paths).await?;
         let taken = credentials::registries_of_names(conn, tenant, names).await?;
         let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
         let guarded = self.guarded(conn, tenant, &ids).await?;
@@ -147,7 +139,7 @@ impl Broker {
         for row in rows {
             let version = versions
                 .remove(&row.id)
-                .ok_or_else(|| Error::Internal("a credential lacks its current version".into()))?;
+                .ok_or_else(|| rolled_back(row.id))?;
             let secrets = self.open_secrets(conn, &row, &version).await?;
             opened.push(Before {
                 spec: serde_json::from_str(&version.document)?,
@@ -158,11 +150,6 @@ impl Broker {
         }
         Ok(opened)
     }
-}
-
-fn auth_server_of(row: &CredentialRow) -> Result<Option<RegistryPath>> {
-    let spec = credential_spec(row)?;
-    Ok(spec.auth_server.map(|auth| auth.registry))
 }
 
 fn index(

@@ -11,6 +11,7 @@ use self::plan::{Change, plan};
 use self::report::{ImportReport, Outcome};
 use super::audit::Deed;
 use super::comparisons::Tried;
+use super::heavy::heavy;
 use super::idempotency::{Answer, Claim, Once};
 use super::view::stored_name;
 use super::{Broker, Error, Result, Scope};
@@ -80,8 +81,8 @@ impl Broker {
             on_invalid: request.on_invalid,
             missing_padding: MissingPadding::Refused,
         };
-        let gathered = gather(&request.content, request.format, manner)?;
-        let mut tx = self.begin_writing(scope).await?;
+        let gathered = heavy(|| gather(&request.content, request.format, manner))?;
+        let mut tx = self.begin_writing_alone(scope).await?;
         savepoint::set(&mut tx).await?;
         let claim = self.claim(&mut tx, scope, once).await?;
         if let Claim::Replay(answer) = claim {
@@ -163,7 +164,7 @@ impl Broker {
             name_prefix: &request.name_prefix,
             labels: &request.labels,
         };
-        let plan = plan(gathered.entries, &known, manner)?;
+        let plan = heavy(|| plan(gathered.entries, &known, manner))?;
         let report = ImportReport {
             format: gathered.format.as_str(),
             entries: plan.entries,
