@@ -130,7 +130,10 @@ def day() -> None:
     assert [one.name for one in every_credential(client)] == ["connect", "quay", "quay-team"]
     change(client, tag)
     look(client)
-    assert delete_tenant.sync_detailed(TENANT, client=client).status_code == 204
+    # A tenant that holds something is deleted only by who says so.
+    full = delete_tenant.sync(TENANT, client=client)
+    assert isinstance(full, Problem) and full.type_.endswith(":in-use"), full
+    assert delete_tenant.sync_detailed(TENANT, client=client, force=True).status_code == 204
     print("a portal's day with Python: all held")
 
 

@@ -135,6 +135,9 @@ const events = typeof trail.data === "object" ? trail.data.items : [];
 const actors = new Set(events.map((event) => event.actor.kind));
 assert.deepEqual([...actors], ["token"]);
 
-const gone = await api.DELETE("/v1/tenants/{tenant}", { params: { path: at } });
+// A tenant that holds something is deleted only by who says so.
+const full = await api.DELETE("/v1/tenants/{tenant}", { params: { path: at } });
+assert.equal(codeOf(full.error), "in-use");
+const gone = await api.DELETE("/v1/tenants/{tenant}", { params: { path: at, query: { force: true } } });
 assert.equal(gone.response.status, 204);
 console.log("a portal's day with TypeScript: all held");

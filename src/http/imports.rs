@@ -34,7 +34,7 @@ struct ImportProblem {
     #[schema(value_type = Vec<ImportEntry>, required = false)]
     entries: Option<Vec<ImportEntry>>,
     /// The pull secret, if one was asked for.
-    #[schema(value_type = ImportedPullSecret, required = false)]
+    #[schema(value_type = Option<ImportedPullSecret>, required = false)]
     pull_secret: Option<ImportedPullSecret>,
     /// What could not be carried over, each as `code: sentence`.
     #[schema(value_type = Vec<String>, required = false)]

@@ -67,6 +67,8 @@ def main():
     for result in failed:
         for wrong in result.wrong[:10]:
             print(f"{result.name}: {wrong}")
+    if skipped:
+        print(f"NOT RUN, and so nothing is known of them: {', '.join(skipped)}", file=sys.stderr, flush=True)
     if failed or asked.keep:
         print(f"logs are in {directory}")
     else:

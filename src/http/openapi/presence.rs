@@ -1,14 +1,15 @@
 //! What is always there in an answer.
 
-use utoipa::openapi::schema::{Object, SchemaType, Type};
+use utoipa::openapi::schema::{AllOf, Object, SchemaType, Type};
 use utoipa::openapi::{RefOr, Schema};
 
 /// The schema with each member required that can be `null`: an answer says `null`, it does not leave the member out.
-/// Bodies take both, and forbid members that they do not know; that is what tells them here.
+/// Bodies take both, and forbid members that they do not know; that is what tells them here. A problem has members of
+/// its own only where they say something.
 pub fn answered(mut schema: RefOr<Schema>) -> RefOr<Schema> {
     match &mut schema {
         RefOr::T(Schema::Object(object)) => require_nullable(object),
-        RefOr::T(Schema::AllOf(all)) => {
+        RefOr::T(Schema::AllOf(all)) if !is_problem(all) => {
             for item in &mut all.items {
                 if let RefOr::T(Schema::Object(object)) = item {
                     require_nullable(object);
@@ -29,6 +30,12 @@ fn require_nullable(object: &mut Object) {
             object.required.push(name.clone());
         }
     }
+}
+
+fn is_problem(all: &AllOf) -> bool {
+    all.items
+        .iter()
+        .any(|item| matches!(item, RefOr::Ref(to) if to.ref_location.ends_with("/Problem")))
 }
 
 fn is_nullable(schema: &RefOr<Schema>) -> bool {
