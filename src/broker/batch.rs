@@ -57,7 +57,7 @@ impl Kept {
     }
 
     /// Closes it: what state it is in is not known.
-    fn give_up(&mut self) {
+    pub(super) fn give_up(&mut self) {
         self.held = None;
     }
 
