@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sqlx::PgConnection;
 
-use super::batch::{Kept, Work};
+use super::batch::{ANSWERS_WITHIN, Kept, Work};
 use super::{Broker, Error, Result};
 use crate::audit::batch::Batch;
 use crate::audit::event::Event;

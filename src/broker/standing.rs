@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::batch::{Kept, Work};
+use super::batch::{ANSWERS_WITHIN, Kept, Work};
 use super::{Broker, Result};
 use crate::store::tenant_changes::{self, ChangesRow};
 
