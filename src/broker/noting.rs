@@ -51,8 +51,10 @@ impl Work for WriteNotes {
             true => {
                 let conn: &mut PgConnection = connection.get().await?;
                 let added = self.trail.append_all(&database, Some(conn), &batch);
-                let added = tokio::time::timeout(ANSWERS_WITHIN, added).await;
-                added.ok().and_then(std::result::Result::ok)
+                match tokio::time::timeout(ANSWERS_WITHIN, added).await {
+                    Ok(added) => Some(added?),
+                    Err(_) => None,
+                }
             }
             false => None,
         };
