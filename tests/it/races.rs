@@ -102,14 +102,19 @@ async fn a_link_is_used_while_its_pull_secret_or_tenant_is_deleted() {
         let path = link.text("/url").rsplit_once("/links/").expect("a URL").1;
         let path = format!("/links/{path}");
         let uses = (0..6).map(|_| owner.get(&path));
-        let deleted = if round % 2 == 0 { p.as_str() } else { TENANT };
+        let whole = format!("{TENANT}?force=true");
+        let deleted = if round % 2 == 0 { &p } else { &whole };
         let (replies, deleted) = tokio::join!(join_all(uses), regcred.admin.delete(deleted));
         deleted.expect(204);
         for status in counted(&replies).into_keys() {
             assert!([200, 404].contains(&status), "{status}");
         }
         if round % 2 == 0 {
-            regcred.admin.delete(TENANT).await.expect(204);
+            regcred
+                .admin
+                .delete(&format!("{TENANT}?force=true"))
+                .await
+                .expect(204);
         }
     }
     assert_eq!(deadlocks(&regcred).await, before);
@@ -202,7 +207,11 @@ async fn changes_are_counted_once_a_statement() {
         .fetch_one(&regcred.pool)
         .await
         .expect("valid SQL");
-    regcred.admin.delete(TENANT).await.expect(204);
+    regcred
+        .admin
+        .delete(&format!("{TENANT}?force=true"))
+        .await
+        .expect(204);
     let gone: i64 = sqlx::query_scalar("SELECT contents FROM tenant_changes WHERE tenant_id = $1")
         .bind(id)
         .fetch_one(&regcred.pool)
