@@ -487,7 +487,7 @@ async fn a_detach_leaves_no_pull_secret_that_means_nothing() {
         (
             &json!("pull-secrets/p"),
             &json!(2),
-            &json!({"detached": "a"})
+            &json!({"by": "detach", "before": {"credentials": ["a"]}, "after": {"credentials": []}})
         )
     );
     let problem = owner
