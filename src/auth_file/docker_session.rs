@@ -10,7 +10,7 @@ use crate::model::registry_path::{RegistryPath, SESSION_TOKEN};
 
 /// Why such an entry is left out, for a report.
 pub const WHY_LEFT_OUT: &str =
-    "it is the Docker command line's own session and belongs to a person, not to a registry";
+    "it is the Docker CLI's own session and belongs to a person, not to a registry";
 
 /// Whether a key of an auth file is one of Docker's session, in whatever spelling.
 pub fn is_session_key(key: &str) -> bool {

@@ -21,8 +21,10 @@ const MOST_AT_ONCE: usize = 256;
 const SLOW_AFTER: Duration = Duration::from_millis(50);
 /// Most slow batches beside which another one runs: they must not take every connection.
 const MOST_SLOW: usize = 3;
-/// The longest that a batch may take; its connection is given up then.
-const ENDS_WITHIN: Duration = Duration::from_secs(5);
+/// How long the first statement may take on a connection that may have died while it was idle.
+pub(super) const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+/// The longest that a batch may take, a second attempt included; its connection is given up then.
+const ENDS_WITHIN: Duration = Duration::from_secs(8);
 /// A connection is kept for the next batch for so long.
 const KEPT_FOR: Duration = Duration::from_millis(250);
 
@@ -57,7 +59,7 @@ impl Kept {
     }
 
     /// Closes it: what state it is in is not known.
-    fn give_up(&mut self) {
+    pub(super) fn give_up(&mut self) {
         self.held = None;
     }
 

@@ -19,12 +19,15 @@ use super::view::{CredentialVersionView, CredentialView, PreviousView, Verificat
 use super::{Broker, Error, Result, Scope, previous};
 use crate::audit::change;
 use crate::model::body::{List, body};
-use crate::model::credential::{CredentialBody, CredentialSpec, CredentialWrite, Unnamed};
+use crate::model::credential::{
+    CredentialBody, CredentialSpec, CredentialWrite, SecretChange, Unnamed,
+};
 use crate::model::form::Form;
 use crate::model::json::Json;
 use crate::model::labels::LabelPair;
 use crate::model::mistake::Mistakes;
 use crate::model::name::Name;
+use crate::model::oddity;
 use crate::model::registry_path::RegistryPath;
 use crate::model::resource::{Named, ResourceKind};
 use crate::store::credentials::{CredentialRow, Filter};
@@ -262,10 +265,15 @@ impl Resource for Credentials {
 
     const COLLECTION: &'static str = "credentials";
     const WRITES_TELL: bool = true;
+    const WARNS: bool = true;
     const VERBS: (&'static str, &'static str) = ("credential.write", "credential.delete");
 
     fn read(form: &mut Form, unnamed: Unnamed) -> Option<CredentialWrite> {
         CredentialWrite::read_fields(form, unnamed)
+    }
+
+    fn warnings(write: &CredentialWrite) -> Vec<String> {
+        odd_halves(write)
     }
 
     async fn load(
@@ -437,4 +445,27 @@ impl Broker {
         let shrunk = listing.into_iter().map(cut).collect();
         Ok(shrunk)
     }
+}
+
+/// What is odd about the accounts that are written; a secret that stays was warned of when it came.
+fn odd_halves(write: &CredentialWrite) -> Vec<String> {
+    let given = |secret: &SecretChange| match secret {
+        SecretChange::Set(text) => oddity::of(None, text.expose().as_bytes()),
+        SecretChange::Keep | SecretChange::Drop => Vec::new(),
+    };
+    let user = |name: Option<&str>| oddity::of(name.map(str::as_bytes), b"");
+    let auth_server = write.spec.auth_server.as_ref();
+    let registry = [user(write.spec.username.as_deref()), given(&write.secret)].concat();
+    let auth = [
+        user(auth_server.and_then(|auth| auth.username.as_deref())),
+        given(&write.auth_secret),
+    ]
+    .concat();
+    let registry = registry
+        .into_iter()
+        .map(|what| format!("odd-account: {what}"));
+    let auth = auth
+        .into_iter()
+        .map(|what| format!("odd-account: of the auth server, {what}"));
+    registry.chain(auth).collect()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sqlx::PgConnection;
 
-use super::batch::{Kept, Work};
+use super::batch::{ANSWERS_WITHIN, Kept, Work};
 use super::{Broker, Error, Result};
 use crate::audit::batch::Batch;
 use crate::audit::event::Event;
@@ -47,11 +47,25 @@ impl Work for WriteNotes {
             consumers: each_once(&noted),
         };
         let database = connection.database().clone();
-        let single: Option<&mut PgConnection> = match connection.takes_singles() {
-            true => Some(connection.get().await?),
+        let alone = match connection.takes_singles() {
+            true => {
+                let conn: &mut PgConnection = connection.get().await?;
+                self.trail
+                    .append_all(&database, Some(conn), &batch)
+                    .await
+                    .ok()
+            }
             false => None,
         };
-        let kept = self.trail.append_all(&database, single, &batch).await?;
+        let kept = match alone {
+            Some(kept) => kept,
+            // The connection may have died while it was idle. A transaction finds one that lives; what was written all
+            // the same has the ids of these events, and is not written twice.
+            None => {
+                connection.give_up();
+                self.trail.append_all(&database, None, &batch).await?
+            }
+        };
         let fate = |consumer: Option<ConsumerRow>| match consumer {
             Some(row) if !kept.contains(&row.pull_secret_id) => {
                 Noted::WithoutConsumer(Box::new(row))

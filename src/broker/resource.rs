@@ -74,6 +74,8 @@ pub trait Resource: 'static {
     const BODY_MAY_BE_LEFT_OUT: bool = false;
     /// Whether the event of a write tells itself what was compared.
     const WRITES_TELL: bool = false;
+    /// Whether a write may be taken with a warning.
+    const WARNS: bool = false;
     /// The verbs of a write and a delete in the audit trail.
     const VERBS: (&'static str, &'static str);
 
@@ -84,6 +86,11 @@ pub trait Resource: 'static {
 
     /// Reads what was sent, or what it was merged to.
     fn read(form: &mut Form, unnamed: Unnamed) -> Option<Self::Spec>;
+
+    /// What the writer should know of what is taken all the same, each as `code: sentence`; never a secret.
+    fn warnings(_spec: &Self::Spec) -> Vec<String> {
+        Vec::new()
+    }
 
     /// What is stored under a name.
     fn load(
@@ -195,7 +202,7 @@ impl Broker {
         name: &str,
         change: Change,
         precondition: &Precondition,
-    ) -> Result<Written<R::View>> {
+    ) -> Result<(Written<R::View>, Vec<String>)> {
         let mut tx = R::begin(self, scope).await?;
         let parsed = Name::parse(name);
         let before = match &parsed {
@@ -226,6 +233,7 @@ impl Broker {
         };
         precondition.check(before.as_ref().map(R::version))?;
         let is_new = before.is_none();
+        let warnings = R::warnings(&spec);
         let mut tried = Tried::default();
         // What was compared stays counted even if nothing is written.
         savepoint::set(&mut tx).await?;
@@ -243,7 +251,7 @@ impl Broker {
             }
             Ok(Stored::Unchanged(row)) => {
                 tx.commit().await?;
-                return R::view(self, row).map(Written::Replaced);
+                return Ok((Written::Replaced(R::view(self, row)?), warnings));
             }
             Ok(Stored::Written(row, detail)) => {
                 let scope = R::trail_of_write(scope, &row)?;
@@ -260,10 +268,11 @@ impl Broker {
         };
         tx.commit().await?;
         let view = R::view(self, row)?;
-        Ok(match is_new {
+        let written = match is_new {
             true => Written::Created(view),
             false => Written::Replaced(view),
-        })
+        };
+        Ok((written, warnings))
     }
 
     /// Deletes a resource.

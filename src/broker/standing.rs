@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::batch::{Kept, Work};
+use super::batch::{ANSWERS_WITHIN, Kept, Work};
 use super::{Broker, Result};
 use crate::store::tenant_changes::{self, ChangesRow};
 
@@ -68,13 +68,23 @@ impl Work for ReadStandings {
         let mut tenants: Vec<Uuid> = both.flatten().collect();
         tenants.sort_unstable();
         tenants.dedup();
-        let rows = if connection.takes_singles() {
-            tenant_changes::of(connection.get().await?, &tenants).await?
-        } else {
-            let mut tx = connection.database().begin().await?;
-            let rows = tenant_changes::of(&mut tx, &tenants).await?;
-            tx.commit().await?;
-            rows
+        let alone = match connection.takes_singles() {
+            true => tenant_changes::of(connection.get().await?, &tenants)
+                .await
+                .ok(),
+            false => None,
+        };
+        let rows = match alone {
+            Some(rows) => rows,
+            // The connection may have died while it was idle. A transaction finds one that lives, and reading twice
+            // changes nothing.
+            None => {
+                connection.give_up();
+                let mut tx = connection.database().begin().await?;
+                let rows = tenant_changes::of(&mut tx, &tenants).await?;
+                tx.commit().await?;
+                rows
+            }
         };
         Ok(vec![Standings::read(&tenants, rows); asked.len()])
     }

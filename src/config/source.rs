@@ -57,7 +57,7 @@ pub const MEANINGS: [&str; SETTINGS.len()] = [
     "the only ports of outgoing requests [any]",
     "directory of the tokens with which API servers are asked to review tokens, one file a host",
     "failed logins of a source a minute, 0 for no limit [600]",
-    "requests of a caller a minute, 0 for no limit [120000]",
+    "requests of a caller a minute, 0 for no limit [1200000]",
     "networks of proxies whose X-Forwarded-For is believed",
     "how long audit events are kept, such as 365d [for ever]",
     "where callers reach the API, for links",

@@ -233,10 +233,15 @@ pub(super) fn document(manifest: Manifest) -> Response {
     let body = Body::from(Bytes::from_owner(manifest.rendered.bytes));
     let mut response =
         ([(header::CONTENT_TYPE, manifest.rendered.media_type)], body).into_response();
-    if let Some(warnings) = warnings_header(&manifest.warnings) {
+    warn(&mut response, &manifest.warnings);
+    tagged(response, &manifest.fingerprint)
+}
+
+/// Says what the caller should know beside the answer.
+pub(super) fn warn(response: &mut Response, warnings: &[String]) {
+    if let Some(warnings) = warnings_header(warnings) {
         response.headers_mut().insert(X_REGCRED_WARNINGS, warnings);
     }
-    tagged(response, &manifest.fingerprint)
 }
 
 /// A list of strings (RFC 8941, sections 3.1 and 3.3.3).

@@ -9,6 +9,7 @@ use super::App;
 use super::body::{JsonBody, MergePatch, OptionalJsonBody};
 use super::conditional::{self, etag};
 use super::gate::{Entered, known_name};
+use super::manifests::warn;
 use super::page::{PageParams, page};
 use super::problem::Answer;
 use super::query::Params;
@@ -182,6 +183,12 @@ fn routes_of<R: Resource>(facts: &Facts) -> Vec<Route> {
         .answers::<R::View>(200, "Replaced")
         .conditional();
     let put = with_conflict(put, write_conflict);
+    let put = match R::WARNS {
+        true => put
+            .header(200, "X-Regcred-Warnings")
+            .header(201, "X-Regcred-Warnings"),
+        false => put,
+    };
     let put = match R::BODY_MAY_BE_LEFT_OUT {
         true => put
             .optional_body::<R::Body>()
@@ -197,6 +204,10 @@ fn routes_of<R: Resource>(facts: &Facts) -> Vec<Route> {
         .patch::<R::Body>()
         .answers::<R::View>(200, "Changed")
         .conditional();
+    let patch = match R::WARNS {
+        true => patch.header(200, "X-Regcred-Warnings"),
+        false => patch,
+    };
     let delete = on(Method::DELETE, "delete")
         .says(&format!("Deletes {word}"), of_delete)
         .query::<R::Removal>()
@@ -327,7 +338,7 @@ async fn write<R: Resource>(
 ) -> Answer<Response> {
     let Named(name) = Named::last(names);
     let condition = conditional::precondition(headers)?;
-    let written = app
+    let (written, warnings) = app
         .broker
         .write::<R>(&scope, &name, change, &condition)
         .await?;
@@ -335,7 +346,9 @@ async fn write<R: Resource>(
         Written::Created(view) => (StatusCode::CREATED, view),
         Written::Replaced(view) => (StatusCode::OK, view),
     };
-    Ok((status, [("etag", etag(view.version()))], Json(view)).into_response())
+    let mut response = (status, [("etag", etag(view.version()))], Json(view)).into_response();
+    warn(&mut response, &warnings);
+    Ok(response)
 }
 
 async fn delete<R: Resource>(

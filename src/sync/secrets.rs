@@ -189,6 +189,10 @@ impl Sync {
         if now.texts("annotations").contains_key(LAST_APPLIED) {
             marks[1].insert(LAST_APPLIED.to_owned(), Value::Null);
         }
+        // Who shares an object applies the notes of all, so one that is over does not go by itself.
+        if wanted.note.is_none() && now.texts("annotations").contains_key(self.owner.key()) {
+            marks[1].insert(self.owner.key().to_owned(), Value::Null);
+        }
         let beside = now.data_beside(&wanted.manifest);
         let data = none(beside.iter().map(String::as_str).collect());
         if data.is_empty() && marks.iter().all(Map::is_empty) {

@@ -54,7 +54,7 @@ fn every_command_has_help() {
 fn the_help_of_serve_lists_every_setting() {
     let (_, output, _) = run(&mut program(&["serve", "--help"]));
     for (key, variable) in regcred::config::SETTINGS {
-        let is_line = |line: &str| line.split_whitespace().eq([variable, key]);
+        let is_line = |line: &str| line.trim() == format!("{variable}, {key}");
         assert!(output.lines().any(is_line), "{variable}");
     }
 }

@@ -567,3 +567,31 @@ async fn one_whose_version_is_gone_is_an_error_in_the_list_as_by_itself() {
     owner.delete(&format!("{list}/a")).await.expect(204);
     owner.get(list).await.expect(200);
 }
+
+#[tokio::test]
+async fn what_a_copy_left_behind_is_warned_of_at_the_write() {
+    let regcred = Regcred::start().await;
+    let owner = regcred.tenant("team-a").await;
+    let path = "/v1/tenants/team-a/credentials/quay";
+    let written = owner
+        .put(path, &password("quay.io", "robot", "s3cret\n"))
+        .await
+        .expect(201);
+    assert_eq!(
+        written.header("x-regcred-warnings"),
+        "\"odd-account: the secret ends with a line end\""
+    );
+    let mut pair = password("quay.io", "robot ", "s3cret");
+    pair["auth_server"] = json!({"registry": "sso.io", "username": "u", "secret": "\ts"});
+    let written = owner.put(path, &pair).await.expect(200);
+    assert_eq!(
+        written.header("x-regcred-warnings"),
+        "\"odd-account: the user name ends with white space\", \
+         \"odd-account: of the auth server, the secret starts with white space\""
+    );
+    let written = owner
+        .patch(path, &json!({"username": "robot"}))
+        .await
+        .expect(200);
+    assert!(!written.headers.contains_key("x-regcred-warnings"));
+}

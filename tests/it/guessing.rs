@@ -109,12 +109,18 @@ impl Way {
                 told(&scene.editor.patch(VICTIM, &given).await)
             }
             Self::Explain => {
-                scene.probe(guess).await;
+                let written = scene.probe(guess).await;
+                if !written.status.is_success() {
+                    return told(&written);
+                }
                 let ask = json!({"credentials": ["victim", "probe"], "image": "quay.io/a/b"});
                 told(&scene.viewer.post(&format!("{TENANT}/explain"), &ask).await)
             }
             Self::PullSecret => {
-                scene.probe(guess).await;
+                let written = scene.probe(guess).await;
+                if !written.status.is_success() {
+                    return told(&written);
+                }
                 let listing = json!({"credentials": ["victim", "probe"]});
                 let path = format!("{TENANT}/pull-secrets/lists");
                 let reply = scene.editor.put(&path, &listing).await;
@@ -122,7 +128,15 @@ impl Way {
                 told(&reply)
             }
             Self::Link => {
+<<<<<<< HEAD
                 let probe = scene.probe(guess).await.status;
+=======
+                // Where a pull secret has both already, the write itself would tell.
+                let written = scene.probe(guess).await;
+                if !written.status.is_success() {
+                    return told(&written);
+                }
+>>>>>>> main
                 let account = json!({"apiVersion": "v1", "kind": "ServiceAccount",
                     "metadata": {"name": "default", "namespace": "default"}});
                 let path = format!("{TENANT}/pull-secrets/selects/service-account-link");
@@ -130,12 +144,22 @@ impl Way {
                 (status, format!("{probe} {link}"))
             }
             Self::DryRun => {
+                // What the editor wrote itself tells nothing of the victim.
+                let probe = format!("{TENANT}/credentials/probe?detach=true");
+                scene.editor.delete(&probe).await;
                 let auth = json!({"username": "robot", "password": guess});
                 let body = json!({"content": {"auths": {"quay.io": auth}}, "dry_run": true});
                 told(&scene.editor.post(&format!("{TENANT}/imports"), &body).await)
             }
             Self::Consumers => {
+<<<<<<< HEAD
                 let probe = scene.probe(guess).await.status;
+=======
+                let written = scene.probe(guess).await;
+                if !written.status.is_success() {
+                    return told(&written);
+                }
+>>>>>>> main
                 let path = format!("{TENANT}/pull-secrets/selects/consumers?stale=true");
                 let reply = scene.viewer.get(&path).await;
                 (

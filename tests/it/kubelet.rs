@@ -194,7 +194,7 @@ async fn tokens_are_left_out_with_a_warning() {
 }
 
 #[tokio::test]
-async fn the_conflict_of_one_registry_keeps_nobody_from_another() {
+async fn what_would_conflict_is_refused_and_everybody_is_answered_on() {
     let regcred = Regcred::start().await;
     let owner = regcred.tenant("team-a").await;
     let labelled = |registry: &str, user: &str| {
@@ -213,6 +213,7 @@ async fn the_conflict_of_one_registry_keeps_nobody_from_another() {
         .put(&format!("{BASE}/pull-secrets/node"), &selector)
         .await
         .expect(201);
+<<<<<<< HEAD
     put("two", labelled("quay.io", "two")).await;
     // No write leads there any more; an older version of the program may have left it.
     sqlx::query("UPDATE pull_secrets SET document = replace(document, '\"first\"', '\"reject\"')")
@@ -220,10 +221,17 @@ async fn the_conflict_of_one_registry_keeps_nobody_from_another() {
         .await
         .expect("valid SQL");
     assert_eq!(keys(&answer(&owner, "ghcr.io/app").await), ["ghcr.io"]);
+=======
+>>>>>>> main
     owner
-        .post(ENDPOINT, &request("quay.io/app"))
+        .put(
+            &format!("{BASE}/credentials/two"),
+            &labelled("quay.io", "two"),
+        )
         .await
         .expect_problem(409, "registry-path-conflict");
+    assert_eq!(keys(&answer(&owner, "ghcr.io/app").await), ["ghcr.io"]);
+    assert_eq!(keys(&answer(&owner, "quay.io/app").await), ["quay.io"]);
 }
 
 #[tokio::test]

@@ -168,13 +168,7 @@ async fn d_image_puller_for_a_service_account_and_for_a_project() {
     );
     let bad = "namespace=A&service_account=B&pull_from=C&x=1";
     let reply = owner.get(&format!("{BASE}/image-puller?{bad}")).await;
-    reply.expect_mistakes(&[
-        "/namespace",
-        "/service_account",
-        "/pull_from",
-        "/pull_from",
-        "/x",
-    ]);
+    reply.expect_mistakes(&["/namespace", "/service_account", "/pull_from", "/x"]);
 }
 
 /// e. The config.json and auth.json files.

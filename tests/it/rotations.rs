@@ -99,7 +99,10 @@ async fn come_and_go(admin: Client, done: Arc<Done>) {
         let first = admin.post_with(&tokens, &token, once).await.expect(201);
         let again = admin.post_with(&tokens, &token, once).await.expect(201);
         assert_eq!(first.body(), again.body());
-        admin.delete(&tenant).await.expect(204);
+        admin
+            .delete(&format!("{tenant}?force=true"))
+            .await
+            .expect(204);
         done.tenants.fetch_add(1, Ordering::SeqCst);
         tokio::time::sleep(Duration::from_millis(150)).await;
     }

@@ -443,3 +443,23 @@ async fn syncs_of_one_name_in_two_tenants_leave_each_others_objects_alone() {
         ["default-dockercfg-x7k2p", "theirs", "later"]
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_note_on_a_shared_secret_goes_when_it_is_over() {
+    let setting = Setting::new(&["a", "img"]).await;
+    let granting = in_a(json!({"pull_from": ["img"]}));
+    setting.pull_secret("shared", granting).await;
+    setting.synced(&named("one", "shared")).await;
+    setting.synced(&named("two", "shared")).await;
+    setting.pull_secret("shared", in_a(json!({}))).await;
+    for name in ["one", "two"] {
+        setting.synced(&named(name, "shared")).await;
+    }
+    setting.cluster.forget_requests();
+
+    for name in ["one", "two"] {
+        setting.synced(&named(name, "shared")).await;
+    }
+
+    assert_eq!(setting.cluster.writes(), Vec::<String>::new());
+}
