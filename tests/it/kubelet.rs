@@ -208,21 +208,11 @@ async fn what_would_conflict_is_refused_and_everybody_is_answered_on() {
     };
     put("one", labelled("quay.io", "one")).await;
     put("three", labelled("ghcr.io", "three")).await;
-    let selector = json!({"selector": {"labels": {"team": "a"}}, "on_conflict": "first"});
+    let selector = json!({"selector": {"labels": {"team": "a"}}});
     owner
         .put(&format!("{BASE}/pull-secrets/node"), &selector)
         .await
         .expect(201);
-<<<<<<< HEAD
-    put("two", labelled("quay.io", "two")).await;
-    // No write leads there any more; an older version of the program may have left it.
-    sqlx::query("UPDATE pull_secrets SET document = replace(document, '\"first\"', '\"reject\"')")
-        .execute(&regcred.pool)
-        .await
-        .expect("valid SQL");
-    assert_eq!(keys(&answer(&owner, "ghcr.io/app").await), ["ghcr.io"]);
-=======
->>>>>>> main
     owner
         .put(
             &format!("{BASE}/credentials/two"),

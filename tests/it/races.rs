@@ -102,13 +102,8 @@ async fn a_link_is_used_while_its_pull_secret_or_tenant_is_deleted() {
         let path = link.text("/url").rsplit_once("/links/").expect("a URL").1;
         let path = format!("/links/{path}");
         let uses = (0..6).map(|_| owner.get(&path));
-<<<<<<< HEAD
-        let whole = format!("{TENANT}?force=true");
-        let deleted = if round % 2 == 0 { &p } else { &whole };
-=======
         let tenant = format!("{TENANT}?force=true");
         let deleted = if round % 2 == 0 { &p } else { &tenant };
->>>>>>> main
         let (replies, deleted) = tokio::join!(join_all(uses), regcred.admin.delete(deleted));
         deleted.expect(204);
         for status in counted(&replies).into_keys() {
