@@ -24,7 +24,8 @@ pub async fn over(
     .await
 }
 
-/// Counts a miss for each time that a credential is named, if it is there: a new one may have been refused; those that were counted from `since` or before are forgotten.
+/// Counts a miss for each time that a credential is named; those that were counted from `since` or before are forgotten.
+/// One that is not there, because what would have made it was refused, leaves nothing.
 pub async fn count(
     conn: &mut PgConnection,
     tenant: Uuid,
