@@ -50,10 +50,9 @@ impl Work for WriteNotes {
         let alone = match connection.takes_singles() {
             true => {
                 let conn: &mut PgConnection = connection.get().await?;
-                self.trail
-                    .append_all(&database, Some(conn), &batch)
-                    .await
-                    .ok()
+                let added = self.trail.append_all(&database, Some(conn), &batch);
+                let added = tokio::time::timeout(ANSWERS_WITHIN, added).await;
+                added.ok().and_then(std::result::Result::ok)
             }
             false => None,
         };

@@ -69,9 +69,11 @@ impl Work for ReadStandings {
         tenants.sort_unstable();
         tenants.dedup();
         let alone = match connection.takes_singles() {
-            true => tenant_changes::of(connection.get().await?, &tenants)
-                .await
-                .ok(),
+            true => {
+                let read = tenant_changes::of(connection.get().await?, &tenants);
+                let read = tokio::time::timeout(ANSWERS_WITHIN, read).await;
+                read.ok().and_then(std::result::Result::ok)
+            }
             false => None,
         };
         let rows = match alone {
