@@ -25,6 +25,7 @@ pub async fn over(
 }
 
 /// Counts a miss for each time that a credential is named; those that were counted from `since` or before are forgotten.
+/// One that is not there, because what would have made it was refused, leaves nothing.
 pub async fn count(
     conn: &mut PgConnection,
     tenant: Uuid,
@@ -35,7 +36,9 @@ pub async fn count(
     super::query(
         "INSERT INTO import_misses AS known (tenant_id, credential_id, since, misses)
          SELECT $1, credential_id, $3::timestamptz, count(*)::integer
-           FROM unnest($2::uuid[]) AS t (credential_id) GROUP BY credential_id
+           FROM unnest($2::uuid[]) AS t (credential_id)
+          WHERE EXISTS (SELECT 1 FROM credentials c WHERE c.tenant_id = $1 AND c.id = t.credential_id)
+          GROUP BY credential_id
          ON CONFLICT (tenant_id, credential_id) DO UPDATE
             SET misses = CASE WHEN known.since > $4 THEN known.misses + excluded.misses ELSE excluded.misses END,
                 since = CASE WHEN known.since > $4 THEN known.since ELSE $3 END",
