@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
@@ -64,6 +65,7 @@ impl Broker {
         request_id: Uuid,
         door: Door<'_>,
     ) -> Result<Scope> {
+        let came = Instant::now();
         let bearer = bearer.ok_or(Error::Unauthenticated)?;
         let login = Login {
             bearer,
@@ -102,6 +104,7 @@ impl Broker {
             caller,
             tenant,
             request_id,
+            came,
             standing,
         })
     }

@@ -9,7 +9,8 @@ use time::{Duration, OffsetDateTime};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::manifests::{Options, Rendition, Source};
+use super::manifests::{Options, Source};
+use super::rendition::Rendition;
 use super::stored_options::StoredOptions;
 use super::uncomparable::{Held, Uncomparable};
 use super::{Broker, Error, Result, Scope};

@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Instant;
 
-use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::audit::{Deed, event_of};
 use super::draft::Draft;
 use super::opening::sketch_entries;
+use super::rendition::{Rendition, Used};
 use super::sealed_draft::{Entry, SealedDraft};
 use super::{Broker, Error, Result, Scope};
 use crate::audit::event::{Event, Outcome};
@@ -25,6 +26,9 @@ use crate::render::link::{Link, ServiceAccountObject};
 use crate::render::plan::{self, Conflict, Item, RenderError, Request};
 use crate::render::{Format, Output, Rendered, fingerprint_with, render_with};
 use crate::store::Transaction;
+
+/// How often what does not open is read anew: its keys may go while it is opened, and then again with the tenant.
+const READ_ANEW: usize = 2;
 
 /// What to render.
 #[derive(Debug, Clone)]
@@ -154,27 +158,6 @@ pub struct Manifest {
     pub warnings: Vec<String>,
 }
 
-/// A rendering before it is noted, and what is noted of it.
-pub(super) struct Rendition {
-    pub manifest: Manifest,
-    pub draft: Arc<SealedDraft>,
-    pub used: Vec<Used>,
-}
-
-/// What of a credential was used.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Used {
-    pub name: Name,
-    /// Its version; the trail names that of the secret.
-    #[serde(skip)]
-    pub version: i64,
-    /// The version that brought the secret.
-    pub secret_version: u64,
-    /// The same of the former version, if that was rendered too.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub previous_secret_version: Option<u64>,
-}
-
 impl Options {
     /// Whether former versions are rendered beside the current ones.
     pub(super) fn formers(&self) -> Formers {
@@ -208,7 +191,7 @@ impl Broker {
         scope: &Scope,
         source: &Source,
         options: &Options,
-    ) -> Result<Manifest> {
+    ) -> Result<Arc<Manifest>> {
         let result = self.render_and_note(scope, source, options).await;
         self.noting_failure(scope, source, options, result).await
     }
@@ -240,7 +223,7 @@ impl Broker {
         scope: &Scope,
         source: &Source,
         options: &Options,
-    ) -> Result<Manifest> {
+    ) -> Result<Arc<Manifest>> {
         let rendition = self.rendition(scope, source, options).await?;
         let actor = scope.caller.actor();
         let event = self.event_of_rendition(scope, source, options, &rendition);
@@ -252,7 +235,7 @@ impl Broker {
         if options.purpose == Purpose::Use {
             self.remember_consumer(scope, &actor, options, &rendition);
         }
-        Ok(rendition.manifest)
+        Ok(rendition.manifest.clone())
     }
 
     /// Renders, but notes nothing: it must not leave before what [`Broker::event_of_rendition`] gives is durable.
@@ -262,8 +245,36 @@ impl Broker {
         scope: &Scope,
         source: &Source,
         options: &Options,
-    ) -> Result<Rendition> {
-        let draft = self.sealed_draft(scope, source).await?;
+    ) -> Result<Arc<Rendition>> {
+        let mut draft = self.sealed_draft(scope, source).await?;
+        for _ in 0..READ_ANEW {
+            match self.rendition_of(&draft, scope, options).await {
+                Err(Error::DoesNotOpen(_)) => draft = self.draft_anew(scope, source).await?,
+                made => return made,
+            }
+        }
+        self.rendition_of(&draft, scope, options).await
+    }
+
+    async fn rendition_of(
+        &self,
+        draft: &Arc<SealedDraft>,
+        scope: &Scope,
+        options: &Options,
+    ) -> Result<Arc<Rendition>> {
+        let Some(way) = options.way() else {
+            return Ok(Arc::new(self.render(draft, options).await?));
+        };
+        if let Some(made) = draft.renditions.made_since(scope.came, &way) {
+            return Ok(made);
+        }
+        let rendition = Arc::new(self.render(draft, options).await?);
+        draft.renditions.share(way, &rendition);
+        Ok(rendition)
+    }
+
+    async fn render(&self, draft: &Arc<SealedDraft>, options: &Options) -> Result<Rendition> {
+        let begun = Instant::now();
         let now = self.now();
         let (entries, inputs) = narrowed(&draft.entries, &options.inputs, now)?;
         refuse_expired(&entries, options, now)?;
@@ -272,12 +283,12 @@ impl Broker {
             .open_entries(draft.tenant, &entries, formers, now)
             .await?;
         let used = used(&entries, &items);
-        let bundle = bundle(&draft, items, options, now)?;
-        let fingerprint = match known_fingerprint(&draft, options, now) {
+        let bundle = bundle(draft, items, options, now)?;
+        let fingerprint = match known_fingerprint(draft, options, now) {
             Some(known) => known,
             None => {
                 let name = name_of(&bundle, options, &inputs)?;
-                keep_fingerprint(&draft, &entries, options, &name, now);
+                keep_fingerprint(draft, &entries, options, &name, now);
                 name
             }
         };
@@ -290,11 +301,11 @@ impl Broker {
                 .collect(),
             rendered: render_with(&bundle, options.format, options.output, &inputs)?,
         };
-        drop(entries);
         Ok(Rendition {
-            manifest,
-            draft,
+            manifest: Arc::new(manifest),
+            draft: draft.clone(),
             used,
+            begun,
         })
     }
 
@@ -334,13 +345,23 @@ impl Broker {
     }
 
     async fn find_state(&self, scope: &Scope, source: &Source, options: &Options) -> Result<State> {
-        let draft = self.sealed_draft(scope, source).await?;
+        let mut draft = self.sealed_draft(scope, source).await?;
+        for _ in 0..READ_ANEW {
+            match self.state_of(&draft, options).await {
+                Err(Error::DoesNotOpen(_)) => draft = self.draft_anew(scope, source).await?,
+                found => return found,
+            }
+        }
+        self.state_of(&draft, options).await
+    }
+
+    async fn state_of(&self, draft: &SealedDraft, options: &Options) -> Result<State> {
         // Once for all: what ends meanwhile must not be taken for over.
         let now = self.now();
         let (entries, inputs) = narrowed(&draft.entries, &options.inputs, now)?;
         refuse_expired(&entries, options, now)?;
         let turns_at = SealedDraft::turns_at(&entries, now);
-        if let Some(fingerprint) = known_fingerprint(&draft, options, now) {
+        if let Some(fingerprint) = known_fingerprint(draft, options, now) {
             return Ok(State {
                 fingerprint,
                 turns_at,
@@ -348,18 +369,18 @@ impl Broker {
         }
         let formers = options.formers();
         let items = sketch_entries(&entries, formers, now)?;
-        let bundle = match bundle(&draft, items, options, now) {
+        let bundle = match bundle(draft, items, options, now) {
             // Whether they are one account, only their secrets tell.
             Err(Error::RegistryPathConflict { .. }) => {
                 let items = self
                     .open_entries(draft.tenant, &entries, formers, now)
                     .await?;
-                bundle(&draft, items, options, now)?
+                bundle(draft, items, options, now)?
             }
             planned => planned?,
         };
         let fingerprint = name_of(&bundle, options, &inputs)?;
-        keep_fingerprint(&draft, &entries, options, &fingerprint, now);
+        keep_fingerprint(draft, &entries, options, &fingerprint, now);
         Ok(State {
             fingerprint,
             turns_at,

@@ -6,6 +6,7 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -54,6 +55,7 @@ pub mod precondition;
 pub mod previous;
 pub mod pull_secrets;
 mod renderable;
+mod rendition;
 pub mod resolve;
 pub mod resource;
 pub mod rewrap;
@@ -144,6 +146,8 @@ pub struct Scope {
     pub tenant: Option<TenantRef>,
     /// The request's id, as the answer and the audit trail carry it.
     pub request_id: Uuid,
+    /// When the request came, at the latest: what began after this has seen all that was acknowledged before it.
+    pub came: Instant,
     /// Where the tenant stood at some time after the request came, if that was looked at.
     pub standing: Option<Standing>,
 }
@@ -170,6 +174,7 @@ impl Scope {
     #[must_use]
     pub(super) fn anew(&self) -> Self {
         Self {
+            came: Instant::now(),
             standing: None,
             ..self.clone()
         }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -203,6 +203,7 @@ impl Broker {
                 name: stored_name(name)?,
             }),
             request_id: Uuid::now_v7(),
+            came: Instant::now(),
             standing: None,
         })
     }

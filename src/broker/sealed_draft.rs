@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::credential_state::SealedSecrets;
 use super::draft::Draft;
 use super::manifests::{Source, Way};
+use super::rendition::Renditions;
 use super::resolve::rolled_back;
 use super::{Broker, Error, Result, Scope};
 use crate::model::credential::CredentialSpec;
@@ -107,6 +108,8 @@ pub(super) struct SealedDraft {
     /// The credentials, in the order in which they are rendered.
     pub(super) entries: Vec<Entry>,
     fingerprints: Mutex<Vec<Fingerprint>>,
+    /// What is made of it right now.
+    pub(super) renditions: Renditions,
     bytes: usize,
 }
 
@@ -227,7 +230,6 @@ impl Broker {
         scope: &Scope,
         source: &Source,
     ) -> Result<Arc<SealedDraft>> {
-        let came = Instant::now();
         let tenant = scope.tenant()?.id;
         let Some(key) = key_of(tenant, source) else {
             return self.read_draft(scope, source).await.map(Arc::new);
@@ -244,12 +246,29 @@ impl Broker {
         }
         let flight = self.drafts.flight(&key);
         let _in_turn = flight.lock().await;
-        let read_since = |draft: &Arc<SealedDraft>| draft.begun >= came || stands(draft);
+        let read_since = |draft: &Arc<SealedDraft>| draft.begun >= scope.came || stands(draft);
         if let Some(draft) = self.drafts.kept.get(&key).filter(read_since) {
             return Ok(draft);
         }
         let draft = Arc::new(self.read_draft(scope, source).await?);
         self.drafts.kept.insert(key, draft.clone());
+        Ok(draft)
+    }
+
+    /// The same, read anew because what was read before does not open. Its keys may have gone since: those of a tenant
+    /// go with it, and a rewrap removes those that it has replaced. What does not open now was tampered with.
+    ///
+    /// # Errors
+    /// As for [`Broker::manifest`].
+    pub(super) async fn draft_anew(
+        &self,
+        scope: &Scope,
+        source: &Source,
+    ) -> Result<Arc<SealedDraft>> {
+        let draft = Arc::new(self.read_draft(scope, source).await?);
+        if let Some(key) = key_of(draft.tenant, source) {
+            self.drafts.kept.insert(key, draft.clone());
+        }
         Ok(draft)
     }
 
@@ -322,6 +341,7 @@ fn sealed(
         default_name: draft.default_name,
         entries,
         fingerprints: Mutex::default(),
+        renditions: Renditions::default(),
         bytes,
     })
 }

@@ -4,6 +4,8 @@
 //! hold them for the address that the user comes from.
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
 
 use serde::Serialize;
 use sqlx::PgConnection;
@@ -298,14 +300,14 @@ impl Broker {
         token: &str,
         source: Option<IpAddr>,
         request_id: Uuid,
-    ) -> Result<Manifest> {
+    ) -> Result<Arc<Manifest>> {
         let loan = self.loan(token, source, request_id).await?;
         let result = self.render_by(&loan).await;
         self.noting_failure(&loan.scope, &loan.source, &loan.options, result)
             .await
     }
 
-    async fn render_by(&self, loan: &Loan) -> Result<Manifest> {
+    async fn render_by(&self, loan: &Loan) -> Result<Arc<Manifest>> {
         let Loan {
             row,
             scope,
@@ -343,7 +345,7 @@ impl Broker {
         let event = self.event_of_rendition(scope, source, options, &rendition);
         self.append(&mut tx, event).await?;
         commit_note(tx).await?;
-        Ok(rendition.manifest)
+        Ok(rendition.manifest.clone())
     }
 
     /// Finds a link and lets its creator in again, at the address that the user comes from.
@@ -382,6 +384,7 @@ impl Broker {
                 caller,
                 tenant: Some(tenant),
                 request_id,
+                came: Instant::now(),
                 standing: None,
             },
             source: Source::PullSecret(stored(Name::parse(&row.pull_secret))?),

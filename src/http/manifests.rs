@@ -1,5 +1,7 @@
 //! Rendered manifests.
 
+use std::sync::Arc;
+
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -227,10 +229,19 @@ fn tagged(mut response: Response, fingerprint: &str) -> Response {
     response
 }
 
+/// A document's bytes, which others may be answered with, too.
+struct Document(Arc<Manifest>);
+
+impl AsRef<[u8]> for Document {
+    fn as_ref(&self) -> &[u8] {
+        &self.0.rendered.bytes
+    }
+}
+
 /// The rendered document with its entity tag and warnings.
-pub(super) fn document(manifest: Manifest) -> Response {
-    // The buffer itself goes to the connection, and is zeroed when that has written it.
-    let body = Body::from(Bytes::from_owner(manifest.rendered.bytes));
+pub(super) fn document(manifest: Arc<Manifest>) -> Response {
+    // The buffer itself goes to the connection, and is zeroed when the last who answers with it has written it.
+    let body = Body::from(Bytes::from_owner(Document(manifest.clone())));
     let mut response =
         ([(header::CONTENT_TYPE, manifest.rendered.media_type)], body).into_response();
     warn(&mut response, &manifest.warnings);
