@@ -6,13 +6,13 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use super::event::{Event, Outcome, stranger};
+use super::event::{Event, Outcome, stranger, told};
 
 /// How long equal events are counted before another one is written.
 pub const WINDOW: Duration = Duration::seconds(60);
@@ -35,7 +35,7 @@ struct Key {
     action: &'static str,
     outcome: Outcome,
     target: String,
-    detail: Option<String>,
+    detail: Option<Arc<str>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -161,7 +161,7 @@ impl Key {
             action: event.action,
             outcome: event.outcome,
             target: event.target.clone(),
-            detail: event.detail.as_ref().map(Value::to_string),
+            detail: event.detail.clone(),
         }
     }
 }
@@ -188,16 +188,15 @@ impl Tally {
 
     /// The one event that stands for all.
     pub fn event(&self) -> Event {
-        let mut detail = match &self.first.detail {
-            Some(Value::Object(members)) => members.clone(),
-            _ => serde_json::Map::new(),
-        };
+        let detail = self.first.detail.as_deref().map(serde_json::from_str);
+        let mut detail: serde_json::Map<String, Value> =
+            detail.and_then(Result::ok).unwrap_or_default();
         let time = |at| Value::from(crate::model::time::format(at));
         detail.insert("count".into(), self.count.into());
         detail.insert("first_at".into(), time(self.first_at));
         detail.insert("last_at".into(), time(self.last_at));
         Event {
-            detail: Some(detail.into()),
+            detail: told(&detail.into()),
             ..self.first.clone()
         }
     }
@@ -219,7 +218,7 @@ mod tests {
             target: target.into(),
             version: None,
             outcome: Outcome::Failure,
-            detail: Some(serde_json::json!({"shown": "other"})),
+            detail: told(&serde_json::json!({"shown": "other"})),
             request_id: Uuid::nil(),
         }
     }
@@ -241,6 +240,7 @@ mod tests {
         let taken = backlog.take(Which::Due, at(61));
         assert_eq!(counts(&taken), [48]);
         let detail = taken[0].event().detail.expect("a detail");
+        let detail: Value = serde_json::from_str(&detail).expect("JSON");
         assert_eq!(detail["count"], 48);
         assert_eq!(detail["shown"], "other");
         assert_eq!(detail["first_at"], "2026-01-01T00:00:02Z");

@@ -13,7 +13,7 @@ use super::AuditError;
 use super::chain::{ChainKey, ChainKeys};
 use super::counters::Trouble;
 use super::event::Outcome;
-use super::trail::{Trail, extended, keyed};
+use super::trail::{Trail, keyed, linked};
 use crate::store::Database;
 use crate::store::audit_events::{self, Added, AuditRow, Places};
 use crate::store::audit_lanes::LaneRow;
@@ -192,7 +192,7 @@ fn chained(ready: &Ready, rows: &[AuditRow]) -> (Places, LaneRow) {
         macs: Vec::with_capacity(rows.len()),
     };
     for row in rows {
-        lane = extended(&ready.key, lane, row);
+        lane = linked(&ready.key, lane, row);
         places.seqs.push(lane.seq);
         places.macs.push(lane.mac.clone());
     }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::event::{Event, Outcome};
+use super::event::{Event, Outcome, told};
 use crate::store::audit_events::{self, AuditRow};
 use crate::store::tokens::{self, TokenRow};
 
@@ -30,7 +30,7 @@ pub fn token_made(row: &TokenRow, request_id: Uuid) -> Event {
         target: format!("tokens/{}", row.name),
         version: None,
         outcome: Outcome::Success,
-        detail: Some(detail_of(row)),
+        detail: told(&detail_of(row)),
         request_id,
     }
 }

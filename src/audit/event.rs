@@ -1,6 +1,7 @@
 //! An event, before it has its place in the trail.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -38,8 +39,8 @@ pub struct Event {
     pub version: Option<i64>,
     /// Whether it was done.
     pub outcome: Outcome,
-    /// What else a reader needs; never a secret.
-    pub detail: Option<Value>,
+    /// What else a reader needs, a JSON object; never a secret. What is noted of many at once shares it.
+    pub detail: Option<Arc<str>>,
     /// The request that it was done by.
     pub request_id: Uuid,
 }
@@ -61,10 +62,15 @@ impl Event {
             target: self.target,
             target_version: self.version,
             outcome: self.outcome.as_str().to_owned(),
-            detail: self.detail.map(|detail| detail.to_string()),
+            detail: self.detail.as_deref().map(ToOwned::to_owned),
             request_id: self.request_id,
         }
     }
+}
+
+/// What else a reader needs, as it stands in an event.
+pub fn told(detail: &Value) -> Option<Arc<str>> {
+    Some(detail.to_string().into())
 }
 
 /// A text that lists filter by. PostgreSQL takes no U+0000 in text, which a name of another issuer's

@@ -19,7 +19,7 @@ use super::backlog::{Backlog, Tally};
 use super::batch::Ready;
 use super::chain::{ChainKey, ChainKeys, Place};
 use super::counters::{Counters, Trouble};
-use super::event::{Event, Outcome, server};
+use super::event::{Event, Outcome, server, told};
 use super::memory::{Added, End, Memory, Met};
 use super::upkeep::begin_lanes;
 use crate::keys::keyring::Keyring;
@@ -148,9 +148,10 @@ impl Trail {
             let mut after = before.clone();
             let mut seals = Vec::with_capacity(rows.len());
             for row in rows {
-                after = extended(&key, after, row);
+                after = linked(&key, after, row);
                 seals.push((after.seq, after.mac.clone()));
             }
+            let after = keyed(&key, after);
             if audit_events::append_many(conn, rows, &seals, (before.seq, &after)).await? {
                 return Ok(());
             }
@@ -329,7 +330,7 @@ impl Trail {
             target,
             version: None,
             outcome: Outcome::Failure,
-            detail: Some(detail),
+            detail: told(&detail),
             request_id: Uuid::now_v7(),
         };
         self.backlog.add(event, now);
@@ -356,19 +357,21 @@ pub(super) async fn writer_of(
 
 /// The lane after an event.
 pub(super) fn extended(key: &ChainKey, lane: LaneRow, row: &AuditRow) -> LaneRow {
+    keyed(key, linked(key, lane, row))
+}
+
+/// The lane after an event that others follow: its ends are hashed after the last one.
+pub(super) fn linked(key: &ChainKey, lane: LaneRow, row: &AuditRow) -> LaneRow {
     let place = Place {
         lane: lane.lane,
         seq: lane.seq + 1,
     };
     let mac = key.event(place, &lane.mac, row).to_vec();
-    keyed(
-        key,
-        LaneRow {
-            seq: place.seq,
-            mac,
-            ..lane
-        },
-    )
+    LaneRow {
+        seq: place.seq,
+        mac,
+        ..lane
+    }
 }
 
 /// The lane with its ends hashed.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{Broker, Error, Result, Scope, TenantRef};
 use crate::audit::AuditError;
 use crate::audit::backlog::{Tally, Which};
-use crate::audit::event::{Event, Outcome, stranger};
+use crate::audit::event::{Event, Outcome, stranger, told};
 use crate::auth::caller::{Actor, Caller};
 use crate::auth::oidc::Refused;
 
@@ -174,7 +174,7 @@ impl Broker {
             target: knock.below(tenant),
             version: None,
             outcome: Outcome::Denied,
-            detail: Some(serde_json::json!({"method": knock.method, "why": why})),
+            detail: told(&serde_json::json!({"method": knock.method, "why": why})),
             request_id,
         };
         self.trail.backlog().add(event, self.now());
@@ -217,7 +217,7 @@ impl Broker {
             target: "login".into(),
             version: None,
             outcome: Outcome::Failure,
-            detail: Some(detail),
+            detail: told(&detail),
             request_id,
         };
         self.trail.backlog().add(event, self.now());
@@ -260,7 +260,7 @@ pub(super) fn event_of(scope: &Scope, deed: Deed<'_>, outcome: Outcome) -> Event
         target: deed.target.to_owned(),
         version: deed.version,
         outcome,
-        detail: deed.detail,
+        detail: deed.detail.as_ref().and_then(told),
         request_id: scope.request_id,
     }
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{Broker, Result};
 use crate::audit::chain::LANES;
 use crate::audit::check;
-use crate::audit::event::{Event, Outcome, server};
+use crate::audit::event::{Event, Outcome, server, told};
 
 /// Most events that one transaction removes.
 const REMOVED_AT_ONCE: i64 = 500;
@@ -113,7 +113,7 @@ impl Broker {
             target: target.into(),
             version: None,
             outcome: Outcome::Success,
-            detail: Some(detail),
+            detail: told(&detail),
             request_id: Uuid::now_v7(),
         };
         let mut tx = self.begin().await?;

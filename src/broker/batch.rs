@@ -17,8 +17,6 @@ use crate::store::{Database, Single};
 
 /// Most questions of one batch.
 const MOST_AT_ONCE: usize = 256;
-/// A batch that takes longer lets the next one run beside it.
-const SLOW_AFTER: Duration = Duration::from_millis(50);
 /// Most slow batches beside which another one runs: they must not take every connection.
 const MOST_SLOW: usize = 3;
 /// How long the first statement may take on a connection that may have died while it was idle.
@@ -77,6 +75,9 @@ pub(super) trait Work: Send + Sync + 'static {
     type Question: Send + 'static;
     /// What it gets.
     type Answer: Send + 'static;
+
+    /// A batch that takes longer lets the next one run beside it.
+    const SLOW_AFTER: Duration = Duration::from_millis(50);
 
     /// Answers all questions, in their order. Where it fails as a whole, everybody gets the error.
     fn answer(
@@ -187,7 +188,7 @@ impl<W: Work> Batches<W> {
             tokio::select! {
                 biased;
                 result = &mut work => result,
-                () = tokio::time::sleep(SLOW_AFTER) => {
+                () = tokio::time::sleep(W::SLOW_AFTER) => {
                     pace = Pace::Slow;
                     self.let_others_go_on();
                     work.await

@@ -10,7 +10,7 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::{Broker, Error, Result};
-use crate::audit::event::{Event, Outcome, command};
+use crate::audit::event::{Event, Outcome, command, told};
 use crate::keys::provider::KekVersion;
 use crate::store::sealed::{self, Protected};
 use crate::store::{data_keys, tenants};
@@ -197,7 +197,7 @@ impl Broker {
             target: deed.target.to_owned(),
             version: None,
             outcome: deed.outcome,
-            detail: Some(deed.detail),
+            detail: told(&deed.detail),
             request_id: Uuid::now_v7(),
         };
         self.append(conn, event).await

@@ -304,6 +304,7 @@ impl Broker {
         Ok(Rendition {
             manifest: Arc::new(manifest),
             draft: draft.clone(),
+            detail: detail_of(&used, options, Purpose::Use).into(),
             used,
             begun,
         })
@@ -317,21 +318,20 @@ impl Broker {
         options: &Options,
         rendition: &Rendition,
     ) -> Event {
-        let mut detail =
-            serde_json::json!({"format": options.format.as_str(), "credentials": rendition.used});
-        if let Some(image) = options.inputs.image() {
-            detail["image"] = image.into();
-        }
-        if options.purpose == Purpose::Preview {
-            detail["preview"] = true.into();
-        }
         let deed = Deed {
             action: "manifest.render",
             target: &source.target(),
             version: rendition.draft.version,
-            detail: Some(detail),
+            detail: None,
         };
-        event_of(scope, deed, Outcome::Success)
+        let detail = match options.purpose {
+            Purpose::Use => rendition.detail.clone(),
+            purpose => detail_of(&rendition.used, options, purpose).into(),
+        };
+        Event {
+            detail: Some(detail),
+            ..event_of(scope, deed, Outcome::Success)
+        }
     }
 
     /// What the rendering would be named, and when time alone may change it. Nothing leaves, so nothing
@@ -557,6 +557,18 @@ fn layout(options: &Options, stored: Layout) -> Layout {
 pub(super) async fn commit_note(tx: Transaction) -> Result<()> {
     let result = tx.commit().await;
     result.map_err(|error| Error::Unavailable(error.to_string()))
+}
+
+/// JSON.
+fn detail_of(used: &[Used], options: &Options, purpose: Purpose) -> String {
+    let mut detail = serde_json::json!({"format": options.format.as_str(), "credentials": used});
+    if let Some(image) = options.inputs.image() {
+        detail["image"] = image.into();
+    }
+    if purpose == Purpose::Preview {
+        detail["preview"] = true.into();
+    }
+    detail.to_string()
 }
 
 fn used(entries: &[&Entry], items: &[Item]) -> Vec<Used> {

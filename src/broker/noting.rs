@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::PgConnection;
 
@@ -36,6 +37,9 @@ pub(super) struct WriteNotes {
 impl Work for WriteNotes {
     type Question = Note;
     type Answer = Noted;
+
+    /// What takes time is the disk, which makes several batches durable at once as well as one.
+    const SLOW_AFTER: Duration = Duration::from_millis(2);
 
     async fn answer(&self, connection: &mut Kept, notes: Vec<Note>) -> Result<Vec<Noted>> {
         let (rows, noted): (Vec<_>, Vec<_>) = notes

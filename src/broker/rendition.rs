@@ -21,6 +21,8 @@ pub(super) struct Rendition {
     pub(super) manifest: Arc<Manifest>,
     pub(super) draft: Arc<SealedDraft>,
     pub(super) used: Vec<Used>,
+    /// What the audit trail says of it beside who got it.
+    pub(super) detail: Arc<str>,
     /// When its secrets began to be opened.
     pub(super) begun: Instant,
 }

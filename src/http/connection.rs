@@ -1,5 +1,6 @@
 //! One connection: TLS, then hyper, within the limits of its pulse.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,20 +9,24 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::HttpService;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::Watcher;
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
 use super::metrics::Metrics;
 use super::progress::{Answer, Sent};
-use super::pulse::{End, Pulse};
+use super::pulse::{End, PREFACE, Pulse, Turn};
 use super::refusal::Refusals;
-use super::stream::Watched;
+use super::server::stopped;
+use super::stream::{Line, Watched};
 
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -35,8 +40,8 @@ pub enum Scheme {
     Https,
 }
 
-type Served =
-    Pin<Box<dyn Future<Output = Result<(), Box<dyn std::error::Error + Send + Sync>>> + Send>>;
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+type Served = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
 
 /// A connection that was accepted.
 pub(super) struct Connection {
@@ -45,16 +50,50 @@ pub(super) struct Connection {
     pub address: SocketAddr,
     pub pulse: Arc<Pulse>,
     pub metrics: Arc<Metrics>,
+    /// Turns true when the server stops.
+    pub stop: watch::Receiver<bool>,
+}
+
+/// What a client speaks, as far as it is known before hyper reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Spoken {
+    Http1,
+    Http2,
+    /// Too little came to tell.
+    Either,
+}
+
+impl Spoken {
+    /// By the first bytes, as many as the preface of HTTP/2 has if there are so many.
+    fn by(first: &[u8]) -> Self {
+        match PREFACE.starts_with(first) {
+            true if first.len() == PREFACE.len() => Self::Http2,
+            true => Self::Either,
+            false => Self::Http1,
+        }
+    }
+
+    /// By what was agreed on in the handshake (RFC 7301).
+    fn agreed(protocol: Option<&[u8]>) -> Self {
+        match protocol {
+            Some(b"h2") => Self::Http2,
+            Some(_) => Self::Http1,
+            None => Self::Either,
+        }
+    }
 }
 
 impl Connection {
     /// Serves it to its end.
-    pub(super) async fn run(self, stream: TcpStream, watcher: Watcher) {
+    pub(super) async fn run(mut self, stream: TcpStream, watcher: Watcher) {
         let _counted = self.metrics.count_connection();
         // Answers are small and written at once; waiting for more would only delay them.
         let _ = stream.set_nodelay(true);
         let Some(tls) = self.tls.clone() else {
-            return Box::pin(self.talk(stream, watcher)).await;
+            if let Some(spoken) = self.first_bytes(&stream).await {
+                Box::pin(self.talk(stream, spoken, watcher)).await;
+            }
+            return;
         };
         let shaken = tokio::select! {
             shaken = tokio::time::timeout(HANDSHAKE, tls.accept(stream)) => shaken,
@@ -62,7 +101,10 @@ impl Connection {
             _ = self.pulse.stops() => return,
         };
         match shaken {
-            Ok(Ok(stream)) => Box::pin(self.talk(stream, watcher)).await,
+            Ok(Ok(stream)) => {
+                let spoken = Spoken::agreed(stream.get_ref().1.alpn_protocol());
+                Box::pin(self.talk(stream, spoken, watcher)).await;
+            }
             Ok(Err(error)) => {
                 tracing::debug!(%error, address = %self.address, "TLS handshake failed");
             }
@@ -70,61 +112,124 @@ impl Connection {
         }
     }
 
-    async fn talk<I>(self, stream: I, watcher: Watcher)
-    where
-        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let address = self.address;
+    /// Waits for the first bytes, without taking them: who has said nothing costs no buffers. None if nothing comes
+    /// before the connection is to end.
+    async fn first_bytes(&mut self, stream: &TcpStream) -> Option<Spoken> {
+        let mut first = [0; PREFACE.len()];
+        let peeked = tokio::select! {
+            peeked = stream.peek(&mut first) => peeked,
+            _ = self.pulse.stops() => return None,
+            () = stopped(&mut self.stop) => return None,
+        };
+        match peeked {
+            Ok(count) if count > 0 => Some(Spoken::by(&first[..count])),
+            _ => None,
+        }
+    }
+
+    async fn talk<I: Line>(self, stream: I, spoken: Spoken, watcher: Watcher) {
+        let refusals = Refusals::new(self.metrics.clone(), self.address);
+        let stream = Watched::new(stream, self.pulse.clone(), refusals);
+        if spoken == Spoken::Http1 {
+            // The watcher is told of the end, and of nothing before.
+            let _watched = watcher;
+            return self.talk_http1(stream).await;
+        }
         let pulse = self.pulse.clone();
-        let mut served = self.served(stream, watcher);
-        let end = tokio::select! {
-            done = &mut served => {
-                if let Err(error) = done {
-                    tracing::debug!(error, %address, "connection ended early");
-                }
+        let address = self.address;
+        let mut served = self.served(stream, spoken, watcher);
+        tokio::select! {
+            done = &mut served => tell_end(address, done),
+            end = pulse.stops() => tell_stop(address, end),
+        }
+    }
+
+    /// Serves HTTP/1. hyper keeps two buffers and more for a connection as long as it serves it; while one rests, only the
+    /// socket is kept.
+    async fn talk_http1<I: Line>(mut self, mut stream: Watched<I>) {
+        while let Some(rested) = self.until_it_rests(stream).await {
+            stream = rested;
+            let spoke = tokio::select! {
+                spoke = stream.speaks() => spoke,
+                end = self.pulse.stops() => return tell_stop(self.address, end),
+                () = stopped(&mut self.stop) => return,
+            };
+            if spoke.is_err() {
                 return;
             }
-            end = pulse.stops() => end,
-        };
-        match end {
-            End::Idle => tracing::debug!(%address, "an idle connection is closed"),
-            End::Stuck(why) => tracing::info!(%address, why, "a connection is closed"),
         }
+    }
+
+    /// Serves requests until there is nothing to do for the connection until something comes; none if it has ended.
+    async fn until_it_rests<I: Line>(&mut self, stream: Watched<I>) -> Option<Watched<I>> {
+        let mut serving = self.serving_http1(stream);
+        let mut is_ending = false;
+        loop {
+            tokio::select! {
+                done = &mut *serving => {
+                    tell_end(self.address, done);
+                    return None;
+                }
+                turn = self.pulse.turns() => match turn {
+                    Turn::Ends(end) => {
+                        tell_stop(self.address, end);
+                        return None;
+                    }
+                    Turn::Rests => {
+                        let parts = serving.into_parts();
+                        let mut stream = parts.io.into_inner();
+                        stream.unread(parts.read_buf);
+                        return Some(stream);
+                    }
+                },
+                () = stopped(&mut self.stop), if !is_ending => {
+                    Pin::new(&mut *serving).graceful_shutdown();
+                    is_ending = true;
+                }
+            }
+        }
+    }
+
+    /// Made outside of any future and boxed, as [`Self::served`] is.
+    fn serving_http1<I: Line>(
+        &self,
+        stream: Watched<I>,
+    ) -> Box<
+        http1::Connection<
+            TokioIo<Watched<I>>,
+            impl HttpService<Incoming, ResBody = Body, Error = Infallible, Future: Send> + use<I>,
+        >,
+    > {
+        let service = TowerToHyperService::new(self.service());
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(None);
+        Box::new(builder.serve_connection(TokioIo::new(stream), service))
     }
 
     /// What serves it. Made outside of any future and boxed: a future keeps room for each place that a value was moved
     /// through, and there are as many of these as idle connections.
-    fn served<I>(self, stream: I, watcher: Watcher) -> Served
-    where
-        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let refusals = Refusals::new(self.metrics.clone(), self.address);
-        let stream = Watched::new(stream, self.pulse.clone(), refusals);
+    fn served<I: Line>(self, stream: Watched<I>, spoken: Spoken, watcher: Watcher) -> Served {
         let service = TowerToHyperService::new(self.service());
-        let builder = builder();
+        let builder = builder(spoken);
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         Box::pin(watcher.watch(connection.into_owned()))
     }
 
     fn service(
-        self,
+        &self,
     ) -> impl tower::Service<
-        Request<hyper::body::Incoming>,
+        Request<Incoming>,
         Response = axum::response::Response,
-        Error = std::convert::Infallible,
+        Error = Infallible,
         Future: Send + 'static,
-    > + Clone {
+    > + Clone
+    + use<> {
         let scheme = match self.tls {
             Some(_) => Scheme::Https,
             None => Scheme::Http,
         };
-        let Self {
-            router,
-            address,
-            pulse,
-            ..
-        } = self;
-        tower::service_fn(move |request: Request<hyper::body::Incoming>| {
+        let (router, address, pulse) = (self.router.clone(), self.address, self.pulse.clone());
+        tower::service_fn(move |request: Request<Incoming>| {
             let beat = pulse.begin();
             let mut request = request.map(|body| Body::new(Sent::new(body)));
             request.extensions_mut().insert(ConnectInfo(address));
@@ -138,8 +243,27 @@ impl Connection {
     }
 }
 
-fn builder() -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
+fn tell_end<E: Into<Failure>>(address: SocketAddr, done: Result<(), E>) {
+    if let Err(error) = done {
+        let error: Failure = error.into();
+        tracing::debug!(error, %address, "connection ended early");
+    }
+}
+
+fn tell_stop(address: SocketAddr, end: End) {
+    match end {
+        End::Idle => tracing::debug!(%address, "an idle connection is closed"),
+        End::Stuck(why) => tracing::info!(%address, why, "a connection is closed"),
+    }
+}
+
+fn builder(spoken: Spoken) -> Builder<TokioExecutor> {
+    let builder = Builder::new(TokioExecutor::new());
+    let mut builder = match spoken {
+        Spoken::Http1 => builder.http1_only(),
+        Spoken::Http2 => builder.http2_only(),
+        Spoken::Either => builder,
+    };
     // The pulse bounds heads, and tells a head from an idle connection, which hyper's timer does not.
     builder
         .http1()
@@ -151,4 +275,26 @@ fn builder() -> Builder<TokioExecutor> {
         .keep_alive_interval(Duration::from_secs(30))
         .max_concurrent_streams(250);
     builder
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_bytes_tell_what_is_spoken() {
+        for (first, spoken) in [
+            (&b"GET /"[..], Spoken::Http1),
+            (b"PROPFIND", Spoken::Http1),
+            (b"\x16", Spoken::Http1),
+            (b"P", Spoken::Either),
+            (&PREFACE[..23], Spoken::Either),
+            (PREFACE, Spoken::Http2),
+        ] {
+            assert_eq!(Spoken::by(first), spoken, "{first:?}");
+        }
+        assert_eq!(Spoken::agreed(Some(b"h2")), Spoken::Http2);
+        assert_eq!(Spoken::agreed(Some(b"http/1.1")), Spoken::Http1);
+        assert_eq!(Spoken::agreed(None), Spoken::Either);
+    }
 }

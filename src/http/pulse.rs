@@ -18,11 +18,13 @@ pub(super) const IDLE: Duration = Duration::from_secs(75);
 pub(super) const UNREAD: Duration = Duration::from_secs(30);
 /// How long a whole answer may take, whatever moves on.
 pub(super) const ANSWER: Duration = Duration::from_secs(300);
+/// How long after an answer a connection counts as resting: what serves it is put away.
+const REST: Duration = Duration::from_secs(1);
 /// How often the pulse is felt.
 const FEEL_EVERY: Duration = Duration::from_secs(2);
 
 /// What a client that speaks HTTP/2 says first (RFC 9113, section 3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 #[derive(Debug)]
 struct State {
@@ -38,6 +40,8 @@ struct State {
     head_since: Option<Instant>,
     /// Since when what is written finds no room.
     blocked_since: Option<Instant>,
+    /// Whether something was written that may not have left yet.
+    unflushed: bool,
     /// When the answers that are on their way began.
     answers: Vec<Instant>,
 }
@@ -65,6 +69,15 @@ pub(super) enum End {
     Stuck(&'static str),
 }
 
+/// What becomes of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// It is to end.
+    Ends(End),
+    /// It has been answered, and says nothing.
+    Rests,
+}
+
 impl Pulse {
     /// That of a connection that has just been made.
     pub(super) fn new() -> Arc<Self> {
@@ -76,6 +89,7 @@ impl Pulse {
                 idle_since: Instant::now(),
                 head_since: None,
                 blocked_since: None,
+                unflushed: false,
                 answers: Vec::new(),
             }),
             evicted: Notify::new(),
@@ -106,11 +120,17 @@ impl Pulse {
     /// Notes that something was written, or found no room.
     pub(super) fn wrote(&self, moved: bool) {
         let mut state = self.state();
+        state.unflushed = true;
         if moved {
             state.blocked_since = None;
         } else {
             state.blocked_since.get_or_insert_with(Instant::now);
         }
+    }
+
+    /// Notes that all that was written has left.
+    pub(super) fn flushed(&self) {
+        self.state().unflushed = false;
     }
 
     /// Notes that a request came.
@@ -136,6 +156,24 @@ impl Pulse {
         self.evicted.notify_one();
     }
 
+    /// Returns when a limit has passed, or when there is nothing to do for it until something comes.
+    pub(super) async fn turns(&self) -> Turn {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(FEEL_EVERY) => {}
+                () = self.evicted.notified() => return Turn::Ends(End::Stuck("others need its place")),
+            }
+            let now = Instant::now();
+            let state = self.state();
+            if let Some(end) = state.end(now) {
+                return Turn::Ends(end);
+            }
+            if state.rests(now) {
+                return Turn::Rests;
+            }
+        }
+    }
+
     /// Returns when a limit has passed.
     pub(super) async fn stops(&self) -> End {
         loop {
@@ -156,6 +194,15 @@ impl Pulse {
 }
 
 impl State {
+    /// Whether it was answered a while ago, and nothing is on its way in either direction.
+    fn rests(&self, now: Instant) -> bool {
+        self.served
+            && self.requests == 0
+            && self.head_since.is_none()
+            && !self.unflushed
+            && now.saturating_duration_since(self.idle_since) >= REST
+    }
+
     fn end(&self, now: Instant) -> Option<End> {
         let past = |since: Option<Instant>, limit| {
             since.is_some_and(|since| now.saturating_duration_since(since) >= limit)
@@ -236,6 +283,27 @@ mod tests {
         assert_eq!(end_after(&pulse, 76), Some(End::Idle));
         pulse.read(b"GET");
         assert!(matches!(end_after(&pulse, 11), Some(End::Stuck(_))));
+    }
+
+    #[test]
+    fn it_rests_when_nothing_is_on_its_way() {
+        let rests_after = |pulse: &Pulse, seconds| {
+            let later = Instant::now() + Duration::from_secs(seconds);
+            pulse.state().rests(later)
+        };
+        let pulse = Pulse::new();
+        assert!(!rests_after(&pulse, 5), "it has not spoken");
+        pulse.read(b"GET / HTTP/1.1\r\n\r\n");
+        let beat = pulse.begin();
+        assert!(!rests_after(&pulse, 5), "it is being worked on");
+        pulse.wrote(true);
+        drop(beat);
+        assert!(!rests_after(&pulse, 5), "its answer may not have left");
+        pulse.flushed();
+        assert!(!rests_after(&pulse, 0));
+        assert!(rests_after(&pulse, 5));
+        pulse.read(b"G");
+        assert!(!rests_after(&pulse, 5), "a head has begun");
     }
 
     #[test]

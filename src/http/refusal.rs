@@ -37,12 +37,15 @@ pub(super) fn of_hyper(bytes: &[u8]) -> Option<StatusCode> {
     let head = std::str::from_utf8(bytes).ok()?;
     let rest = head.strip_prefix("HTTP/1.1 ")?;
     let status = StatusCode::from_bytes(rest.get(..3)?.as_bytes()).ok()?;
+    if !OF_HYPER.contains(&status) {
+        return None;
+    }
     let lower = head.to_ascii_lowercase();
     let is_bare = head.ends_with("\r\n\r\n")
         && head.matches("\r\n\r\n").count() == 1
         && lower.contains("\r\ncontent-length: 0\r\n")
         && !lower.contains("\r\nx-request-id:");
-    (is_bare && OF_HYPER.contains(&status)).then_some(status)
+    is_bare.then_some(status)
 }
 
 impl Refusals {

@@ -118,6 +118,7 @@ impl Front {
                 address,
                 pulse,
                 metrics: metrics.clone(),
+                stop: stop.clone(),
             };
             let watcher = connections.watcher();
             tokio::spawn(async move {

@@ -438,7 +438,8 @@ pub async fn page(
             WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid)
                   = coalesce($1, '00000000-0000-0000-0000-000000000000'::uuid)
               AND ($2::uuid IS NULL OR id < $2)
-              AND ($3::text IS NULL OR action COLLATE "C" LIKE $3)
+              AND ($3::text IS NULL OR action COLLATE "C" LIKE $3
+                                       AND ('manifest.render' LIKE $3 OR action <> 'manifest.render'))
               AND ($4::text IS NULL OR actor_name COLLATE "C" = $4 OR actor_id COLLATE "C" = $4)
               AND ($5::text IS NULL OR target COLLATE "C" LIKE $5)
               AND ($6::text IS NULL OR outcome = $6)
