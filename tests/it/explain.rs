@@ -89,11 +89,18 @@ async fn all_clients_answer_when_they_are_asked() {
         "oras": ["quay.io"],
     });
     assert_eq!(matches(&report), expected);
-    body["clients"] = json!(["ggcr", "kaniko"]);
-    viewer
-        .post(EXPLAIN, &body)
-        .await
-        .expect_mistakes(&["/clients/1"]);
+    body["clients"] = json!(["ggcr", "kaniko", "nobody"]);
+    let refused = viewer.post(EXPLAIN, &body).await;
+    let refused = refused.expect_mistakes(&["/clients/1", "/clients/2"]);
+    assert_eq!(
+        refused.text("/errors/0/detail"),
+        "kaniko pulls as ggcr: ask for that"
+    );
+    assert!(
+        refused
+            .text("/errors/1/detail")
+            .contains("openshift-import, ggcr, buildkit")
+    );
 }
 
 #[tokio::test]

@@ -58,6 +58,7 @@ mod openapi;
 mod overlap;
 mod overlap_model;
 mod pages;
+mod paths_out_of_reach;
 mod permissions;
 mod platform_docs;
 mod pooler;
