@@ -22,6 +22,30 @@ pub struct NotBase64;
 /// `NotBase64` for any other character, and for padding that is missing, too much or not wanted.
 pub fn decode(text: &[u8], padding: Padding) -> Result<Zeroizing<Vec<u8>>, NotBase64> {
     let mut decoded = Zeroizing::new(Vec::with_capacity(text.len() / 4 * 3 + 3));
+    each_part(text, padding, |part| decoded.extend_from_slice(part))?;
+    Ok(decoded)
+}
+
+/// Where the first colon stands in what is decoded; nothing of it is kept.
+///
+/// # Errors
+/// As for [`decode`].
+pub fn scan(text: &[u8], padding: Padding) -> Result<Option<usize>, NotBase64> {
+    let (mut colon, mut length) = (None, 0);
+    each_part(text, padding, |part| {
+        if colon.is_none() {
+            colon = part
+                .iter()
+                .position(|byte| *byte == b':')
+                .map(|at| length + at);
+        }
+        length += part.len();
+    })?;
+    Ok(colon)
+}
+
+/// Gives up to three bytes at a time.
+fn each_part(text: &[u8], padding: Padding, mut take: impl FnMut(&[u8])) -> Result<(), NotBase64> {
     let mut characters = text.iter().filter(|byte| !matches!(byte, b'\r' | b'\n'));
     let mut quantum = Quantum::default();
     while let Some(byte) = characters.next() {
@@ -34,16 +58,16 @@ pub fn decode(text: &[u8], padding: Padding) -> Result<Zeroizing<Vec<u8>>, NotBa
             if !filled || characters.next().is_some() {
                 return Err(NotBase64);
             }
-            quantum.flush(&mut decoded);
-            return Ok(decoded);
+            quantum.flush(&mut take);
+            return Ok(());
         }
-        quantum.push(value_of(*byte)?, &mut decoded);
+        quantum.push(value_of(*byte)?, &mut take);
     }
     match (quantum.count, padding) {
-        (0, _) => Ok(decoded),
+        (0, _) => Ok(()),
         (2 | 3, Padding::Forbidden) => {
-            quantum.flush(&mut decoded);
-            Ok(decoded)
+            quantum.flush(&mut take);
+            Ok(())
         }
         _ => Err(NotBase64),
     }
@@ -57,20 +81,20 @@ struct Quantum {
 }
 
 impl Quantum {
-    fn push(&mut self, value: u32, decoded: &mut Vec<u8>) {
+    fn push(&mut self, value: u32, take: &mut impl FnMut(&[u8])) {
         self.bits = self.bits << 6 | value;
         self.count += 1;
         if self.count == 4 {
-            decoded.extend_from_slice(&self.bits.to_be_bytes()[1..]);
+            take(&self.bits.to_be_bytes()[1..]);
             *self = Self::default();
         }
     }
 
     /// Gives the whole bytes of two or three characters; what is left of the last is dropped.
-    fn flush(&self, decoded: &mut Vec<u8>) {
+    fn flush(&self, take: &mut impl FnMut(&[u8])) {
         let aligned = self.bits << (6 * (4 - u32::from(self.count)));
         let bytes = usize::from(self.count) - 1;
-        decoded.extend_from_slice(&aligned.to_be_bytes()[1..=bytes]);
+        take(&aligned.to_be_bytes()[1..=bytes]);
     }
 }
 
