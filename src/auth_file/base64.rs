@@ -46,7 +46,19 @@ pub fn scan(text: &[u8], padding: Padding) -> Result<Option<usize>, NotBase64> {
 
 /// Gives up to three bytes at a time.
 fn each_part(text: &[u8], padding: Padding, mut take: impl FnMut(&[u8])) -> Result<(), NotBase64> {
-    let mut characters = text.iter().filter(|byte| !matches!(byte, b'\r' | b'\n'));
+    // Four plain characters at a time, as long as there are; the rest may have line breaks and an end.
+    let mut rest = text;
+    while let Some((four, behind)) = rest.split_first_chunk::<4>() {
+        let [one, two, three, last] = four.map(|byte| VALUES[usize::from(byte)]);
+        if (one | two | three | last) & NO_VALUE != 0 {
+            break;
+        }
+        let bits =
+            u32::from(one) << 18 | u32::from(two) << 12 | u32::from(three) << 6 | u32::from(last);
+        take(&bits.to_be_bytes()[1..]);
+        rest = behind;
+    }
+    let mut characters = rest.iter().filter(|byte| !matches!(byte, b'\r' | b'\n'));
     let mut quantum = Quantum::default();
     while let Some(byte) = characters.next() {
         if *byte == b'=' && padding == Padding::Required {
@@ -98,16 +110,28 @@ impl Quantum {
     }
 }
 
+/// Set in what is no character of base64.
+const NO_VALUE: u8 = 0x80;
+
+/// The six bits of each character.
+const VALUES: [u8; 256] = values();
+
+const fn values() -> [u8; 256] {
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut values = [NO_VALUE; 256];
+    let mut value = 0;
+    while value < 64 {
+        values[alphabet[value as usize] as usize] = value;
+        value += 1;
+    }
+    values
+}
+
 fn value_of(byte: u8) -> Result<u32, NotBase64> {
-    let value = match byte {
-        b'A'..=b'Z' => byte - b'A',
-        b'a'..=b'z' => byte - b'a' + 26,
-        b'0'..=b'9' => byte - b'0' + 52,
-        b'+' => 62,
-        b'/' => 63,
-        _ => return Err(NotBase64),
-    };
-    Ok(value.into())
+    match VALUES[usize::from(byte)] {
+        NO_VALUE => Err(NotBase64),
+        value => Ok(value.into()),
+    }
 }
 
 #[cfg(test)]
