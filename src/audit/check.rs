@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use super::AuditError;
 use super::chain::{ChainKey, ChainKeys, LANES, Place, same};
+use super::command::may_be_unsealed;
 use super::report::{Break, LaneEnd, Report, hex};
 use super::trail::writer_of;
-use super::upkeep::may_be_unsealed;
 use crate::store::Database;
 use crate::store::audit_events::{self, SealedRow};
 use crate::store::audit_lanes::{self, LaneRow};
@@ -239,12 +239,12 @@ async fn check_unsealed(
         after = Some(last.id);
         for row in &rows {
             report.unsealed += 1;
-            if begun && !may_be_unsealed(row) {
+            if begun && !may_be_unsealed(conn, row).await? {
                 report.broken.push(Break {
                     lane: None,
                     seq: None,
                     event: Some(row.id),
-                    what: "the event has no seal".into(),
+                    what: "the event has no seal, and fits no token that a command made".into(),
                 });
                 return Ok(());
             }

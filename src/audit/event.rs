@@ -6,42 +6,18 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::model::mistake::Fault;
+use crate::model::spelled::spelled;
 use crate::store::audit_events::AuditRow;
 
-/// Whether a deed was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Outcome {
-    /// It was.
-    Success,
-    /// It was tried and did not work.
-    Failure,
-    /// The caller may not do it.
-    Denied,
-}
-
-impl Outcome {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Success, Self::Failure, Self::Denied];
-
-    /// As the API spells it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Failure => "failure",
-            Self::Denied => "denied",
-        }
-    }
-
-    /// Reads the API's spelling.
-    ///
-    /// # Errors
-    /// `invalid-value` that lists the three.
-    pub fn parse(text: &str) -> Result<Self, Fault> {
-        Self::ALL
-            .into_iter()
-            .find(|outcome| outcome.as_str() == text)
-            .ok_or_else(|| Fault::new("invalid-value", "expected success, failure or denied"))
+spelled! {
+    /// Whether a deed was done.
+    pub enum Outcome: "AuditOutcome" or "invalid-value" {
+        /// It was.
+        Success = "success",
+        /// It was tried and did not work.
+        Failure = "failure",
+        /// The caller may not do it.
+        Denied = "denied",
     }
 }
 

@@ -6,10 +6,15 @@
 //! `docs/audit.md` says byte by byte what is hashed, and what is found out and what not.
 
 pub mod backlog;
+pub mod batch;
 pub mod chain;
+pub mod change;
 pub mod check;
+pub mod command;
 pub mod counters;
 pub mod event;
+mod look;
+mod memory;
 pub mod report;
 mod retention;
 pub mod trail;

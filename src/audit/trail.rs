@@ -5,8 +5,7 @@
 //! and a roll-back does neither. Writers in parallel take other lanes; nobody waits unless all are
 //! held. Where little happens, all is in the first lane, in one order.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 use sqlx::PgConnection;
@@ -17,9 +16,11 @@ use uuid::timestamp::context::ContextV7;
 
 use super::AuditError;
 use super::backlog::{Backlog, Tally};
+use super::batch::Ready;
 use super::chain::{ChainKey, ChainKeys, Place};
 use super::counters::{Counters, Trouble};
 use super::event::{Event, Outcome, server};
+use super::memory::{Added, End, Memory, Met};
 use super::upkeep::begin_lanes;
 use crate::keys::keyring::Keyring;
 use crate::store::audit_events::{self, AuditRow};
@@ -28,20 +29,12 @@ use crate::store::audit_lanes::{self, LaneRow};
 /// The audit trail of one process.
 pub struct Trail {
     keys: Option<ChainKeys>,
-    seen: Mutex<HashMap<i16, Seen>>,
+    memory: Memory,
+    pub(super) ready: Mutex<Vec<Ready>>,
     ids: Mutex<ContextV7>,
     backlog: Backlog,
     writing: tokio::sync::Mutex<()>,
     counters: Counters,
-}
-
-/// What this process knows of a lane.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Seen {
-    /// It ended here, committed.
-    At(i64),
-    /// It does not verify; it is left as it is, for whoever looks into it.
-    Broken,
 }
 
 impl Trail {
@@ -58,7 +51,8 @@ impl Trail {
     fn with(keys: Option<ChainKeys>) -> Self {
         Self {
             keys,
-            seen: Mutex::default(),
+            memory: Memory::default(),
+            ready: Mutex::default(),
             ids: Mutex::new(ContextV7::new()),
             backlog: Backlog::default(),
             writing: tokio::sync::Mutex::default(),
@@ -99,7 +93,7 @@ impl Trail {
         at: OffsetDateTime,
     ) -> Result<(), AuditError> {
         let outcome = event.outcome;
-        let row = event.into_row(self.new_id(at), at);
+        let row = self.row_of(event, at);
         let result = match &self.keys {
             None => audit_events::insert(conn, &row).await.map_err(Into::into),
             Some(keys) => self.append_sealed(conn, keys, &row).await,
@@ -109,6 +103,11 @@ impl Trail {
             Err(_) => self.counters.failure(Trouble::Write),
         }
         result
+    }
+
+    /// The row of an event, before it has its place.
+    pub fn row_of(&self, event: Event, at: OffsetDateTime) -> AuditRow {
+        event.into_row(self.new_id(at), at)
     }
 
     /// Ids are made of the event's own time, so that the order of ids is the order of times.
@@ -124,24 +123,35 @@ impl Trail {
         row: &AuditRow,
     ) -> Result<(), AuditError> {
         loop {
-            let (lane, key) = self.hold_lane(conn, keys, row.at).await?;
+            let (lane, key) = self.hold_lane(conn, keys, row.at, &[]).await?;
             let next = extended(&key, lane, row);
-            if audit_events::append(conn, row, &next).await? {
+            if let Some(transaction) = audit_events::append(conn, row, &next).await? {
+                let end = End {
+                    seq: next.seq,
+                    mac: next.mac,
+                };
+                self.memory.add(Added {
+                    lane: next.lane,
+                    end,
+                    transaction,
+                });
                 return Ok(());
             }
             self.alarm(next.lane, "there is an event after the end", row.at);
         }
     }
 
-    /// Holds a lane that verifies.
+    /// Holds a lane that verifies, and is none of these.
     pub(super) async fn hold_lane(
         &self,
         conn: &mut PgConnection,
         keys: &ChainKeys,
         at: OffsetDateTime,
+        except: &[i16],
     ) -> Result<(LaneRow, Arc<ChainKey>), AuditError> {
         loop {
-            let broken = self.broken();
+            let mut broken = self.memory.broken();
+            broken.extend(except);
             let lane = match audit_lanes::hold_free(conn, &broken).await? {
                 Some(lane) => lane,
                 None => match self.wait_for_lane(conn, keys, &broken, at).await? {
@@ -209,42 +219,61 @@ impl Trail {
         self.keys.as_ref()
     }
 
-    /// A lane that ends before where this process has seen it end was put back, by whoever holds the
-    /// database, or by a fail-over to a server that lacked the last commits. Events that the caller's own
-    /// transaction has added so far were not seen yet: it may undo them.
+    /// What this process knows of the lanes.
+    pub(super) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// A lane that does not go on from where this process has seen it end was put back, by whoever holds the
+    /// database, or by a fail-over to a server that lacked the last commits.
     fn look_back(&self, lane: &LaneRow, now: OffsetDateTime) {
-        let before = {
-            let mut seen = self.lock();
-            let before = seen.get(&lane.lane).copied();
-            if lane.settled {
-                seen.insert(lane.lane, Seen::At(lane.seq));
-            }
-            before
-        };
-        if let Some(Seen::At(before)) = before
-            && lane.seq < before
-        {
-            let detail = json!({"why": "it went back", "from": before, "to": lane.seq});
-            self.report(lane.lane, detail, now);
+        match self.memory.meet(lane) {
+            Met::Sound => {}
+            Met::WentBack(from, to) => self.went_back(lane.lane, from, to, now),
+            Met::Replaced(seq) => self.was_replaced(lane.lane, seq, now),
         }
+    }
+
+    /// Says that a lane ended later before.
+    pub(super) fn went_back(&self, lane: i16, from: i64, to: i64, now: OffsetDateTime) {
+        let detail = json!({"why": "it went back", "from": from, "to": to});
+        self.report(lane, detail, now);
+    }
+
+    /// Says that another event stands where this process knows one.
+    pub(super) fn was_replaced(&self, lane: i16, seq: i64, now: OffsetDateTime) {
+        let detail = json!({"why": "another event stands where one was seen", "seq": seq});
+        self.report(lane, detail, now);
     }
 
     /// Leaves a lane alone from now on, and says so.
     pub(super) fn alarm(&self, lane: i16, why: &str, now: OffsetDateTime) {
-        if self.lock().insert(lane, Seen::Broken) != Some(Seen::Broken) {
+        if self.memory.leave(lane) {
             self.report(lane, json!({"why": why}), now);
         }
     }
 
+    /// Says, once, that there is an event that nobody of ours wrote.
+    pub(super) fn found_forged(&self, event: Uuid, now: OffsetDateTime) {
+        if self.memory.is_new_forgery(event) {
+            let why = "it has no seal, and fits no token that a command made";
+            self.tell(format!("audit-events/{event}"), json!({"why": why}), now);
+        }
+    }
+
     fn report(&self, lane: i16, detail: serde_json::Value, now: OffsetDateTime) {
-        tracing::error!(lane, %detail, "the audit trail was tampered with or restored; run `regcred audit verify`");
+        self.tell(format!("audit-lanes/{lane}"), detail, now);
+    }
+
+    fn tell(&self, target: String, detail: serde_json::Value, now: OffsetDateTime) {
+        tracing::error!(target, %detail, "the audit trail was tampered with or restored; run `regcred audit verify`");
         self.counters.failure(Trouble::Chain);
         let event = Event {
             tenant: None,
             actor: server("audit"),
             source: None,
             action: "audit.check",
-            target: format!("audit-lanes/{lane}"),
+            target,
             version: None,
             outcome: Outcome::Failure,
             detail: Some(detail),
@@ -253,14 +282,9 @@ impl Trail {
         self.backlog.add(event, now);
     }
 
-    fn broken(&self) -> Vec<i16> {
-        let seen = self.lock();
-        let broken = seen.iter().filter(|(_, seen)| **seen == Seen::Broken);
-        broken.map(|(lane, _)| *lane).collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<i16, Seen>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Notes where a lane ends that this process has written, committed.
+    pub(super) fn saw(&self, lane: &LaneRow) {
+        self.memory.went_on(lane);
     }
 }
 

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use sqlx::PgConnection;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use super::AuditError;
 use super::chain::{ChainKey, ChainKeys, LANES};
+use super::command::may_be_unsealed;
 use super::trail::{Trail, extended, keyed};
-use crate::store::audit_events::{self, AuditRow};
+use crate::store::audit_events;
 use crate::store::audit_lanes::{self, LaneRow};
 
 /// Events that one statement reads when they get their seals.
@@ -50,8 +52,12 @@ impl Trail {
         if audit_events::unsealed(conn, None, 1).await?.is_empty() {
             return Ok(0);
         }
-        let (lane, key) = self.hold_lane(conn, keys, now).await?;
-        seal_where(conn, &key, lane, may_be_unsealed).await
+        let (lane, key) = self.hold_lane(conn, keys, now, &[]).await?;
+        let (sealed, refused) = seal_where(conn, &key, lane, Wanted::OfCommands).await?;
+        for id in refused {
+            self.found_forged(id, now);
+        }
+        Ok(sealed)
     }
 
     /// Moves lanes to the newest key, and gives how many.
@@ -110,27 +116,40 @@ pub(super) async fn begin_lanes(
     for lane in lanes {
         audit_lanes::update(conn, &lane).await?;
     }
-    seal_where(conn, &key, first, |_| true).await?;
+    seal_where(conn, &key, first, Wanted::All).await?;
     Ok(())
 }
 
+/// Which events without a seal get one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// All of them.
+    All,
+    /// Those of commands without keys, and only once a server has looked what they speak of up.
+    OfCommands,
+}
+
 /// Gives events without a seal their places in a lane that is held; those that another process seals at
-/// the same time are left to it.
+/// the same time are left to it. Gives how many, and the ids of those that get none.
 async fn seal_where(
     conn: &mut PgConnection,
     key: &ChainKey,
     mut lane: LaneRow,
-    wanted: fn(&AuditRow) -> bool,
-) -> Result<u64, AuditError> {
-    let (mut sealed, mut after) = (0, None);
+    wanted: Wanted,
+) -> Result<(u64, Vec<Uuid>), AuditError> {
+    let (mut sealed, mut refused, mut after) = (0, Vec::new(), None);
     loop {
         let rows = audit_events::unsealed(conn, after, SEALED_AT_ONCE).await?;
         let Some(last) = rows.last() else {
             audit_lanes::update(conn, &lane).await?;
-            return Ok(sealed);
+            return Ok((sealed, refused));
         };
         after = Some(last.id);
-        for row in rows.iter().filter(|row| wanted(row)) {
+        for row in &rows {
+            if wanted == Wanted::OfCommands && !may_be_unsealed(conn, row).await? {
+                refused.push(row.id);
+                continue;
+            }
             let next = extended(key, lane.clone(), row);
             if audit_events::seal(conn, row.id, &next).await? {
                 lane = next;
@@ -138,11 +157,4 @@ async fn seal_where(
             }
         }
     }
-}
-
-/// Whether an event may stand without a seal until a server gives it one: a command made a token of
-/// the platform.
-pub fn may_be_unsealed(row: &AuditRow) -> bool {
-    let actor: serde_json::Value = serde_json::from_str(&row.actor).unwrap_or_default();
-    row.tenant_id.is_none() && row.action == "token.create" && actor["kind"] == "command"
 }

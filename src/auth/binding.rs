@@ -5,62 +5,120 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
 
-use super::oidc::pattern::{Pattern, all_match};
+use super::oidc::pattern::{PRINTABLE, Pattern, all_match};
 use super::role::Role;
-use crate::model::form::{self, Form};
+use crate::model::body::{Face, List, Wire, body, nullable, text_schema};
+use crate::model::form::At;
 use crate::model::json::Json;
-use crate::model::mistake::{Fault, Mistake};
+use crate::model::mistake::Fault;
 use crate::model::name::Name;
+use crate::model::wire::read_map;
+use crate::text_wire;
 
 /// Most claims that a binding names.
 const MOST_CLAIMS: usize = 32;
 /// Most pull secrets that a binding is limited to.
 const MOST_PULL_SECRETS: usize = 500;
 
-/// A role binding as written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BindingSpec {
-    /// What they may do.
-    pub role: Role,
-    /// Who they are.
-    pub subject: Subject,
-    /// The pull secrets that they are limited to; none means no limit.
-    pub pull_secrets: Option<Vec<Name>>,
-    /// When it ends; none means when it is removed.
-    #[serde(with = "time::serde::rfc3339::option")]
-    pub expires_at: Option<OffsetDateTime>,
+body! {
+    /// A role binding as written.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct BindingSpec { whole: "RoleBindingInput"; patch: "RoleBindingPatch"; }
+    fields {
+        /// What they may do: a role in the tenant.
+        role: Role as TenantRole, required;
+        /// Who they are.
+        subject: Subject, required;
+        /// The pull secrets that they are limited to; only for a puller. Left out, there is no limit.
+        pull_secrets: Option<Vec<Name>> as List<Name, 1, MOST_PULL_SECRETS>, optional;
+        /// When it ends; without it when it is removed, or with the token that makes it.
+        #[serde(with = "time::serde::rfc3339::option")]
+        expires_at: Option<OffsetDateTime>, optional;
+    }
+    rules(form) {
+        if pull_secrets.is_some() && role.is_some_and(|role| role != Role::Puller) {
+            let detail = "only a puller is limited to pull secrets";
+            form.report("pull_secrets", Fault::new("not-allowed", detail));
+        }
+    }
+    example {
+        "role": "puller",
+        "subject": {"identity_provider": "cluster-a", "claims": {"sub": "system:serviceaccount:ci:builder"}},
+        "pull_secrets": ["team-pull"]
+    }
+    patched {"subject": {"claims": {"sub": "system:serviceaccount:ci:*"}}}
 }
 
-/// Callers of an identity provider.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Subject {
-    /// The provider's name.
-    pub identity_provider: Name,
-    /// All of them must match.
-    pub claims: BTreeMap<String, Pattern>,
+body! {
+    /// Callers of an identity provider.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct Subject { whole: "SubjectInput"; patch: "SubjectPatch"; answer: "Subject"; }
+    fields {
+        /// The provider's name.
+        identity_provider: Name, required;
+        /// Claims that must all match, at least one. A claim that is a list matches if it holds the value;
+        /// `*` at the end of a value takes whatever begins so; `a.b` is the member `b` of the claim `a`.
+        claims: BTreeMap<String, Pattern> as Claims, required;
+    }
 }
 
-impl BindingSpec {
-    /// Reads a role binding as written (contract, section 3).
-    ///
-    /// # Errors
-    /// All mistakes at once.
-    pub fn read(document: Json) -> Result<Self, Vec<Mistake>> {
-        let mut form = Form::new(document, "");
-        let role = form.required("role", form::parsed(tenant_role));
-        let subject = read_subject(&mut form);
-        let pull_secrets = read_pull_secrets(&mut form, role);
-        let expires_at = form.optional("expires_at", form::time);
-        let spec = role.zip(subject).map(|(role, subject)| Self {
-            role,
-            subject,
-            pull_secrets,
-            expires_at,
-        });
-        form.finish(spec)
+/// Wanted values by the names of claims.
+struct Claims;
+
+impl Wire for Claims {
+    type Value = BTreeMap<String, Pattern>;
+
+    fn read(json: Json, at: &mut At) -> Option<Self::Value> {
+        let mut named = 0;
+        let claims = read_map(json, at, |name, value, at| {
+            named += 1;
+            if name.is_empty() || name.chars().any(char::is_control) {
+                let fault = Fault::new("invalid-name", "expected the name of a claim");
+                return at.take(Err(fault));
+            }
+            Pattern::read(value, at)
+        })?;
+        if named == 0 {
+            let detail = "without a claim, every caller of the provider would be bound";
+            at.report(Fault::new("required", detail));
+        } else if named > MOST_CLAIMS {
+            at.report(Fault::new("too-many", format!("at most {MOST_CLAIMS}")));
+        }
+        Some(claims)
     }
 
+    fn schema(face: Face) -> RefOr<Schema> {
+        let value = Pattern::schema(face);
+        let (value, least) = match face {
+            Face::Patch => (nullable(value), None),
+            Face::Whole | Face::Answer => (value, Some(1)),
+        };
+        let name = text_schema(1, 1024 * 1024).pattern(Some(PRINTABLE)).build();
+        ObjectBuilder::new()
+            .schema_type(Type::Object)
+            .property_names(Some(name))
+            .min_properties(least)
+            .max_properties(Some(MOST_CLAIMS))
+            .additional_properties(Some(value))
+            .into()
+    }
+}
+
+/// A role in a tenant.
+struct TenantRole;
+
+text_wire!(
+    TenantRole => Role,
+    tenant_role,
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(Role::ALL.into_iter().filter(|role| !role.is_platform()).map(Role::as_str)))
+);
+
+impl BindingSpec {
     /// The one value of `sub` that it wants, unless it takes several.
     pub fn exact_subject(&self) -> Option<&str> {
         self.subject.claims.get("sub").and_then(Pattern::exact)
@@ -83,72 +141,6 @@ fn tenant_role(text: &str) -> Result<Role, Fault> {
     Ok(role)
 }
 
-fn read_subject(form: &mut Form) -> Option<Subject> {
-    if !form.has("subject") {
-        return form.required("subject", |_| Err(Fault::new("required", "")));
-    }
-    form.object("subject", |inner| {
-        let provider = inner.required("identity_provider", form::parsed(Name::parse));
-        let claims = read_claims(inner);
-        let (identity_provider, claims) = provider.zip(claims)?;
-        Some(Subject {
-            identity_provider,
-            claims,
-        })
-    })
-}
-
-fn read_claims(form: &mut Form) -> Option<BTreeMap<String, Pattern>> {
-    if !form.has("claims") {
-        return form.required("claims", |_| Err(Fault::new("required", "")));
-    }
-    let mut named = 0;
-    let claims = form.map("claims", |name, value| {
-        named += 1;
-        if name.is_empty() || name.chars().any(char::is_control) {
-            return Err(Fault::new("invalid-name", "expected the name of a claim"));
-        }
-        form::parsed(Pattern::parse)(value)
-    })?;
-    match named {
-        0 => form.report(
-            "claims",
-            Fault::new(
-                "required",
-                "without a claim, every caller of the provider would be bound",
-            ),
-        ),
-        count if count > MOST_CLAIMS => form.report(
-            "claims",
-            Fault::new("too-many", format!("at most {MOST_CLAIMS}")),
-        ),
-        _ => {}
-    }
-    Some(claims)
-}
-
-fn read_pull_secrets(form: &mut Form, role: Option<Role>) -> Option<Vec<Name>> {
-    let names = form.list("pull_secrets", |item| form::parsed(Name::parse)(item))?;
-    let fault = if names.is_empty() {
-        let detail = "an empty list would allow nothing; leave it out for no limit";
-        Some(Fault::new("required", detail))
-    } else if names.len() > MOST_PULL_SECRETS {
-        Some(Fault::new(
-            "too-many",
-            format!("at most {MOST_PULL_SECRETS}"),
-        ))
-    } else if role.is_some_and(|role| role != Role::Puller) {
-        let detail = "only a puller is limited to pull secrets";
-        Some(Fault::new("not-allowed", detail))
-    } else {
-        None
-    };
-    if let Some(fault) = fault {
-        form.report("pull_secrets", fault);
-    }
-    Some(names)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,7 +149,7 @@ mod tests {
         let json = Json::parse(document.as_bytes()).expect("the test's document parses");
         match BindingSpec::read(json) {
             Ok(_) => Vec::new(),
-            Err(mistakes) => mistakes.into_iter().map(|m| m.pointer).collect(),
+            Err(mistakes) => mistakes.iter().map(|m| m.place().to_owned()).collect(),
         }
     }
 

@@ -3,13 +3,14 @@
 use std::net::IpAddr;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
-use utoipa::ToSchema;
+use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
 use super::role::{Action, Role};
 use crate::model::name::Name;
+use crate::model::spelled::spelled;
 
 /// An authenticated caller.
 #[derive(Debug, Clone)]
@@ -121,6 +122,18 @@ impl Caller {
         uuid::Builder::from_custom_bytes(bytes).into_uuid()
     }
 
+    /// Whose measure of requests it uses up. Two providers may speak for one issuer, each with keys of its own: what
+    /// one of them lets in does not count against a caller of the other.
+    pub fn measured_as(&self) -> Uuid {
+        match &self.identity {
+            Identity::Federated { provider, .. } => {
+                let id = self.id.to_string();
+                Self::federated_id(provider.as_str(), &id)
+            }
+            Identity::Token { .. } | Identity::Job { .. } => self.id,
+        }
+    }
+
     /// Whether every grant that let the caller in keeps it from this pull secret.
     pub fn is_kept_from(&self, pull_secret: &str) -> bool {
         self.pull_secrets()
@@ -190,19 +203,19 @@ impl Caller {
     pub fn actor(&self) -> Actor {
         match &self.identity {
             Identity::Token { name } => Actor {
-                kind: "token",
+                kind: ActorKind::Token,
                 id: self.id,
                 name: name.to_string(),
                 identity_provider: None,
             },
             Identity::Job { name } => Actor {
-                kind: "job",
+                kind: ActorKind::Job,
                 id: self.id,
                 name: name.to_string(),
                 identity_provider: None,
             },
             Identity::Federated { provider, subject } => Actor {
-                kind: "oidc",
+                kind: ActorKind::Oidc,
                 id: self.id,
                 name: subject.clone(),
                 identity_provider: Some(provider.to_string()),
@@ -211,21 +224,62 @@ impl Caller {
     }
 }
 
+spelled! {
+    /// What kind of caller.
+    pub enum ActorKind: "ActorKind" or "invalid-value" {
+        /// One of regcred's own tokens.
+        Token = "token",
+        /// A token of an identity provider.
+        Oidc = "oidc",
+        /// Background work of regcred itself.
+        Job = "job",
+        /// A link, on behalf of who made it.
+        Link = "link",
+        /// A command on the machine.
+        Command = "command",
+        /// The server, for what it does by itself.
+        Server = "server",
+        /// Somebody who showed nothing that is known here.
+        Unknown = "unknown",
+    }
+}
+
 /// Who did something.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Actor {
-    /// What kind of caller: `token`, `oidc` for one of an identity provider, `job` for regcred's own background work.
-    #[schema(example = "token")]
-    pub kind: &'static str,
-    /// Its id.
+    /// What kind of caller.
+    pub kind: ActorKind,
+    /// Its id; null for somebody unknown.
+    #[schema(value_type = Option<Uuid>, required)]
     pub id: Uuid,
-    /// The token's name, or the subject (`sub`).
-    #[schema(example = "portal")]
+    /// The token's name, or the subject (`sub`); null for somebody unknown.
+    #[schema(value_type = Option<String>, required, example = "portal")]
     pub name: String,
     /// The identity provider that vouches for it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "cluster-a")]
+    #[schema(value_type = String, required = false, example = "cluster-a")]
     pub identity_provider: Option<String>,
+}
+
+/// An [`Actor`] as it was stored. One that somebody spoilt in the database is shown as what it is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StoredActor(pub serde_json::Value);
+
+impl PartialSchema for StoredActor {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        Actor::schema()
+    }
+}
+
+impl ToSchema for StoredActor {
+    fn name() -> std::borrow::Cow<'static, str> {
+        Actor::name()
+    }
+
+    fn schemas(schemas: &mut crate::model::body::Schemas) {
+        Actor::schemas(schemas);
+    }
 }
 
 #[cfg(test)]

@@ -6,10 +6,10 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use time::{Duration, OffsetDateTime};
+use time::Duration;
 use uuid::Uuid;
 
 /// Over how long a limit counts; a full measure may be used up at once.
@@ -32,13 +32,18 @@ impl Default for Rates {
     fn default() -> Self {
         Self {
             failures: 600,
-            requests: 120_000,
+            requests: 1_200_000,
         }
     }
 }
 
+/// How much time has passed since some moment: a clock that never goes back, whatever happens to the wall's. A value, so
+/// that a test sets it.
+pub type Ticks = Arc<dyn Fn() -> std::time::Duration + Send + Sync>;
+
 /// What was counted lately.
 pub struct Limits {
+    ticks: Ticks,
     failures: Meter<Failing>,
     requests: Meter<Uuid>,
 }
@@ -61,22 +66,31 @@ impl Default for Limits {
 impl Limits {
     /// Nothing counted yet.
     pub fn new(rates: Rates) -> Self {
+        let start = std::time::Instant::now();
         Self {
+            ticks: Arc::new(move || start.elapsed()),
             failures: Meter::new(rates.failures),
             requests: Meter::new(rates.requests),
         }
+    }
+
+    /// With another clock.
+    #[must_use]
+    pub fn with_ticks(mut self, ticks: Ticks) -> Self {
+        self.ticks = ticks;
+        self
+    }
+
+    fn now(&self) -> Duration {
+        Duration::try_from((self.ticks)()).unwrap_or(Duration::MAX)
     }
 
     /// Counts a failed login.
     ///
     /// # Errors
     /// How long to wait, if there were too many from the source or with the token.
-    pub fn note_failure(
-        &self,
-        source: Option<IpAddr>,
-        bearer: &str,
-        now: OffsetDateTime,
-    ) -> Result<(), Duration> {
+    pub fn note_failure(&self, source: Option<IpAddr>, bearer: &str) -> Result<(), Duration> {
+        let now = self.now();
         let known = bearer.starts_with("rgc_");
         let shown = match bearer.get(..PREFIX_BYTES) {
             Some(prefix) if known => prefix,
@@ -93,8 +107,8 @@ impl Limits {
     ///
     /// # Errors
     /// How long to wait, if there were too many.
-    pub fn note_request(&self, caller: Uuid, now: OffsetDateTime) -> Result<(), Duration> {
-        self.requests.count(caller, now)
+    pub fn note_request(&self, caller: Uuid) -> Result<(), Duration> {
+        self.requests.count(caller, self.now())
     }
 }
 
@@ -113,7 +127,7 @@ fn customer_of(address: IpAddr) -> IpAddr {
 struct Meter<K> {
     /// What one event costs; none without a limit.
     cost: Option<Duration>,
-    made_up_at: Mutex<HashMap<K, OffsetDateTime>>,
+    made_up_at: Mutex<HashMap<K, Duration>>,
 }
 
 impl<K: Eq + Hash> Meter<K> {
@@ -124,7 +138,7 @@ impl<K: Eq + Hash> Meter<K> {
         }
     }
 
-    fn count(&self, key: K, now: OffsetDateTime) -> Result<(), Duration> {
+    fn count(&self, key: K, now: Duration) -> Result<(), Duration> {
         let Some(cost) = self.cost else {
             return Ok(());
         };
@@ -145,7 +159,7 @@ impl<K: Eq + Hash> Meter<K> {
 
 /// Forgets those who have made up for all; if that is not enough, everybody: a limit that is generous
 /// for a moment is better than memory without bounds.
-fn make_room<K>(times: &mut HashMap<K, OffsetDateTime>, now: OffsetDateTime) {
+fn make_room<K>(times: &mut HashMap<K, Duration>, now: Duration) {
     if times.len() < MOST_REMEMBERED {
         return;
     }
@@ -157,12 +171,20 @@ fn make_room<K>(times: &mut HashMap<K, OffsetDateTime>, now: OffsetDateTime) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::*;
 
-    const START: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
+    const START: Duration = Duration::ZERO;
 
+    /// Limits whose clock stands still.
     fn limits(failures: u32, requests: u32) -> Limits {
-        Limits::new(Rates { failures, requests })
+        at(failures, requests, Arc::default())
+    }
+
+    fn at(failures: u32, requests: u32, seconds: Arc<AtomicU64>) -> Limits {
+        let ticks = move || std::time::Duration::from_secs(seconds.load(Ordering::SeqCst));
+        Limits::new(Rates { failures, requests }).with_ticks(Arc::new(ticks))
     }
 
     fn address(text: &str) -> Option<IpAddr> {
@@ -171,22 +193,24 @@ mod tests {
 
     #[test]
     fn a_measure_is_used_up_and_filled_again() {
-        let limits = limits(0, 60);
+        let seconds = Arc::<AtomicU64>::default();
+        let limits = at(0, 60, seconds.clone());
         let caller = Uuid::nil();
         for _ in 0..60 {
-            assert!(limits.note_request(caller, START).is_ok());
+            assert!(limits.note_request(caller).is_ok());
         }
-        let wait = limits.note_request(caller, START).expect_err("used up");
+        let wait = limits.note_request(caller).expect_err("used up");
         assert_eq!(wait, Duration::seconds(1));
-        assert!(limits.note_request(Uuid::max(), START).is_ok());
-        assert!(limits.note_request(caller, START + wait).is_ok());
-        assert!(limits.note_request(caller, START + wait).is_err());
+        assert!(limits.note_request(Uuid::max()).is_ok());
+        seconds.store(1, Ordering::SeqCst);
+        assert!(limits.note_request(caller).is_ok());
+        assert!(limits.note_request(caller).is_err());
     }
 
     #[test]
     fn failures_count_by_source_and_by_token() {
         let limits = limits(2, 0);
-        let fail = |source: &str, bearer: &str| limits.note_failure(address(source), bearer, START);
+        let fail = |source: &str, bearer: &str| limits.note_failure(address(source), bearer);
         assert!(fail("192.0.2.1", "a").is_ok());
         assert!(fail("192.0.2.1", "b").is_ok());
         assert!(fail("192.0.2.1", "c").is_err());
@@ -212,7 +236,7 @@ mod tests {
     fn zero_is_no_limit() {
         let limits = limits(0, 0);
         for _ in 0..10_000 {
-            assert!(limits.note_failure(None, "x", START).is_ok());
+            assert!(limits.note_failure(None, "x").is_ok());
         }
     }
 }

@@ -4,7 +4,6 @@ pub mod binding;
 pub mod caller;
 pub mod limits;
 pub mod oidc;
-pub mod permission;
 pub mod proxies;
 pub mod role;
 pub mod token;

@@ -1,26 +1,23 @@
 //! Roles and what each may do: the one permission table.
 
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use crate::model::spelled::spelled;
 
-use crate::model::mistake::Fault;
-
-/// What a caller is to a tenant, or to the platform.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// Reads everything but secrets.
-    Viewer,
-    /// Renders manifests and reads the pull secrets behind them.
-    Puller,
-    /// Viewer, and writes credentials and pull secrets; never sees a stored secret.
-    Editor,
-    /// Editor, puller, and the tenant's tokens, role bindings and audit trail.
-    Owner,
-    /// Platform: tenants, identity providers, keys and the platform's audit trail; no tenant's secrets.
-    Operator,
-    /// Platform: operator, and owner of every tenant.
-    Admin,
+spelled! {
+    /// What a caller is to a tenant, or to the platform. Weakest first.
+    pub enum Role: "Role" or "invalid-role" {
+        /// Reads everything but secrets.
+        Viewer = "viewer",
+        /// Renders manifests and reads the pull secrets behind them.
+        Puller = "puller",
+        /// Viewer, and writes credentials and pull secrets; never sees a stored secret.
+        Editor = "editor",
+        /// Editor, puller, and the tenant's tokens, role bindings and audit trail.
+        Owner = "owner",
+        /// Platform: tenants, identity providers, keys and the platform's audit trail; no tenant's secrets.
+        Operator = "operator",
+        /// Platform: operator, and owner of every tenant.
+        Admin = "admin",
+    }
 }
 
 /// Something a caller may be allowed to do.
@@ -64,13 +61,41 @@ pub enum Action {
     ReadAudit,
     /// Create, read and revoke the platform's tokens.
     ManagePlatformTokens,
-    /// Read, write and delete identity providers.
+    /// Read identity providers: who makes role bindings must see whose tokens they take.
+    ReadIdentityProviders,
+    /// Write and delete identity providers.
     ManageIdentityProviders,
     /// Read the platform's audit trail.
     ReadPlatformAudit,
 }
 
 impl Action {
+    /// Which roles would do, for a caller whose role does not. An admin may everything.
+    pub fn needed(self) -> &'static str {
+        match self {
+            Self::WhoAmI | Self::ListTenants | Self::Lint | Self::Explain => {
+                "this needs a valid token"
+            }
+            Self::ReadTenant => "this needs the role viewer, puller, editor, owner or operator",
+            Self::ReadCredentials => "this needs the role viewer, editor or owner",
+            Self::ReadPullSecrets | Self::ExplainStored | Self::Link => {
+                "this needs the role viewer, puller, editor or owner"
+            }
+            Self::WriteCredentials | Self::WritePullSecrets | Self::Import => {
+                "this needs the role editor or owner"
+            }
+            Self::RenderPullSecret | Self::RenderAnything => "this needs the role puller or owner",
+            Self::ManageTokens | Self::ManageRoleBindings | Self::ReadAudit => {
+                "this needs the role owner"
+            }
+            Self::ReadIdentityProviders => "this needs the role owner or operator",
+            Self::WriteTenant | Self::ManageIdentityProviders | Self::ReadPlatformAudit => {
+                "this needs the role operator"
+            }
+            Self::ManagePlatformTokens => "this needs the role admin",
+        }
+    }
+
     /// Whether any valid caller may, whatever its roles.
     pub fn is_for_anybody(self) -> bool {
         matches!(
@@ -81,16 +106,6 @@ impl Action {
 }
 
 impl Role {
-    /// Every role, weakest first.
-    pub const ALL: [Self; 6] = [
-        Self::Viewer,
-        Self::Puller,
-        Self::Editor,
-        Self::Owner,
-        Self::Operator,
-        Self::Admin,
-    ];
-
     /// Whether the role is held on the platform, not in a tenant.
     pub fn is_platform(self) -> bool {
         matches!(self, Self::Operator | Self::Admin)
@@ -114,7 +129,7 @@ impl Role {
         );
         let own = matches!(
             action,
-            A::ManageTokens | A::ManageRoleBindings | A::ReadAudit
+            A::ManageTokens | A::ManageRoleBindings | A::ReadAudit | A::ReadIdentityProviders
         );
         let edit = matches!(
             action,
@@ -122,7 +137,11 @@ impl Role {
         );
         let operate = matches!(
             action,
-            A::ReadTenant | A::WriteTenant | A::ManageIdentityProviders | A::ReadPlatformAudit
+            A::ReadTenant
+                | A::WriteTenant
+                | A::ReadIdentityProviders
+                | A::ManageIdentityProviders
+                | A::ReadPlatformAudit
         );
         action.is_for_anybody()
             || match self {
@@ -145,41 +164,13 @@ impl Role {
             (mine, other) => mine == other,
         }
     }
-
-    /// The role as the API spells it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Viewer => "viewer",
-            Self::Puller => "puller",
-            Self::Editor => "editor",
-            Self::Owner => "owner",
-            Self::Operator => "operator",
-            Self::Admin => "admin",
-        }
-    }
-
-    /// Reads the API's spelling.
-    ///
-    /// # Errors
-    /// `invalid-role` that lists the six.
-    pub fn parse(text: &str) -> Result<Self, Fault> {
-        Self::ALL
-            .into_iter()
-            .find(|role| role.as_str() == text)
-            .ok_or_else(|| {
-                Fault::new(
-                    "invalid-role",
-                    "expected viewer, puller, editor or owner in a tenant, operator or admin on the platform",
-                )
-            })
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const ACTIONS: [Action; 21] = [
+    const ACTIONS: [Action; 22] = [
         Action::WhoAmI,
         Action::ListTenants,
         Action::Lint,
@@ -199,6 +190,7 @@ mod tests {
         Action::ManageRoleBindings,
         Action::ReadAudit,
         Action::ManagePlatformTokens,
+        Action::ReadIdentityProviders,
         Action::ManageIdentityProviders,
         Action::ReadPlatformAudit,
     ];
@@ -211,6 +203,21 @@ mod tests {
                     .into_iter()
                     .all(|action| mine.allows(action) || !other.allows(action));
                 assert!(all || !mine.covers(other), "{mine:?} covers {other:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_said_to_be_needed_is() {
+        for action in ACTIONS
+            .into_iter()
+            .filter(|action| !action.is_for_anybody())
+        {
+            for role in Role::ALL {
+                let said = action.needed().contains(role.as_str());
+                let may = role.allows(action);
+                let admin = role == Role::Admin && action != Action::ManagePlatformTokens;
+                assert_eq!(said || admin, may, "{role:?}, {action:?}");
             }
         }
     }

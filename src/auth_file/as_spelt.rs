@@ -10,7 +10,7 @@ use super::parse::{AUTHS, Misfit, misfit};
 use super::reading::Reader;
 
 /// The fields that matter to a look-up, each as its last mention leaves it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct AsSpelt {
     /// Which of the file's entries stand under `auths`; of a key given twice the last counts.
     pub entries: Range<usize>,
@@ -23,6 +23,11 @@ pub(super) struct AsSpelt {
 }
 
 impl AsSpelt {
+    /// The same with other entries.
+    pub(super) fn with_entries(self, entries: Range<usize>) -> Self {
+        Self { entries, ..self }
+    }
+
     /// Takes a field of the file; `entries` are those that were read from it.
     pub(super) fn take(&mut self, name: &str, value: Value<'_, '_>, entries: Range<usize>) {
         match name {

@@ -33,7 +33,7 @@ fn is_field(name: &str) -> bool {
 }
 
 /// A URL, or something with a host in front: a dot, a port, or `localhost`.
-fn looks_like_registry(key: &str) -> bool {
+pub fn looks_like_registry(key: &str) -> bool {
     let host = key.split('/').next().unwrap_or(key);
     host.contains(['.', ':']) || host == "localhost"
 }

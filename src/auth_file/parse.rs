@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::as_spelt::AsSpelt;
 use super::auth_shape::AuthShape;
+use super::base64::{Padding, decode};
 use super::document::{Depth, Document, Kind, Place, SyntaxFault, Value};
 use super::field::{self, Known, is_named};
 use super::reading::{Class, ReadError, Reader};
@@ -49,7 +50,7 @@ pub struct AuthFile {
 }
 
 /// An entry of an auth file.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Entry {
     /// The key, as the clients see it: what is no Unicode is U+FFFD.
     pub key: String,
@@ -112,7 +113,8 @@ impl AuthFile {
     /// `json-syntax` or `json-depth` where no client gets at anything. Types, base64 and what stands
     /// behind the JSON value are for each client to judge: see [`super::reading::read`].
     pub fn parse(text: &[u8], format: FileFormat) -> Result<Self, ReadError> {
-        let document = Document::parse(text, Depth::OfGo).map_err(syntax_error)?;
+        let document = Document::parse(text, Depth::OfGo);
+        let document = document.map_err(|fault| syntax_error(text, fault))?;
         let mut file = Self {
             format,
             entries: Vec::new(),
@@ -208,8 +210,9 @@ impl AuthFile {
 
     /// Puts the entries in the order of their keys; of each key the last counts.
     fn find_repeats(&mut self) {
-        let mut order: Vec<usize> = (self.discarded..self.entries.len()).collect();
         let entries = &mut self.entries;
+        let counts = |index: &usize| entries[*index].standing == Standing::Counts;
+        let mut order: Vec<usize> = (0..entries.len()).filter(counts).collect();
         order.sort_unstable_by(|one, other| {
             let by_key = entries[*one].key.cmp(&entries[*other].key);
             by_key.then(other.cmp(one))
@@ -227,6 +230,63 @@ impl AuthFile {
     /// The entries that count, in byte order of their keys.
     pub(super) fn sorted(&self) -> impl Iterator<Item = &Entry> {
         self.sorted.iter().map(|index| &self.entries[*index])
+    }
+
+    /// The same file without its entries: what is left is what it says beside them.
+    #[must_use]
+    pub fn without_entries(&self) -> Self {
+        Self {
+            format: self.format,
+            entries: Vec::new(),
+            cred_helpers: self.cred_helpers.clone(),
+            creds_store: self.creds_store.clone(),
+            as_spelt: self.as_spelt.clone().with_entries(0..0),
+            misfits: self.misfits.clone(),
+            blank: self.blank,
+            trailing: self.trailing,
+            discarded: 0,
+            sorted: Vec::new(),
+        }
+    }
+
+    /// A file with these entries, the last of each key counting, and nothing beside them.
+    pub fn of_entries(format: FileFormat, entries: Vec<Entry>) -> Self {
+        let mut file = Self {
+            format,
+            as_spelt: AsSpelt::default().with_entries(0..entries.len()),
+            entries,
+            cred_helpers: BTreeMap::new(),
+            creds_store: String::new(),
+            misfits: Vec::new(),
+            blank: None,
+            trailing: None,
+            discarded: 0,
+            sorted: Vec::new(),
+        };
+        file.find_repeats();
+        file
+    }
+
+    /// The same file with the `credsStore` of another.
+    #[must_use]
+    pub fn with_store_of(mut self, other: &Self) -> Self {
+        self.creds_store.clone_from(&other.creds_store);
+        let store = &other.as_spelt.creds_store;
+        self.as_spelt.creds_store.clone_from(store);
+        self
+    }
+
+    /// The same file with the helper that another names for a registry, for one of this name.
+    #[must_use]
+    pub fn with_helper_of(mut self, other: &Self, registry: &str, name: &str) -> Self {
+        let helper = |helpers: &BTreeMap<String, String>| {
+            let helper = helpers.get(registry).cloned();
+            helper.map(|helper| (name.to_owned(), helper))
+        };
+        self.cred_helpers.extend(helper(&other.cred_helpers));
+        let as_spelt = helper(&other.as_spelt.cred_helpers);
+        self.as_spelt.cred_helpers.extend(as_spelt);
+        self
     }
 
     /// The entries that count, in the order of the text.
@@ -274,6 +334,32 @@ impl Entry {
         }
     }
 
+    /// Whether a value of it is of another type than some client expects.
+    pub fn has_misfits(&self) -> bool {
+        !self.misfits.is_empty()
+    }
+
+    /// The same entry under another key.
+    #[must_use]
+    pub fn under(&self, key: &str) -> Self {
+        Self {
+            key: key.to_owned(),
+            standing: Standing::Counts,
+            ..self.clone()
+        }
+    }
+
+    /// The same entry with the `=` that are missing at the end of its `auth`.
+    #[must_use]
+    pub fn with_padding(&self) -> Self {
+        let mut entry = self.clone();
+        if let Some(auth) = &entry.fields.auth {
+            entry.fields.auth = padded(auth.expose()).or(entry.fields.auth);
+            entry.auth = AuthShape::of(entry.fields.auth.as_ref());
+        }
+        entry
+    }
+
     /// The JSON pointer (RFC 6901) to the entry.
     pub fn pointer(&self) -> String {
         let escape = |name: &str| name.replace('~', "~0").replace('/', "~1");
@@ -300,6 +386,23 @@ impl EntryFields {
             _ => return None,
         })
     }
+}
+
+/// The text with the `=` that it lacks, if it is user and password in base64 with them.
+pub fn padded(auth: &str) -> Option<SecretText> {
+    let letters = auth
+        .bytes()
+        .filter(|byte| !matches!(byte, b'\r' | b'\n'))
+        .count();
+    let missing = match (auth.contains('='), letters % 4) {
+        (false, 2) => "==",
+        (false, 3) => "=",
+        (true, 3) if auth.trim_end().ends_with('=') => "=",
+        _ => return None,
+    };
+    let text = SecretText::new(format!("{auth}{missing}"));
+    let decoded = decode(text.expose().as_bytes(), Padding::Required).ok()?;
+    decoded.contains(&b':').then_some(text)
 }
 
 impl Misfit {
@@ -346,9 +449,29 @@ pub(super) fn misfit(known: &Known, value: Value<'_, '_>) -> Option<Misfit> {
     })
 }
 
-fn syntax_error((fault, place): (SyntaxFault, Place)) -> ReadError {
+/// What people often write there and JSON has not, by what it starts with.
+fn cause_at(text: &[u8], place: Place) -> &'static str {
+    let line = text
+        .split(|byte| *byte == b'\n')
+        .nth(place.line.saturating_sub(1));
+    let rest = line.and_then(|line| line.get(place.column.saturating_sub(1)..));
+    let first = (place.line, place.column) == (1, 1);
+    match rest.unwrap_or_default() {
+        [0xef, 0xbb, 0xbf, ..] if first => ": the file starts with a byte order mark",
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] if first => ": the file is written in UTF-16",
+        [b'/', b'/' | b'*', ..] | [b'#', ..] => ": JSON has no comments",
+        [b'\'', ..] => ": JSON quotes with \" only",
+        [0xe2, 0x80, 0x98..=0x9f, ..] => ": JSON quotes with \" only, not with typographic marks",
+        _ => "",
+    }
+}
+
+fn syntax_error(text: &[u8], (fault, place): (SyntaxFault, Place)) -> ReadError {
     let (class, what) = match fault {
-        SyntaxFault::Expected(expected) => (Class::JsonSyntax, format!("expected {expected}")),
+        SyntaxFault::Expected(expected) => {
+            let cause = cause_at(text, place);
+            (Class::JsonSyntax, format!("expected {expected}{cause}"))
+        }
         SyntaxFault::EndsEarly => (Class::JsonSyntax, "the text ends early".to_owned()),
         SyntaxFault::TooDeep => (
             Class::JsonDepth,

@@ -5,7 +5,7 @@ use std::fmt;
 use super::auth_shape::{Shape, lenient_padding};
 use super::base64::{Padding, decode};
 use super::document::Place;
-use super::parse::{AuthFile, Entry, FileFormat, Misfit};
+use super::parse::{AuthFile, Entry, FileFormat, Misfit, padded};
 use super::secret_bytes::SecretBytes;
 use crate::model::secret::SecretText;
 
@@ -409,7 +409,12 @@ fn pair(entry: &Entry, auth: &SecretText, padding: Padding) -> Result<Option<Pai
 }
 
 fn not_base64(entry: &Entry) -> ReadError {
-    bad_auth(entry, Class::Base64, "auth is not base64")
+    let auth = entry.fields.auth.as_ref();
+    let what = match auth.and_then(|auth| padded(auth.expose())) {
+        Some(_) => "auth is not base64: the `=` at its end are missing",
+        None => "auth is not base64",
+    };
+    bad_auth(entry, Class::Base64, what)
 }
 
 fn no_user(entry: &Entry) -> ReadError {

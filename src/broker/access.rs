@@ -1,13 +1,15 @@
 //! Letting a request in: who calls, in which tenant, and whether they may.
 
 use std::net::IpAddr;
-use std::time::Duration;
+use std::sync::Arc;
 
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::audit::{Knock, Shown};
 use super::error::stored;
+use super::known::KnownToken;
+use super::standing::{PLATFORM, Standing, Standings};
 use super::{Broker, Error, Result, Scope, TenantRef};
 use crate::auth::caller::{Caller, Grant, Identity};
 use crate::auth::role::{Action, Role};
@@ -17,7 +19,7 @@ use crate::store::tenants;
 use crate::store::tokens::{self, TokenRow};
 
 /// `last_used_at` is at most this much behind, so that reading does not mean writing each time.
-const USE_IS_NOTED_EVERY: Duration = Duration::from_secs(60);
+const USE_IS_NOTED_EVERY: Duration = Duration::seconds(60);
 
 /// What a request wants to enter, as its route tells.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +32,12 @@ pub struct Door<'a> {
     pub pull_secret: Option<&'a str>,
     /// How the audit trail names the request.
     pub knock: &'a Knock,
+}
+
+/// Who was authenticated, and where the tenants stood that were looked at for that.
+pub(super) struct Authenticated {
+    pub(super) caller: Caller,
+    pub(super) standings: Standings,
 }
 
 /// An attempt to log in.
@@ -62,24 +70,31 @@ impl Broker {
             source,
             request_id,
         };
-        let mut caller = match self.authenticate(login, door).await {
+        let Authenticated {
+            mut caller,
+            standings,
+        } = match self.authenticate(login, door).await {
             Err(Error::Unauthenticated) => {
-                let noted = self.limits.note_failure(source, bearer, self.now());
+                let noted = self.limits.note_failure(source, bearer);
                 return Err(noted.map_or_else(Error::TooManyRequests, |()| Error::Unauthenticated));
             }
             authenticated => authenticated?,
         };
-        let noted = self.limits.note_request(caller.id, self.now());
+        let noted = self.limits.note_request(caller.measured_as());
         noted.map_err(Error::TooManyRequests)?;
         let refused = |caller: &Caller, tenant: Option<&TenantRef>, error: &Error| {
             self.note_refusal(caller, tenant, request_id, door.knock, error);
         };
-        let tenant = match door.tenant {
+        let found = match door.tenant {
             Some(name) => self
-                .find_tenant(&caller, name, door.action)
+                .find_tenant(&caller, name, door.action, &standings)
                 .await
                 .inspect_err(|error| refused(&caller, None, error))?,
             None => None,
+        };
+        let (tenant, standing) = match found {
+            Some((tenant, standing)) => (Some(tenant), standing),
+            None => (None, None),
         };
         admit(&mut caller, tenant.as_ref(), door)
             .inspect_err(|error| refused(&caller, tenant.as_ref(), error))?;
@@ -87,12 +102,13 @@ impl Broker {
             caller,
             tenant,
             request_id,
+            standing,
         })
     }
 
-    async fn authenticate(&self, login: Login<'_>, door: Door<'_>) -> Result<Caller> {
+    async fn authenticate(&self, login: Login<'_>, door: Door<'_>) -> Result<Authenticated> {
         match Token::parse(login.bearer) {
-            Some(token) => self.authenticate_token(&token, login).await,
+            Some(token) => self.authenticate_token(&token, login, door).await,
             None => self.authenticate_federated(login, door).await,
         }
     }
@@ -103,14 +119,20 @@ impl Broker {
         Error::Unauthenticated
     }
 
-    async fn authenticate_token(&self, token: &Token, login: Login<'_>) -> Result<Caller> {
-        let mut tx = self.begin().await?;
-        let row = tokens::by_hash(&mut tx, &token.hash().0).await?;
-        let unknown = || self.refuse(login, Shown::Unknown(login.bearer));
-        let row = row.ok_or_else(unknown)?;
+    async fn authenticate_token(
+        &self,
+        token: &Token,
+        login: Login<'_>,
+        door: Door<'_>,
+    ) -> Result<Authenticated> {
+        let (known, standings) = self.known_token(token, door).await?;
+        let known = known.ok_or_else(|| self.refuse(login, Shown::Unknown(login.bearer)))?;
         let now = self.now();
-        let caller = caller_of(&row, login.source)?;
-        if let Some(why) = why_refused(&row, &caller, now) {
+        let caller = Caller {
+            source: login.source,
+            ..known.caller.clone()
+        };
+        if let Some(why) = why_refused(&known.row, &caller, now) {
             let shown = Shown::Known {
                 actor: caller.actor(),
                 tenant: own_tenant(&caller),
@@ -118,14 +140,47 @@ impl Broker {
             };
             return Err(self.refuse(login, shown));
         }
-        if row
-            .last_used_at
-            .is_none_or(|last| now - last >= USE_IS_NOTED_EVERY)
-        {
-            tokens::touch(&mut tx, row.id, now).await?;
+        if known.is_to_be_noted(now, USE_IS_NOTED_EVERY) {
+            let mut tx = self.begin().await?;
+            tokens::touch(&mut tx, known.row.id, now).await?;
+            tx.commit().await?;
         }
+        Ok(Authenticated { caller, standings })
+    }
+
+    /// A token as it is now, and where its tenant stands, in one state of the database. What is known of it is good as
+    /// long as nobody's access has changed where it is held.
+    async fn known_token(
+        &self,
+        token: &Token,
+        door: Door<'_>,
+    ) -> Result<(Option<Arc<KnownToken>>, Standings)> {
+        let hash = token.hash().0;
+        if let Some(known) = self.known.token(&hash) {
+            let names = door.tenant.filter(|_| known.home == PLATFORM);
+            let named = names.and_then(|name| self.known.tenant(name));
+            let asked = (known.home, named.map(|named| named.tenant.id));
+            let standings = self.standings(asked).await?;
+            let access = standings.of(known.home).map(|standing| standing.access);
+            if access == Some(known.access) {
+                return Ok((Some(known), standings));
+            }
+        }
+        let mut tx = self.begin().await?;
+        let found = tokens::by_hash_with_changes(&mut tx, &hash).await?;
         tx.commit().await?;
-        Ok(caller)
+        let Some(found) = found else {
+            return Ok((None, Standings::default()));
+        };
+        let home = found.row.tenant_id.unwrap_or(PLATFORM);
+        let standing = Standing {
+            contents: found.contents,
+            access: found.access,
+        };
+        let caller = caller_of(&found.row, None)?;
+        let known = Arc::new(KnownToken::new(found.row, caller, home, standing.access));
+        self.known.keep_token(hash, &known);
+        Ok((Some(known), Standings::only(home, standing)))
     }
 
     /// Lets a token in again that is not shown, for what was lent in its name.
@@ -149,14 +204,15 @@ impl Broker {
         Ok(caller)
     }
 
-    /// The tenant of a route. Only those whose role is on the platform learn whether it exists, and it
-    /// may be missing only where the caller could make it.
+    /// The tenant of a route, and where it stands if that was read already. Only those whose role is on the platform
+    /// learn whether it exists, and it may be missing only where the caller could make it.
     async fn find_tenant(
         &self,
         caller: &Caller,
         name: &str,
         action: Action,
-    ) -> Result<Option<TenantRef>> {
+        standings: &Standings,
+    ) -> Result<Option<(TenantRef, Option<Standing>)>> {
         let own = caller.grants.iter().find_map(|grant| match grant {
             Grant::Tenant { id, name: own, .. } if own.as_str() == name => Some(TenantRef {
                 id: *id,
@@ -164,21 +220,48 @@ impl Broker {
             }),
             _ => None,
         });
-        if own.is_some() || !caller.is_of_the_platform() {
-            return own.map(Some).ok_or(Error::NotFound);
+        if let Some(own) = own {
+            let standing = standings.of(own.id);
+            return Ok(Some((own, standing)));
         }
-        let row = match Name::parse(name) {
-            Ok(name) => tenants::by_name(&mut *self.begin().await?, name.as_str()).await?,
-            Err(_) => None,
-        };
-        match row {
-            Some(row) => Ok(Some(TenantRef {
-                id: row.id,
-                name: stored(Name::parse(&row.name))?,
-            })),
+        if !caller.is_of_the_platform() {
+            return Err(Error::NotFound);
+        }
+        match self.tenant_named(name, standings).await? {
+            Some((tenant, standing)) => Ok(Some((tenant, Some(standing)))),
             None if action == Action::WriteTenant => Ok(None),
             None => Err(Error::NotFound),
         }
+    }
+
+    /// A tenant by its name, as it is now.
+    async fn tenant_named(
+        &self,
+        name: &str,
+        standings: &Standings,
+    ) -> Result<Option<(TenantRef, Standing)>> {
+        if let Some(known) = self.known.tenant(name) {
+            let standing = standings.of(known.tenant.id);
+            if let Some(standing) = standing.filter(|standing| standing.access == known.access) {
+                return Ok(Some((known.tenant.clone(), standing)));
+            }
+        }
+        let Ok(name) = Name::parse(name) else {
+            return Ok(None);
+        };
+        let mut tx = self.begin().await?;
+        let row = tenants::by_name_with_changes(&mut tx, name.as_str()).await?;
+        tx.commit().await?;
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        let tenant = TenantRef { id: row.id, name };
+        self.known.keep_tenant(tenant.clone(), row.access);
+        let standing = Standing {
+            contents: row.contents,
+            access: row.access,
+        };
+        Ok(Some((tenant, standing)))
     }
 }
 
@@ -259,7 +342,7 @@ fn admit(caller: &mut Caller, tenant: Option<&TenantRef>, door: Door<'_>) -> Res
         .grants
         .retain(|grant| grant.role().allows(door.action));
     if caller.grants.is_empty() {
-        return Err(Error::Forbidden("the caller's role does not allow this"));
+        return Err(Error::Forbidden(door.action.needed()));
     }
     caller
         .grants

@@ -238,7 +238,7 @@ impl Broker {
     }
 }
 
-fn event_of(scope: &Scope, deed: Deed<'_>, outcome: Outcome) -> Event {
+pub(super) fn event_of(scope: &Scope, deed: Deed<'_>, outcome: Outcome) -> Event {
     Event {
         tenant: scope.tenant.as_ref().map(named),
         actor: serde_json::to_value(scope.caller.actor()).unwrap_or_default(),

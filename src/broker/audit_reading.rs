@@ -8,6 +8,8 @@ use uuid::Uuid;
 
 use super::{Broker, Result, Scope};
 use crate::audit::backlog::Which;
+use crate::audit::event::Outcome;
+use crate::auth::caller::StoredActor;
 use crate::store::Slice;
 use crate::store::audit_events::{self, AuditRow, Filter};
 
@@ -44,8 +46,7 @@ pub struct AuditEvent {
     #[schema(example = "team-a")]
     pub tenant: Option<String>,
     /// Who did it: kind, id and name.
-    #[schema(value_type = Object, example = json!({"kind": "token", "id": "01939d7e-1f00-7000-8000-000000000001", "name": "portal"}))]
-    pub actor: Value,
+    pub actor: StoredActor,
     /// The address that the request came from.
     #[schema(example = "192.0.2.7")]
     pub source: Option<String>,
@@ -57,11 +58,11 @@ pub struct AuditEvent {
     pub target: String,
     /// The version that resulted or was used.
     pub target_version: Option<i64>,
-    /// `success`, `failure` or `denied`.
-    #[schema(example = "success")]
+    /// Whether it was done.
+    #[schema(value_type = Outcome)]
     pub outcome: String,
     /// What else there is to know, such as the format and the credentials of a rendering.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<std::collections::HashMap<String, Value>>)]
     pub detail: Option<Value>,
     /// The `X-Request-Id` of the answer.
     pub request_id: Uuid,
@@ -73,7 +74,7 @@ impl From<AuditRow> for AuditEvent {
             id: row.id,
             at: row.at,
             tenant: row.tenant,
-            actor: as_json(row.actor),
+            actor: StoredActor(as_json(row.actor)),
             source: row.source,
             action: row.action,
             target: row.target,

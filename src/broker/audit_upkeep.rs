@@ -30,7 +30,28 @@ impl Broker {
         let sealed = self.trail.seal_late(&mut tx, self.now()).await?;
         self.trail.turn_keys(&mut tx, self.now()).await?;
         tx.commit().await?;
+        self.look_at_lanes().await?;
         Ok(sealed)
+    }
+
+    /// Looks whether the lanes still hold what this server knows of them.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn look_at_lanes(&self) -> Result<()> {
+        let mut conn = self.begin().await?;
+        Ok(self.trail.look(&mut conn, self.now()).await?)
+    }
+
+    /// The same if this server has written since it last looked.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn look_at_news(&self) -> Result<()> {
+        if self.trail.has_news() {
+            self.look_at_lanes().await?;
+        }
+        Ok(())
     }
 
     /// Removes events that are older than they are kept, the oldest of each lane first. Whether they

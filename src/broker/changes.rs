@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
@@ -16,6 +17,8 @@ use crate::store::tenant_changes::ChangesRow;
 
 /// Most who wait on one replica; the listener takes more connections, so that others get in beside.
 const MOST_WAITING: usize = 8000;
+/// After so long without word from the database, what others have seen may be old.
+const DEAF_AFTER: Duration = Duration::from_secs(5);
 /// Most who look anew at the same time: they must not take every connection from those who ask.
 const MOST_LOOKING: usize = 4;
 /// Most who are answered at the same time after a change: the others wait here for their turn, and not
@@ -63,6 +66,10 @@ impl Default for Room {
 #[derive(Default)]
 struct House {
     rooms: HashMap<Uuid, Room>,
+    /// How many places each caller has.
+    callers: HashMap<Uuid, usize>,
+    /// When the database was last heard.
+    heard_at: Option<Instant>,
     platform: Heard,
     guests: usize,
 }
@@ -88,18 +95,40 @@ impl Default for Changes {
     }
 }
 
+impl House {
+    /// Whether there is a place for one more. No caller, and no tenant, has more places than are left for all others, so
+    /// whoever comes finds some.
+    fn has_room(&self, tenant: Uuid, caller: Uuid) -> bool {
+        let left = MOST_WAITING - self.guests;
+        let of_tenant = self.rooms.get(&tenant).map_or(0, |room| room.guests);
+        let of_caller = self.callers.get(&caller).copied().unwrap_or_default();
+        of_tenant.max(of_caller) < left
+    }
+}
+
+/// Who comes to wait.
+pub(super) enum Entry {
+    /// With a place.
+    Guest(Guest),
+    /// All that this caller, or its tenant, may have are taken.
+    Full,
+    /// The server ends.
+    Closed,
+}
+
 impl Changes {
-    /// Takes a place; `None` if all are taken or the server ends.
-    pub(super) fn enter(self: &Arc<Self>, tenant: Uuid, what: &str) -> Option<Guest> {
+    /// Takes a place.
+    pub(super) fn enter(self: &Arc<Self>, tenant: Uuid, caller: Uuid, what: &str) -> Entry {
         if *self.closed.borrow() {
-            return None;
+            return Entry::Closed;
         }
         let what = name_of(what);
         let mut house = self.house();
-        if house.guests >= MOST_WAITING {
-            return None;
+        if !house.has_room(tenant, caller) {
+            return Entry::Full;
         }
         house.guests += 1;
+        *house.callers.entry(caller).or_default() += 1;
         let room = house.rooms.entry(tenant).or_default();
         room.guests += 1;
         if room.seen.len() > 2 * room.guests {
@@ -113,9 +142,10 @@ impl Changes {
         });
         let bell = room.bell.subscribe();
         drop(house);
-        Some(Guest {
+        Entry::Guest(Guest {
             changes: self.clone(),
             tenant,
+            caller,
             bell,
             closed: self.closed.subscribe(),
             seen,
@@ -142,6 +172,7 @@ impl Changes {
     /// news. A room that has heard nothing yet is rung once: what happened before is not known.
     pub fn hear(&self, asked: &[Uuid], rows: &[ChangesRow]) {
         let mut house = self.house();
+        house.heard_at = Some(Instant::now());
         let numbers = |tenant: Uuid| {
             let row = rows.iter().find(|row| row.tenant_id == tenant);
             row.map_or((0, 0), |row| (row.contents, row.access))
@@ -163,6 +194,12 @@ impl Changes {
                 contents || access
             });
         }
+    }
+
+    /// Whether the database was not heard lately: then nobody is told of changes, and each looks for itself.
+    pub(super) fn is_deaf(&self) -> bool {
+        let heard_at = self.house().heard_at;
+        heard_at.is_none_or(|at| at.elapsed() > DEAF_AFTER)
     }
 
     /// Has the numbers read now rather than at the next turn.
@@ -190,9 +227,15 @@ impl Changes {
         &self.looking
     }
 
-    fn leave(&self, tenant: Uuid) {
+    fn leave(&self, tenant: Uuid, caller: Uuid) {
         let mut house = self.house();
         house.guests -= 1;
+        if let Some(places) = house.callers.get_mut(&caller) {
+            *places -= 1;
+            if *places == 0 {
+                house.callers.remove(&caller);
+            }
+        }
         if let Some(room) = house.rooms.get_mut(&tenant) {
             room.guests -= 1;
             if room.guests == 0 {
@@ -229,6 +272,7 @@ pub(super) enum Rest {
 pub(super) struct Guest {
     changes: Arc<Changes>,
     tenant: Uuid,
+    caller: Uuid,
     bell: watch::Receiver<Rung>,
     closed: watch::Receiver<bool>,
     seen: Arc<Seen>,
@@ -257,13 +301,24 @@ impl Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        self.changes.leave(self.tenant);
+        self.changes.leave(self.tenant, self.caller);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn enter(changes: &Arc<Changes>, tenant: Uuid, what: &str) -> Option<Guest> {
+        enter_as(changes, tenant, Uuid::now_v7(), what)
+    }
+
+    fn enter_as(changes: &Arc<Changes>, tenant: Uuid, caller: Uuid, what: &str) -> Option<Guest> {
+        match changes.enter(tenant, caller, what) {
+            Entry::Guest(guest) => Some(guest),
+            Entry::Full | Entry::Closed => None,
+        }
+    }
 
     fn numbers(tenant_id: Uuid, contents: i64, access: i64) -> ChangesRow {
         ChangesRow {
@@ -277,7 +332,7 @@ mod tests {
     fn a_room_is_rung_when_its_number_grows() {
         let changes = Arc::new(Changes::default());
         let (mine, other) = (Uuid::now_v7(), Uuid::now_v7());
-        let mut guest = changes.enter(mine, "x").expect("a place");
+        let mut guest = enter(&changes, mine, "x").expect("a place");
         let asked = changes.waited_for();
         changes.hear(&asked, &[numbers(mine, 1, 0)]);
         let first = guest.rung();
@@ -297,8 +352,8 @@ mod tests {
     fn the_last_one_closes_the_room() {
         let changes = Arc::new(Changes::default());
         let tenant = Uuid::now_v7();
-        let one = changes.enter(tenant, "x").expect("a place");
-        let two = changes.enter(tenant, "x").expect("a place");
+        let one = enter(&changes, tenant, "x").expect("a place");
+        let two = enter(&changes, tenant, "x").expect("a place");
         drop(one);
         assert!(changes.is_waited_for(tenant) && changes.is_waited_for(PLATFORM));
         drop(two);
@@ -309,27 +364,43 @@ mod tests {
     fn nobody_waits_once_it_is_closed() {
         let changes = Arc::new(Changes::default());
         changes.close();
-        assert!(changes.enter(Uuid::now_v7(), "x").is_none());
+        assert!(enter(&changes, Uuid::now_v7(), "x").is_none());
     }
 
     #[test]
-    fn places_are_limited() {
+    fn no_caller_and_no_tenant_takes_every_place() {
         let changes = Arc::new(Changes::default());
-        let tenant = Uuid::now_v7();
-        let guests: Vec<Guest> = (0..MOST_WAITING)
-            .filter_map(|_| changes.enter(tenant, "x"))
-            .collect();
-        assert_eq!(guests.len(), MOST_WAITING);
-        assert!(changes.enter(tenant, "x").is_none());
-        drop(guests);
-        assert!(changes.enter(tenant, "x").is_some());
+        let (tenant, caller) = (Uuid::now_v7(), Uuid::now_v7());
+        let many = |caller: &dyn Fn() -> Uuid| {
+            let guests = (0..MOST_WAITING).map_while(|_| enter_as(&changes, tenant, caller(), "x"));
+            guests.collect::<Vec<_>>()
+        };
+        let of_one = many(&|| caller);
+        assert_eq!(of_one.len(), MOST_WAITING / 2);
+        let of_its_tenant = many(&Uuid::now_v7);
+        assert_eq!(of_its_tenant.len(), 0);
+        let other = (0..MOST_WAITING).map_while(|_| enter(&changes, Uuid::now_v7(), "x"));
+        let others: Vec<_> = other.take(100).collect();
+        assert_eq!(others.len(), 100);
+        drop((of_one, others));
+        assert!(changes.house().callers.is_empty());
+    }
+
+    #[test]
+    fn whoever_does_not_hear_the_database_is_deaf() {
+        let changes = Changes::default();
+        assert!(changes.is_deaf());
+        changes.hear(&[], &[]);
+        assert!(!changes.is_deaf());
+        changes.house().heard_at = Instant::now().checked_sub(2 * DEAF_AFTER);
+        assert!(changes.is_deaf());
     }
 
     #[test]
     fn those_who_wait_for_the_same_share_what_is_seen() {
         let changes = Arc::new(Changes::default());
         let tenant = Uuid::now_v7();
-        let guest = |what| changes.enter(tenant, what).expect("a place");
+        let guest = |what| enter(&changes, tenant, what).expect("a place");
         let (one, two, other) = (guest("x"), guest("x"), guest("y"));
         assert!(Arc::ptr_eq(&one.seen(), &two.seen()));
         assert!(!Arc::ptr_eq(&one.seen(), &other.seen()));

@@ -13,8 +13,9 @@ use super::manifests::{Options, Rendition, Source};
 use super::stored_options::StoredOptions;
 use super::uncomparable::{Held, Uncomparable};
 use super::{Broker, Error, Result, Scope};
-use crate::auth::caller::Actor;
+use crate::auth::caller::{Actor, StoredActor};
 use crate::model::name::Name;
+use crate::render::Format;
 use crate::store::consumers::{self, ConsumerRow};
 use crate::store::{Slice, pull_secrets};
 
@@ -51,24 +52,42 @@ pub enum Which {
     Stale,
 }
 
+/// A credential as it was fetched.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what `fetched` stores")]
+struct ConsumedCredential {
+    /// Its name.
+    #[schema(example = "connect")]
+    name: String,
+    /// Its version.
+    #[schema(example = 2)]
+    version: i64,
+    /// The version that brought its secret.
+    #[schema(example = 1)]
+    secret_version: i64,
+}
+
 /// One who fetched a pull secret.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Consumer)]
 pub struct ConsumerView {
     /// Its id; one who came first has the smaller one.
     pub id: Uuid,
     /// Who: kind, id and name. A link's uses have kind `link`.
-    #[schema(value_type = Object, example = json!({"kind": "token", "id": "01939d7e-1f00-7000-8000-000000000001", "name": "ci"}))]
-    pub caller: serde_json::Value,
+    pub caller: StoredActor,
     /// The address that the request came from.
     #[schema(example = "192.0.2.7")]
     pub source: Option<String>,
     /// The format that was fetched.
-    #[schema(example = "secret")]
+    #[schema(value_type = Format)]
     pub format: String,
+    /// The other parameters of the request: one who fetches for two namespaces is two consumers.
+    #[schema(value_type = Object, example = json!({"namespace": "default"}))]
+    pub parameters: serde_json::Value,
     /// The pull secret's version at the last fetch.
     pub pull_secret_version: i64,
     /// The credentials of the last fetch, each with its version and the version that brought its secret.
-    #[schema(value_type = Vec<Object>, example = json!([{"name": "connect", "version": 2, "secret_version": 1}]))]
+    #[schema(value_type = Vec<ConsumedCredential>)]
     pub credentials: serde_json::Value,
     /// Whether the same request would get something else now.
     pub stale: bool,
@@ -105,7 +124,7 @@ impl RecentFetches {
 }
 
 fn key_of(actor: &Actor) -> String {
-    format!("{} {}", actor.kind, actor.id)
+    format!("{} {}", actor.kind.as_str(), actor.id)
 }
 
 fn who(scope: &Scope, actor: &Actor, options: &Options, pull_secret: Uuid) -> Result<Who> {
@@ -119,34 +138,34 @@ fn who(scope: &Scope, actor: &Actor, options: &Options, pull_secret: Uuid) -> Re
 }
 
 impl Broker {
-    /// Notes what a consumer is about to get, unless the same was noted a moment ago.
-    pub(super) async fn note_consumer(
+    /// What is noted of a consumer that is about to get a rendering; none if the same was noted a moment ago.
+    pub(super) fn consumer_of(
         &self,
-        conn: &mut PgConnection,
         scope: &Scope,
         actor: &Actor,
         options: &Options,
         rendition: &Rendition,
-    ) -> Result<()> {
+    ) -> Result<Option<ConsumerRow>> {
         let draft = &rendition.draft;
         let Some((pull_secret, version)) = draft.pull_secret.zip(draft.version) else {
-            return Ok(());
+            return Ok(None);
         };
         let who = who(scope, actor, options, pull_secret)?;
         let fingerprint = &rendition.manifest.fingerprint;
         let now = self.now();
         if self.recent.noted(&who, fingerprint, now) {
-            return Ok(());
+            return Ok(None);
         }
-        let rows = draft.rows.iter().zip(&rendition.used);
-        let credentials: Vec<Fetched<'_>> = rows
-            .map(|(row, used)| Fetched {
+        let credentials: Vec<Fetched<'_>> = rendition
+            .used
+            .iter()
+            .map(|used| Fetched {
                 name: &used.name,
-                version: row.version,
+                version: used.version,
                 secret_version: used.secret_version,
             })
             .collect();
-        let row = ConsumerRow {
+        Ok(Some(ConsumerRow {
             id: Uuid::now_v7(),
             tenant_id: scope.tenant()?.id,
             pull_secret_id: pull_secret,
@@ -157,11 +176,26 @@ impl Broker {
             options: who.options,
             fingerprint: fingerprint.clone(),
             pull_secret_version: version,
+            contents: draft.contents,
             credentials: serde_json::to_string(&credentials)?,
             first_fetched_at: now,
             last_fetched_at: now,
-        };
-        Ok(consumers::note(conn, &row).await?)
+        }))
+    }
+
+    /// Notes what a consumer is about to get, in the transaction of something else.
+    pub(super) async fn note_consumer(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        actor: &Actor,
+        options: &Options,
+        rendition: &Rendition,
+    ) -> Result<()> {
+        match self.consumer_of(scope, actor, options, rendition)? {
+            Some(row) => Ok(consumers::note(conn, &row).await?),
+            None => Ok(()),
+        }
     }
 
     /// Remembers that it was noted, once that is committed.
@@ -282,12 +316,13 @@ impl<'a> Current<'a> {
     /// The fingerprint; `None` if it cannot be rendered so any more, which is another state too.
     async fn fingerprint(&self, options: &str) -> Result<Option<String>> {
         let options: StoredOptions = serde_json::from_str(options)?;
-        let state = self
+        let options = options.options()?;
+        let fingerprint = self
             .broker
-            .state(self.scope, &self.source, &options.options()?)
+            .fingerprint_for_another(self.scope, &self.source, &options)
             .await;
-        match state {
-            Ok(state) => Ok(Some(state.fingerprint)),
+        match fingerprint {
+            Ok(fingerprint) => Ok(Some(fingerprint)),
             Err(
                 Error::Invalid(_)
                 | Error::Conflict(_)
@@ -299,6 +334,15 @@ impl<'a> Current<'a> {
     }
 }
 
+/// What was asked for beside the format, without what was left out.
+fn parameters(options: &str) -> Result<serde_json::Value> {
+    let mut options: serde_json::Map<String, serde_json::Value> = serde_json::from_str(options)?;
+    options.retain(|name, value| {
+        !value.is_null() && *value != false && !["format", "output"].contains(&name.as_str())
+    });
+    Ok(options.into())
+}
+
 impl ConsumerView {
     fn from_row(row: ConsumerRow, stale: bool) -> Result<Self> {
         Ok(Self {
@@ -306,6 +350,7 @@ impl ConsumerView {
             caller: serde_json::from_str(&row.caller)?,
             source: Some(row.source).filter(|source| !source.is_empty()),
             format: row.format,
+            parameters: parameters(&row.options)?,
             pull_secret_version: row.pull_secret_version,
             credentials: serde_json::from_str(&row.credentials)?,
             stale,

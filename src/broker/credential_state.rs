@@ -3,6 +3,7 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::credential_seal::{Beside, context_of};
 use super::{Broker, Error, Result, Scope};
 use crate::keys::data_key::DataKey;
 use crate::keys::envelope::{Field, RecordContext};
@@ -26,26 +27,102 @@ pub(super) struct Secrets {
     pub auth: Option<KnownSecret>,
 }
 
-impl Secrets {
-    /// Whether both hold the same secrets.
-    pub fn same_as(&self, other: &Self) -> bool {
-        let auth = match (&self.auth, &other.auth) {
-            (Some(mine), Some(theirs)) => mine.text.same_as(&theirs.text),
-            (None, None) => true,
-            _ => false,
+/// A secret as it is stored, with the place that it opens in.
+pub(super) struct SealedSecret {
+    pub context: RecordContext,
+    pub bytes: Vec<u8>,
+    pub revision: i64,
+    credential: Uuid,
+    version: i64,
+}
+
+/// The secrets of one version, as they are stored.
+pub(super) struct SealedSecrets {
+    pub registry: SealedSecret,
+    /// The auth server's own, if it has one.
+    pub auth: Option<SealedSecret>,
+}
+
+impl SealedSecrets {
+    /// Those of a version row of a tenant.
+    ///
+    /// # Errors
+    /// `DoesNotOpen` for a number that no version has.
+    pub fn of(tenant: Uuid, row: &VersionRow) -> Result<Self> {
+        let sealed = |field, bytes: &[u8], revision| -> Result<SealedSecret> {
+            let place = (tenant, row.credential_id, row.version);
+            Ok(SealedSecret {
+                context: context_of(place, field, &Beside::from(row))?,
+                bytes: bytes.to_vec(),
+                revision,
+                credential: row.credential_id,
+                version: row.version,
+            })
         };
-        auth && self.registry.text.same_as(&other.registry.text)
+        let own = row.auth_secret.as_deref();
+        let revision = row.auth_secret_revision.unwrap_or(row.version);
+        Ok(Self {
+            registry: sealed(Field::Secret, &row.secret, row.secret_revision)?,
+            auth: own
+                .map(|bytes| sealed(Field::AuthServerSecret, bytes, revision))
+                .transpose()?,
+        })
+    }
+}
+
+impl SealedSecret {
+    /// What it is, for those who look into why it does not open.
+    pub fn record(&self) -> String {
+        record(self.credential, self.version)
+    }
+
+    /// The secret that was opened.
+    ///
+    /// # Errors
+    /// `Internal` if it is no text.
+    pub fn opened(&self, plain: &[u8]) -> Result<KnownSecret> {
+        Ok(KnownSecret {
+            text: text_of(plain)?,
+            revision: self.revision,
+        })
+    }
+}
+
+fn record(credential: Uuid, version: i64) -> String {
+    format!("credential {credential}, version {version}")
+}
+
+fn text_of(plain: &[u8]) -> Result<SecretText> {
+    let text = std::str::from_utf8(plain)
+        .map_err(|_| Error::Internal("an opened secret is not UTF-8".into()))?;
+    Ok(SecretText::new(text.to_owned()))
+}
+
+impl Secrets {
+    /// Whether both hold the same secrets, of one credential: those that the same versions brought. Nothing is compared;
+    /// a secret that was given anew has its old revision already, if it is the same (`credential_change.rs`).
+    pub fn same_revisions_as(&self, other: &Self) -> bool {
+        self.revisions() == other.revisions()
+    }
+
+    /// The versions that brought them.
+    pub fn revisions(&self) -> (i64, Option<i64>) {
+        let auth = self.auth.as_ref().map(|secret| secret.revision);
+        (self.registry.revision, auth)
     }
 }
 
 impl Broker {
-    /// Opens the secrets of a version row.
+    /// Opens the secrets of a version of a credential, whose row is looked at first: nothing is opened of a credential
+    /// that is not in the state in which it was left.
     pub(super) async fn open_secrets(
         &self,
         conn: &mut PgConnection,
-        tenant: Uuid,
+        credential: &CredentialRow,
         row: &VersionRow,
     ) -> Result<Secrets> {
+        self.check_state(conn, credential, row).await?;
+        let tenant = credential.tenant_id;
         let registry = self
             .open_one(conn, tenant, row, Field::Secret, &row.secret)
             .await?;
@@ -76,31 +153,12 @@ impl Broker {
         sealed: &[u8],
     ) -> Result<SecretText> {
         let place = (tenant, row.credential_id, row.version);
-        let context = context_of(place, field, &row.document)?;
+        let context = context_of(place, field, &Beside::from(row))?;
         let plain = self.keyring.open(conn, &context, sealed).await;
         let plain = plain.map_err(|error| {
-            let record = format!("credential {}, version {}", row.credential_id, row.version);
-            Error::from(error).of_record(&record)
+            Error::from(error).of_record(&record(row.credential_id, row.version))
         })?;
-        let text = std::str::from_utf8(&plain)
-            .map_err(|_| Error::Internal("an opened secret is not UTF-8".into()))?;
-        Ok(SecretText::new(text.to_owned()))
-    }
-
-    /// Seals a version for exactly its row. The secrets' revisions say which version brought them.
-    pub(super) async fn seal_version(
-        &self,
-        conn: &mut PgConnection,
-        scope: &Scope,
-        row: &CredentialRow,
-        spec: &CredentialSpec,
-        secrets: &Secrets,
-    ) -> Result<VersionRow> {
-        let key = self
-            .keyring
-            .newest(conn, Some(row.tenant_id), self.now())
-            .await?;
-        sealed_version(&key, scope, row, spec, secrets)
+        text_of(&plain)
     }
 }
 
@@ -113,9 +171,15 @@ pub(super) fn sealed_version(
     secrets: &Secrets,
 ) -> Result<VersionRow> {
     let document = serde_json::to_string(spec)?;
+    let beside = Beside {
+        document: &document,
+        auth_has_own: secrets.auth.is_some(),
+        revision: secrets.registry.revision,
+        auth_revision: secrets.auth.as_ref().map(|secret| secret.revision),
+    };
     let seal = |field, secret: &KnownSecret| -> Result<Vec<u8>> {
         let place = (row.tenant_id, row.id, row.version);
-        let context = context_of(place, field, &document)?;
+        let context = context_of(place, field, &beside)?;
         Ok(key.seal(&context, secret.text.expose().as_bytes())?)
     };
     let auth = secrets.auth.as_ref();
@@ -133,16 +197,4 @@ pub(super) fn sealed_version(
         created_at: row.updated_at,
         document,
     })
-}
-
-/// The place of a secret: tenant, credential and version, the field, and the document that says which
-/// registry it is for.
-pub(super) fn context_of(
-    (tenant, credential, version): (Uuid, Uuid, i64),
-    field: Field,
-    document: &str,
-) -> Result<RecordContext> {
-    let version = u64::try_from(version)
-        .map_err(|_| Error::DoesNotOpen("a stored version is negative".into()))?;
-    Ok(RecordContext::new(Some(tenant), credential, version, field).beside(document))
 }

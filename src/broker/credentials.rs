@@ -1,55 +1,76 @@
 //! Credentials: reading, writing, deleting.
 
+use serde_json::Value;
 use sqlx::PgConnection;
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use super::audit::Deed;
-use super::credential_change::{Before, check_secret_names, next_state, same_logins};
-use super::credential_state::Secrets;
+use super::comparisons::{Guard, Tried};
+use super::credential_change::{
+    Before, check_secret_names, next_state, redirections_of, same_logins,
+};
+use super::credential_seal::sealed_state;
+use super::credential_state::{Secrets, sealed_version};
 use super::precondition::Precondition;
-use super::resolve::{credential_spec, current_version};
-use super::view::{CredentialVersionView, CredentialView, PreviousView, Written};
+use super::resolve::{credential_spec, current_version, rolled_back};
+use super::resource::{Doubted, Resource, Stored};
+use super::view::{CredentialVersionView, CredentialView, PreviousView, VerificationState};
 use super::{Broker, Error, Result, Scope, previous};
-use crate::model::credential::{CredentialSpec, CredentialWrite, Unnamed};
+use crate::audit::change;
+use crate::model::body::{List, body};
+use crate::model::credential::{CredentialBody, CredentialSpec, CredentialWrite, Unnamed};
+use crate::model::form::Form;
+use crate::model::json::Json;
+use crate::model::labels::LabelPair;
+use crate::model::mistake::Mistakes;
 use crate::model::name::Name;
+use crate::model::registry_path::RegistryPath;
+use crate::model::resource::{Named, ResourceKind};
 use crate::store::credentials::{CredentialRow, Filter};
 use crate::store::{Slice, credential_versions, credentials, pull_secrets};
 
 /// How many versions of a credential are kept.
 pub(super) const KEPT_VERSIONS: i64 = 10;
 
-/// What deleting a credential does to the pull secrets that list it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Listed {
-    /// Their lists keep it from being deleted.
-    Forbids,
-    /// It is taken out of their lists.
-    IsDetached,
+body! {
+    /// What a delete of a credential takes.
+    pub struct Detach {}
+    fields {
+        /// `true` takes it out of the pull secrets that list it; otherwise these keep it from being deleted.
+        detach: bool, default;
+    }
+}
+
+body! {
+    /// What a list of credentials is filtered by. Everything given must hold.
+    pub struct CredentialFilters {}
+    fields {
+        /// This registry path exactly, in any spelling.
+        registry: Option<RegistryPath>, optional;
+        /// `key=value`; may be given more than once.
+        label: Vec<(String, String)> as List<LabelPair, 0, 64>, default;
+        /// The state of the last verification.
+        verification: Option<VerificationState>, optional;
+        /// Expires before this time.
+        expires_before: Option<OffsetDateTime>, optional;
+    }
+}
+
+impl CredentialFilters {
+    fn into_filter(self) -> Filter {
+        let labels = self.label.into_iter();
+        let labels: serde_json::Map<String, Value> =
+            labels.map(|(name, value)| (name, value.into())).collect();
+        Filter {
+            registry: self.registry.map(|path| path.to_string()),
+            labels: (!labels.is_empty()).then_some(labels.into()),
+            verification: self.verification.map(|state| state.as_str().to_owned()),
+            expires_before: self.expires_before,
+        }
+    }
 }
 
 impl Broker {
-    /// Credentials in order of name.
-    pub async fn credential_page(
-        &self,
-        scope: &Scope,
-        filter: &Filter,
-        slice: &Slice<String>,
-    ) -> Result<Vec<CredentialView>> {
-        let mut tx = self.begin().await?;
-        let rows = credentials::page(&mut tx, scope.tenant()?.id, filter, slice).await?;
-        let now = self.now();
-        let view = |row| CredentialView::from_row(row, now);
-        rows.into_iter().map(view).collect()
-    }
-
-    /// One credential.
-    pub async fn credential(&self, scope: &Scope, name: &str) -> Result<CredentialView> {
-        let mut tx = self.begin().await?;
-        let row = credentials::by_name(&mut tx, scope.tenant()?.id, name).await?;
-        CredentialView::from_row(row.ok_or(Error::NotFound)?, self.now())
-    }
-
     /// The kept versions of a credential, newest first.
     pub async fn credential_versions(
         &self,
@@ -69,133 +90,29 @@ impl Broker {
             .collect()
     }
 
-    /// What a PUT means that names no secret: a credential that is there keeps its own, a new one has
-    /// none, which its other mistakes should be told with.
-    pub async fn unnamed_secret(&self, scope: &Scope, name: &str) -> Result<Unnamed> {
-        let Ok(name) = Name::parse(name) else {
-            return Ok(Unnamed::Drops);
-        };
-        let mut tx = self.begin().await?;
-        let row = credentials::by_name(&mut tx, scope.tenant()?.id, name.as_str()).await?;
-        Ok(if row.is_some() {
-            Unnamed::Keeps
-        } else {
-            Unnamed::Drops
-        })
-    }
-
-    /// The version of a credential, its document and whether its auth server has a secret of its
-    /// own: what a patch is merged into.
-    pub async fn credential_document(
-        &self,
-        scope: &Scope,
-        name: &str,
-    ) -> Result<(i64, CredentialSpec, bool)> {
-        let mut tx = self.begin().await?;
-        let row = credentials::by_name(&mut tx, scope.tenant()?.id, name)
-            .await?
-            .ok_or(Error::NotFound)?;
-        Ok((row.version, credential_spec(&row)?, row.has_auth_secret))
-    }
-
-    /// Creates or replaces a credential.
-    pub async fn put_credential(
-        &self,
-        scope: &Scope,
-        name: &Name,
-        write: CredentialWrite,
-        precondition: &Precondition,
-    ) -> Result<Written<CredentialView>> {
-        let mut tx = self.begin_writing(scope).await?;
-        let before = self.load(&mut tx, scope, name).await?;
-        precondition.check(before.as_ref().map(|before| before.row.version))?;
-        let created = before.is_none();
-        let row = self
-            .write_credential(&mut tx, scope, name, before, write)
-            .await?;
-        tx.commit().await?;
-        let view = CredentialView::from_row(row, self.now())?;
-        Ok(if created {
-            Written::Created(view)
-        } else {
-            Written::Replaced(view)
-        })
-    }
-
-    /// Deletes a credential and its versions.
-    pub async fn delete_credential(
-        &self,
-        scope: &Scope,
-        name: &str,
-        listed: Listed,
-        precondition: &Precondition,
-    ) -> Result<()> {
-        let mut tx = self.begin_writing(scope).await?;
-        let row = credentials::by_name(&mut tx, scope.tenant()?.id, name)
-            .await?
-            .ok_or(Error::NotFound)?;
-        precondition.check(Some(row.version))?;
-        match listed {
-            Listed::IsDetached => {
-                pull_secrets::detach(&mut tx, row.tenant_id, row.id, self.now()).await?;
-            }
-            Listed::Forbids => refuse_if_listed(&mut tx, &row).await?,
-        }
-        credentials::delete(&mut tx, row.tenant_id, row.id).await?;
-        let target = format!("credentials/{name}");
-        let deed = Deed {
-            action: "credential.delete",
-            target: &target,
-            version: Some(row.version),
-            detail: None,
-        };
-        self.note(&mut tx, scope, deed).await?;
-        tx.commit().await
-    }
-
-    async fn load(
-        &self,
-        conn: &mut PgConnection,
-        scope: &Scope,
-        name: &Name,
-    ) -> Result<Option<Before>> {
-        let tenant = scope.tenant()?.id;
-        let Some(row) = credentials::by_name(conn, tenant, name.as_str()).await? else {
-            return Ok(None);
-        };
+    /// A credential before a write, its secrets opened.
+    async fn opened(&self, conn: &mut PgConnection, mut row: CredentialRow) -> Result<Before> {
+        let tenant = row.tenant_id;
+        self.bring_forward(conn, &mut row).await?;
         let version = current_version(conn, tenant, row.id).await?;
-        let secrets = self.open_secrets(conn, tenant, &version).await?;
-        Ok(Some(Before {
+        let secrets = self.open_secrets(conn, &row, &version).await?;
+        let former = match previous::previous_of(&row, self.now()) {
+            Some(kept) => {
+                let former = credential_versions::get(conn, tenant, row.id, kept.version).await?;
+                let former = former.ok_or_else(|| rolled_back(row.id))?;
+                Some(self.open_secrets(conn, &row, &former).await?)
+            }
+            None => None,
+        };
+        Ok(Before {
             spec: credential_spec(&row)?,
             row,
             secrets,
-        }))
+            former,
+        })
     }
 
-    async fn write_credential(
-        &self,
-        conn: &mut PgConnection,
-        scope: &Scope,
-        name: &Name,
-        before: Option<Before>,
-        write: CredentialWrite,
-    ) -> Result<CredentialRow> {
-        let version = before.as_ref().map_or(1, |before| before.row.version + 1);
-        let overlap = write.overlap;
-        let (spec, secrets) = next_state(before.as_ref(), write, version)?;
-        check_secret_names(&spec, name)?;
-        let old = match before {
-            Some(before) if before.spec == spec && before.secrets.same_as(&secrets) => {
-                return Ok(before.row);
-            }
-            Some(before) => Some((before.row, before.secrets)),
-            None => None,
-        };
-        self.store_version(conn, scope, name, old, &spec, &secrets, overlap)
-            .await
-    }
-
-    /// Writes the next version of a credential, or its first.
+    /// Writes the next version of a credential, or its first; with what the audit trail says of it.
     #[allow(
         clippy::too_many_arguments,
         reason = "the old state and all of the new one"
@@ -209,36 +126,35 @@ impl Broker {
         spec: &CredentialSpec,
         secrets: &Secrets,
         overlap: Option<Duration>,
-    ) -> Result<CredentialRow> {
+        tried: &mut Tried,
+    ) -> Result<(CredentialRow, Value)> {
         let mut row = self.next_row(scope, name, old.as_ref(), spec, secrets)?;
+        let before = old.as_ref();
+        let before = before.map(|(row, secrets)| recorded(row, Some(secrets)));
+        let mut detail = recorded(&row, Some(secrets)).since(before);
         let previous = match &old {
             Some(old) => self.previous_after(conn, old, secrets, overlap).await?,
             None => None,
         };
         row.previous_version = previous.as_ref().map(|previous| previous.version);
         row.previous_retires_at = previous.as_ref().map(|previous| previous.retires_at);
+        let tenant = Some(row.tenant_id);
+        let key = self.keyring.newest(conn, tenant, self.now()).await?;
+        row.seal = Some(sealed_state(&key, &row)?);
         match old {
             Some(_) => credentials::update(conn, &row).await?,
             None => credentials::insert(conn, &row).await?,
         }
-        let version = self.seal_version(conn, scope, &row, spec, secrets).await?;
+        let version = sealed_version(&key, scope, &row, spec, secrets)?;
         credential_versions::insert(conn, &version).await?;
         previous::prune(conn, row.tenant_id, row.id).await?;
-        self.refuse_conflicts_of(conn, scope, row.id).await?;
-        if previous.is_some() {
+        self.refuse_conflicts_of(conn, scope, &[row.id], tried)
+            .await?;
+        if let Some(previous) = previous {
             self.refuse_unrenderable_overlap(conn, scope, &row).await?;
+            detail["previous"] = serde_json::to_value(PreviousView::from(previous))?;
         }
-        let target = format!("credentials/{name}");
-        let deed = Deed {
-            action: "credential.write",
-            target: &target,
-            version: Some(row.version),
-            detail: previous
-                .map(PreviousView::from)
-                .map(|view| serde_json::json!({"previous": view})),
-        };
-        self.note(conn, scope, deed).await?;
-        Ok(row)
+        Ok((row, detail))
     }
 
     /// The row of a credential's next version, or of its first.
@@ -251,7 +167,7 @@ impl Broker {
         secrets: &Secrets,
     ) -> Result<CredentialRow> {
         let now = self.now();
-        let same_secrets = old.is_some_and(|(_, before)| before.same_as(secrets));
+        let same_secrets = old.is_some_and(|(_, before)| before.same_revisions_as(secrets));
         let old = old.map(|(row, _)| row);
         let old_spec: Option<CredentialSpec> = old.map(credential_spec).transpose()?;
         // What was verified is an account at an address; with either changed nothing is known.
@@ -276,10 +192,185 @@ impl Broker {
             updated_at: now,
             previous_version: None,
             previous_retires_at: None,
+            seal: None,
             changes_beside_version: 0,
             document: serde_json::to_string(spec)?,
             has_auth_secret: secrets.auth.is_some(),
         })
+    }
+}
+
+/// A credential as its event shows it: as written, and which versions brought its secrets.
+pub(super) struct Recorded {
+    id: Uuid,
+    document: serde_json::Value,
+}
+
+/// What an event shows of a row; of what is deleted, nobody asks for the secrets' versions.
+pub(super) fn recorded(row: &CredentialRow, secrets: Option<&Secrets>) -> Recorded {
+    let mut document: serde_json::Value = serde_json::from_str(&row.document).unwrap_or_default();
+    if let (Some(secrets), true) = (secrets, document.is_object()) {
+        document["secret_version"] = secrets.registry.revision.into();
+        if let Some(auth) = &secrets.auth {
+            document["auth_server"]["secret_version"] = auth.revision.into();
+        }
+    }
+    Recorded {
+        id: row.id,
+        document,
+    }
+}
+
+impl Recorded {
+    /// The detail of the write that led here.
+    pub(super) fn since(self, before: Option<Self>) -> serde_json::Value {
+        let before = before.map(|before| before.document);
+        let mut detail = change::between(before.as_ref(), Some(&self.document));
+        detail["id"] = self.id.to_string().into();
+        detail
+    }
+
+    /// The detail of its end.
+    fn until_it_went(self) -> serde_json::Value {
+        let mut detail = change::between(Some(&self.document), None);
+        detail["id"] = self.id.to_string().into();
+        detail
+    }
+}
+
+/// Credentials.
+pub struct Credentials;
+
+impl Resource for Credentials {
+    type Body = CredentialBody;
+    type Spec = CredentialWrite;
+    type Row = CredentialRow;
+    type View = CredentialView;
+    type Filter = CredentialFilters;
+    type Removal = Detach;
+
+    const COLLECTION: &'static str = "credentials";
+    const WRITES_TELL: bool = true;
+    const VERBS: (&'static str, &'static str) = ("credential.write", "credential.delete");
+
+    fn read(form: &mut Form, unnamed: Unnamed) -> Option<CredentialWrite> {
+        CredentialWrite::read_fields(form, unnamed)
+    }
+
+    async fn load(
+        _: &Broker,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        name: &str,
+    ) -> Result<Option<CredentialRow>> {
+        Ok(credentials::by_name(conn, scope.tenant()?.id, name).await?)
+    }
+
+    fn version(row: &CredentialRow) -> i64 {
+        row.version
+    }
+
+    fn as_written(row: &CredentialRow) -> Result<Json> {
+        let mut document = Json::from(serde_json::to_value(credential_spec(row)?)?);
+        if let Json::Object(members) = &mut document {
+            members.push(("secret".into(), Json::Kept));
+            let auth_server = members.iter_mut().find(|(name, _)| name == "auth_server");
+            if let Some((_, Json::Object(auth))) = auth_server
+                && row.has_auth_secret
+            {
+                auth.push(("secret".into(), Json::Kept));
+            }
+        }
+        Ok(document)
+    }
+
+    /// What the stored state says of a write with mistakes, without opening anything.
+    async fn doubts(
+        _: &Broker,
+        _: &mut PgConnection,
+        _: &Scope,
+        before: Option<&CredentialRow>,
+        doubted: Doubted<'_, CredentialWrite>,
+    ) -> Result<Mistakes> {
+        let (Some(row), Some(write)) = (before, doubted.spec) else {
+            return Ok(Mistakes::default());
+        };
+        redirections_of(row, &write)
+    }
+
+    async fn store(
+        broker: &Broker,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        name: &Name,
+        before: Option<CredentialRow>,
+        (write, tried): (CredentialWrite, &mut Tried),
+    ) -> Result<Stored<CredentialRow>> {
+        let before = match before {
+            Some(row) => Some(broker.opened(conn, row).await?),
+            None => None,
+        };
+        let version = before.as_ref().map_or(1, |before| before.row.version + 1);
+        let overlap = write.overlap;
+        let guard = match &before {
+            Some(before) if write.gives_a_secret() => broker.guard_of(conn, &before.row).await?,
+            _ => Guard::Compares,
+        };
+        let next = next_state(before.as_ref(), write, version, guard)?;
+        if let Some(before) = &before {
+            for came in &next.came {
+                tried.note(before.row.id, &before.row.name, *came);
+            }
+        }
+        let (spec, secrets) = (next.spec, next.secrets);
+        check_secret_names(&spec, name)?;
+        let old = match before {
+            Some(before) if before.spec == spec && before.secrets.same_revisions_as(&secrets) => {
+                return Ok(Stored::Unchanged(before.row));
+            }
+            Some(before) => Some((before.row, before.secrets)),
+            None => None,
+        };
+        let (row, detail) = broker
+            .store_version(conn, scope, name, old, &spec, &secrets, overlap, tried)
+            .await?;
+        Ok(Stored::Written(row, Some(detail)))
+    }
+
+    /// Its versions go with it.
+    async fn remove(
+        broker: &Broker,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        row: &CredentialRow,
+        how: Detach,
+        _: &Precondition,
+    ) -> Result<Option<Value>> {
+        if how.detach {
+            broker.detach(conn, scope, row).await?;
+        } else {
+            refuse_if_listed(conn, row).await?;
+        }
+        credentials::delete(conn, row.tenant_id, row.id).await?;
+        Ok(Some(recorded(row, None).until_it_went()))
+    }
+
+    fn view(broker: &Broker, row: CredentialRow) -> Result<CredentialView> {
+        CredentialView::from_row(row, broker.now())
+    }
+
+    async fn page(
+        broker: &Broker,
+        scope: &Scope,
+        filter: CredentialFilters,
+        slice: &Slice<String>,
+    ) -> Result<Vec<CredentialView>> {
+        let mut tx = broker.begin().await?;
+        let filter = filter.into_filter();
+        let rows = credentials::page(&mut tx, scope.tenant()?.id, &filter, slice).await?;
+        let now = broker.now();
+        let view = |row| CredentialView::from_row(row, now);
+        rows.into_iter().map(view).collect()
     }
 }
 
@@ -289,8 +380,11 @@ async fn refuse_if_listed(conn: &mut PgConnection, credential: &CredentialRow) -
         return Ok(());
     }
     let names: Vec<&str> = listing.iter().map(|row| row.name.as_str()).collect();
-    Err(Error::InUse(format!(
-        "the credential is listed by these pull secrets: {}; take it out of them, or delete with ?detach=true",
-        names.join(", ")
-    )))
+    Err(Error::InUse {
+        detail: format!(
+            "the credential is listed by these pull secrets: {}; take it out of them, or delete with ?detach=true",
+            names.join(", ")
+        ),
+        resources: Named::all(ResourceKind::PullSecret, names),
+    })
 }

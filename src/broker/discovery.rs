@@ -7,23 +7,24 @@ use utoipa::ToSchema;
 use super::audit::Deed;
 use super::error::Error;
 use super::{Broker, Result, Scope};
+use crate::model::body::body;
 use crate::model::credential::Kind;
-use crate::model::form::{self, Form};
-use crate::model::json::Json;
-use crate::model::mistake::{Fault, Mistake};
+use crate::model::mistake::Fault;
 use crate::model::registry_path::RegistryPath;
+use crate::model::spelled::spelled;
 use crate::registry::discover::{self, Offer, Scheme};
 use crate::registry::egress_error::EgressError;
 use crate::registry::endpoint;
 
-/// Reads `{"registry": "quay.io"}`.
-///
-/// # Errors
-/// All mistakes at once.
-pub fn read_question(document: Json) -> std::result::Result<RegistryPath, Vec<Mistake>> {
-    let mut form = Form::new(document, "");
-    let registry = form.required("registry", form::parsed(RegistryPath::parse));
-    form.finish(registry)
+body! {
+    /// Which registry to ask.
+    #[derive(Debug, Clone)]
+    pub struct Question { whole: "DiscoverInput"; }
+    fields {
+        /// `host[:port][/path]`, in any spelling; no wildcards.
+        registry: RegistryPath, required;
+    }
+    example {"registry": "registry.example.com"}
 }
 
 /// How a registry authenticates.
@@ -56,18 +57,19 @@ pub struct Discovery {
     pub detail: Option<String>,
 }
 
-/// Whether a registry answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Reached {
-    /// It did.
-    Reachable,
-    /// It did not; `detail` says why.
-    Unreachable,
+spelled! {
+    /// Whether a registry answered.
+    pub enum Reached: "Reached" or "invalid-value" {
+        /// It did.
+        Reachable = "reachable",
+        /// It did not; `detail` says why.
+        Unreachable = "unreachable",
+    }
 }
 
 /// A credential without its account.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = CredentialTemplate)]
 pub struct Template {
     /// What the account is for.
     #[schema(example = "registry.connect.redhat.com")]
@@ -82,6 +84,7 @@ pub struct Template {
     pub secret: String,
     /// The delegated half; left out where clients need none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = AuthServerTemplate, required = false)]
     pub auth_server: Option<AuthServerTemplate>,
 }
 

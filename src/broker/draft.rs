@@ -1,19 +1,14 @@
 //! What a rendering is made of, before anything is opened.
 
 use sqlx::PgConnection;
-use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::manifests::Source;
-use super::previous::previous_of;
 use super::pull_secrets::spec_of;
 use super::resolve::credential_spec;
 use super::{Broker, Error, Result, Scope};
-use crate::model::credential::CredentialSpec;
 use crate::model::name::{Name, ObjectName};
 use crate::model::pull_secret::{Layout, OnConflict, PullSecretSpec, Target};
-use crate::render::credential_provider::Pull;
-use crate::render::inputs::Inputs;
 use crate::store::credentials::CredentialRow;
 use crate::store::{credentials, pull_secrets};
 
@@ -28,38 +23,6 @@ pub(super) struct Draft {
     pub default_name: ObjectName,
     /// The credentials, in the order in which they are rendered.
     pub rows: Vec<CredentialRow>,
-}
-
-impl Draft {
-    /// Keeps the credentials that the inputs let count, before any is opened: what is not for an image is
-    /// neither rendered nor noted, and its conflicts keep nobody from pulling.
-    pub(super) fn narrowed_to(&mut self, inputs: &Inputs, now: OffsetDateTime) -> Result<Inputs> {
-        let Inputs::Image(image) = inputs else {
-            return Ok(inputs.clone());
-        };
-        let specs: Vec<CredentialSpec> = self
-            .rows
-            .iter()
-            .map(credential_spec)
-            .collect::<Result<_, _>>()?;
-        let mut specs_left = specs.iter();
-        self.rows.retain(|_| {
-            specs_left
-                .next()
-                .is_some_and(|spec| Pull::needs(image, spec))
-        });
-        Ok(Inputs::Pull(Pull::new(image.clone(), &specs, now)))
-    }
-
-    /// When it may render otherwise without any write: a credential expires, or a former version
-    /// retires.
-    pub(super) fn turns_at(&self, now: OffsetDateTime) -> Option<OffsetDateTime> {
-        let ends = self.rows.iter().flat_map(|row| {
-            let retires = previous_of(row, now).map(|previous| previous.retires_at);
-            [row.expires_at, retires]
-        });
-        ends.flatten().filter(|end| *end > now).min()
-    }
 }
 
 impl Broker {

@@ -1,7 +1,8 @@
 //! Why a use case did not do what was asked.
 
 use crate::keys::KeyError;
-use crate::model::mistake::Mistake;
+use crate::model::mistake::{Mistake, Mistakes};
+use crate::model::resource::Named;
 use crate::store::transaction::CommitUnknown;
 
 /// The broker's answer when it is not the one hoped for.
@@ -21,7 +22,7 @@ pub enum Error {
     NotFound,
     /// The request is understood and wrong: all its mistakes.
     #[error("the request has mistakes")]
-    Invalid(Vec<Mistake>),
+    Invalid(Mistakes),
     /// Two accounts claim one registry path.
     #[error("{detail}")]
     RegistryPathConflict {
@@ -29,10 +30,17 @@ pub enum Error {
         detail: String,
         /// One entry a conflict.
         errors: Vec<Mistake>,
+        /// The credentials that claim it.
+        resources: Vec<Named>,
     },
     /// Something else still needs it.
-    #[error("{0}")]
-    InUse(String),
+    #[error("{detail}")]
+    InUse {
+        /// What needs it, in words.
+        detail: String,
+        /// What needs it, as far as it has a name here.
+        resources: Vec<Named>,
+    },
     /// It cannot be done in the current state.
     #[error("{0}")]
     Conflict(String),
@@ -60,11 +68,19 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// One mistake.
     pub fn invalid(mistake: Mistake) -> Self {
-        Self::Invalid(vec![mistake])
+        Self::Invalid(mistake.into())
     }
 }
 
 impl Error {
+    /// The same error for another request of a batch, which only the database or the keys can fail.
+    pub(super) fn same(&self) -> Self {
+        match self {
+            Self::Internal(why) => Self::Internal(why.clone()),
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+
     /// Names the record that does not open.
     pub(super) fn of_record(self, record: &str) -> Self {
         match self {
@@ -74,9 +90,15 @@ impl Error {
     }
 }
 
+impl From<Mistakes> for Error {
+    fn from(mistakes: Mistakes) -> Self {
+        Self::Invalid(mistakes)
+    }
+}
+
 impl From<Vec<Mistake>> for Error {
     fn from(mistakes: Vec<Mistake>) -> Self {
-        Self::Invalid(mistakes)
+        Self::Invalid(mistakes.into())
     }
 }
 
@@ -131,7 +153,10 @@ impl From<KeyError> for Error {
             KeyError::UnknownKek(_) | KeyError::File { .. } | KeyError::Transit(_) => {
                 Self::Unavailable(error.to_string())
             }
-            KeyError::NotRetired(why) => Self::InUse(why),
+            KeyError::NotRetired(detail) => Self::InUse {
+                detail,
+                resources: Vec::new(),
+            },
             KeyError::UnknownDataKey(_)
             | KeyError::WrongKey
             | KeyError::Tampered

@@ -124,9 +124,14 @@ impl Broker {
     /// `Invalid` for a name that there is not and for an image that is none to every client asked.
     pub async fn explain(&self, scope: &Scope, source: &Source, ask: &Ask) -> Result<Report> {
         refuse_beyond_limits(scope, source)?;
-        let mut tx = self.begin_snapshot().await?;
-        let draft = self.draft(&mut tx, scope, source).await;
-        let draft = draft.map_err(|error| match (error, source) {
+        // One file names each path once, however its endpoints are spread over Secrets.
+        let options = Options {
+            layout: Some(Layout::Merged),
+            ..Options::as_stored(Format::DockerConfig)
+        };
+        // Which key is chosen hangs on no secret, so none is opened.
+        let looked = self.look_at(scope, source, &options).await;
+        let (draft, bundle) = looked.map_err(|error| match (error, source) {
             (Error::NotFound, Source::PullSecret(name)) => {
                 let detail = format!("there is no pull secret {name}");
                 Error::invalid(Fault::new("unknown-pull-secret", detail).at("/pull_secret"))
@@ -134,13 +139,6 @@ impl Broker {
             (error, _) => error,
         })?;
         let auth_servers = auth_servers_of(&draft.rows)?;
-        // One file names each path once, however its endpoints are spread over Secrets.
-        let options = Options {
-            layout: Some(Layout::Merged),
-            ..Options::as_stored(Format::DockerConfig)
-        };
-        // Which key is chosen hangs on no secret, so none is opened.
-        let bundle = self.sketched(&mut tx, scope, &draft, &options).await?;
         ask.about_stored(&Stored::new(&bundle, auth_servers))
     }
 }

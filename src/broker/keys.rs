@@ -139,7 +139,7 @@ impl Broker {
         let ids = provider.retired_with(number).await?;
         let current = provider.current_id().await?;
         if ids.is_empty() || ids.contains(&current) {
-            return Err(Error::InUse(format!(
+            return Err(in_use(format!(
                 "key version {number} is {}; `regcred keys status` lists all",
                 if ids.is_empty() {
                     "not one of the provider's"
@@ -152,7 +152,7 @@ impl Broker {
         let mut tx = self.begin().await?;
         let needed = data_keys::count_under(&mut tx, &ids).await?;
         if needed > 0 {
-            return Err(Error::InUse(format!(
+            return Err(in_use(format!(
                 "key version {number} still wraps {needed} data key(s); run `regcred keys rewrap` first"
             )));
         }
@@ -211,5 +211,13 @@ pub(super) fn deed(action: &'static str, detail: serde_json::Value) -> KeyDeed<'
         target: "keys",
         outcome: Outcome::Success,
         detail,
+    }
+}
+
+/// A key version that something still needs.
+fn in_use(detail: String) -> Error {
+    Error::InUse {
+        detail,
+        resources: Vec::new(),
     }
 }

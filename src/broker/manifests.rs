@@ -1,21 +1,28 @@
 //! Rendering: the one way a stored secret leaves.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use serde::Serialize;
-use sqlx::PgConnection;
 use time::OffsetDateTime;
 
-use super::audit::Deed;
+use super::audit::{Deed, event_of};
 use super::draft::Draft;
+use super::opening::sketch_entries;
+use super::sealed_draft::{Entry, SealedDraft};
 use super::{Broker, Error, Result, Scope};
+use crate::audit::event::{Event, Outcome};
 use crate::model::mistake::Fault;
 use crate::model::name::{Name, Namespace, ObjectName};
 use crate::model::pull_secret::{Layout, PullSecretSpec, SecretType, Target};
 use crate::model::pulled_image::PulledImage;
+use crate::model::resource::{Named as Resource, ResourceKind};
 use crate::render::bundle::Bundle;
+use crate::render::credential_provider::Pull;
 use crate::render::former::{self, Formers};
 use crate::render::inputs::Inputs;
 use crate::render::link::{Link, ServiceAccountObject};
-use crate::render::plan::{self, Item, RenderError, Request};
+use crate::render::plan::{self, Conflict, Item, RenderError, Request};
 use crate::render::{Format, Output, Rendered, fingerprint_with, render_with};
 use crate::store::Transaction;
 
@@ -53,7 +60,32 @@ pub struct Options {
     pub inputs: Inputs,
 }
 
+/// How something is rendered that depends on nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Way {
+    format: Format,
+    output: Output,
+    layout: Option<Layout>,
+    namespace: Option<Namespace>,
+    secret_name: Option<ObjectName>,
+    secret_type: Option<SecretType>,
+    expired: Expired,
+}
+
 impl Options {
+    /// How it is rendered; none where that depends on more than the draft.
+    pub(super) fn way(&self) -> Option<Way> {
+        matches!(self.inputs, Inputs::Nothing).then(|| Way {
+            format: self.format,
+            output: self.output,
+            layout: self.layout,
+            namespace: self.namespace.clone(),
+            secret_name: self.secret_name.clone(),
+            secret_type: self.secret_type,
+            expired: self.expired,
+        })
+    }
+
     /// As it is stored.
     pub(super) fn as_stored(format: Format) -> Self {
         Self {
@@ -125,7 +157,7 @@ pub struct Manifest {
 /// A rendering before it is noted, and what is noted of it.
 pub(super) struct Rendition {
     pub manifest: Manifest,
-    pub draft: Draft,
+    pub draft: Arc<SealedDraft>,
     pub used: Vec<Used>,
 }
 
@@ -133,6 +165,9 @@ pub(super) struct Rendition {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Used {
     pub name: Name,
+    /// Its version; the trail names that of the secret.
+    #[serde(skip)]
+    pub version: i64,
     /// The version that brought the secret.
     pub secret_version: u64,
     /// The same of the former version, if that was rendered too.
@@ -208,42 +243,46 @@ impl Broker {
     ) -> Result<Manifest> {
         let rendition = self.rendition(scope, source, options).await?;
         let actor = scope.caller.actor();
-        let mut tx = self.begin().await?;
-        // The consumer first: writers, too, hold a pull secret's row before they write the trail.
-        if options.purpose == Purpose::Use {
-            self.note_consumer(&mut tx, scope, &actor, options, &rendition)
-                .await
-                .map_err(unavailable)?;
-        }
-        self.note_rendition(&mut tx, scope, source, options, &rendition)
-            .await?;
-        commit_note(tx).await?;
+        let event = self.event_of_rendition(scope, source, options, &rendition);
+        let consumer = match options.purpose {
+            Purpose::Use => self.consumer_of(scope, &actor, options, &rendition)?,
+            _ => None,
+        };
+        self.write_note(event, consumer).await?;
         if options.purpose == Purpose::Use {
             self.remember_consumer(scope, &actor, options, &rendition);
         }
         Ok(rendition.manifest)
     }
 
-    /// Renders, but notes nothing: it must not leave before [`Broker::note_rendition`] is committed.
-    /// What is read is one state of the database; what is noted goes into another transaction, which
-    /// may wait for others that note the same.
+    /// Renders, but notes nothing: it must not leave before what [`Broker::event_of_rendition`] gives is durable.
+    /// What is read is one state of the database.
     pub(super) async fn rendition(
         &self,
         scope: &Scope,
         source: &Source,
         options: &Options,
     ) -> Result<Rendition> {
-        let mut tx = self.begin_snapshot().await?;
-        let mut draft = self.draft(&mut tx, scope, source).await?;
-        let inputs = draft.narrowed_to(&options.inputs, self.now())?;
-        self.refuse_expired(&draft, options)?;
+        let draft = self.sealed_draft(scope, source).await?;
+        let now = self.now();
+        let (entries, inputs) = narrowed(&draft.entries, &options.inputs, now)?;
+        refuse_expired(&entries, options, now)?;
         let formers = options.formers();
-        let items = self.open(&mut tx, scope, &draft.rows, formers).await?;
-        tx.commit().await?;
-        let used = items.iter().map(used).collect();
-        let bundle = self.bundle(&draft, items, options)?;
+        let items = self
+            .open_entries(draft.tenant, &entries, formers, now)
+            .await?;
+        let used = used(&entries, &items);
+        let bundle = bundle(&draft, items, options, now)?;
+        let fingerprint = match known_fingerprint(&draft, options, now) {
+            Some(known) => known,
+            None => {
+                let name = name_of(&bundle, options, &inputs)?;
+                keep_fingerprint(&draft, &entries, options, &name, now);
+                name
+            }
+        };
         let manifest = Manifest {
-            fingerprint: name_of(&bundle, options, &inputs)?,
+            fingerprint,
             warnings: bundle
                 .warnings_for(options.format)
                 .iter()
@@ -251,6 +290,7 @@ impl Broker {
                 .collect(),
             rendered: render_with(&bundle, options.format, options.output, &inputs)?,
         };
+        drop(entries);
         Ok(Rendition {
             manifest,
             draft,
@@ -258,16 +298,14 @@ impl Broker {
         })
     }
 
-    /// Notes what was rendered. Whatever keeps it from being written, the caller gets no secret and may try
-    /// again.
-    pub(super) async fn note_rendition(
+    /// What the audit trail says of a rendering.
+    pub(super) fn event_of_rendition(
         &self,
-        conn: &mut PgConnection,
         scope: &Scope,
         source: &Source,
         options: &Options,
         rendition: &Rendition,
-    ) -> Result<()> {
+    ) -> Event {
         let mut detail =
             serde_json::json!({"format": options.format.as_str(), "credentials": rendition.used});
         if let Some(image) = options.inputs.image() {
@@ -282,7 +320,7 @@ impl Broker {
             version: rendition.draft.version,
             detail: Some(detail),
         };
-        self.note(conn, scope, deed).await
+        event_of(scope, deed, Outcome::Success)
     }
 
     /// What the rendering would be named, and when time alone may change it. Nothing leaves, so nothing
@@ -296,16 +334,34 @@ impl Broker {
     }
 
     async fn find_state(&self, scope: &Scope, source: &Source, options: &Options) -> Result<State> {
-        let mut tx = self.begin_snapshot().await?;
-        let mut draft = self.draft(&mut tx, scope, source).await?;
-        let inputs = draft.narrowed_to(&options.inputs, self.now())?;
-        self.refuse_expired(&draft, options)?;
-        // Before the rest looks at the clock: what ends meanwhile must not be taken for over.
-        let turns_at = draft.turns_at(self.now());
-        let bundle = self.sketched(&mut tx, scope, &draft, options).await?;
-        tx.commit().await?;
+        let draft = self.sealed_draft(scope, source).await?;
+        // Once for all: what ends meanwhile must not be taken for over.
+        let now = self.now();
+        let (entries, inputs) = narrowed(&draft.entries, &options.inputs, now)?;
+        refuse_expired(&entries, options, now)?;
+        let turns_at = SealedDraft::turns_at(&entries, now);
+        if let Some(fingerprint) = known_fingerprint(&draft, options, now) {
+            return Ok(State {
+                fingerprint,
+                turns_at,
+            });
+        }
+        let formers = options.formers();
+        let items = sketch_entries(&entries, formers, now)?;
+        let bundle = match bundle(&draft, items, options, now) {
+            // Whether they are one account, only their secrets tell.
+            Err(Error::RegistryPathConflict { .. }) => {
+                let items = self
+                    .open_entries(draft.tenant, &entries, formers, now)
+                    .await?;
+                bundle(&draft, items, options, now)?
+            }
+            planned => planned?,
+        };
+        let fingerprint = name_of(&bundle, options, &inputs)?;
+        keep_fingerprint(&draft, &entries, options, &fingerprint, now);
         Ok(State {
-            fingerprint: name_of(&bundle, options, &inputs)?,
+            fingerprint,
             turns_at,
         })
     }
@@ -318,11 +374,9 @@ impl Broker {
         name: &Name,
         current: ServiceAccountObject,
     ) -> Result<Link> {
-        let mut tx = self.begin_snapshot().await?;
         let source = Source::PullSecret(name.clone());
-        let draft = self.draft(&mut tx, scope, &source).await?;
         let options = Options::as_stored(Format::ServiceAccount);
-        let bundle = self.sketched(&mut tx, scope, &draft, &options).await?;
+        let (_, bundle) = self.look_at(scope, &source, &options).await?;
         let names: Vec<ObjectName> = bundle
             .secrets
             .iter()
@@ -333,61 +387,138 @@ impl Broker {
         link.map_err(Error::invalid)
     }
 
-    /// A bundle without secrets. Nothing is opened, unless two credentials claim one path: whether they
-    /// are one account, only their secrets tell.
-    pub(super) async fn sketched(
+    /// The fingerprint of what somebody would be given who is not the caller.
+    pub(super) async fn fingerprint_for_another(
         &self,
-        conn: &mut PgConnection,
         scope: &Scope,
-        draft: &Draft,
+        source: &Source,
         options: &Options,
-    ) -> Result<Bundle> {
-        let formers = options.formers();
-        let items = self.sketch(conn, &draft.rows, formers).await?;
-        match self.bundle(draft, items, options) {
-            Err(Error::RegistryPathConflict { .. }) => {
-                let items = self.open(conn, scope, &draft.rows, formers).await?;
-                self.bundle(draft, items, options)
-            }
-            planned => planned,
-        }
+    ) -> Result<String> {
+        let (_, bundle) = self.look_at(scope, source, options).await?;
+        name_of(&bundle, options, &options.inputs)
     }
 
-    fn bundle(&self, draft: &Draft, items: Vec<Item>, options: &Options) -> Result<Bundle> {
-        let spec = draft.spec.clone();
-        let target = Target {
-            namespace: options.namespace.clone().or(spec.target.namespace),
-            secret_type: options.secret_type.unwrap_or(spec.target.secret_type),
-            ..spec.target
-        };
-        let request = Request {
-            items,
-            on_conflict: spec.on_conflict,
-            layout: layout(options, spec.layout),
-            target,
-            default_name: draft.default_name.clone(),
-            secret_name_override: options.secret_name.clone(),
-            formers: options.formers(),
-            now: self.now(),
-        };
-        Ok(plan::plan(request)?)
+    /// What a draft comes to.
+    ///
+    /// # Errors
+    /// Those of the plan.
+    pub(super) fn plan_of(
+        &self,
+        draft: &Draft,
+        items: Vec<Item>,
+        options: &Options,
+    ) -> std::result::Result<Bundle, RenderError> {
+        let what = (&draft.spec, &draft.default_name);
+        planned(what, items, options, self.now())
     }
+}
 
-    fn refuse_expired(&self, draft: &Draft, options: &Options) -> Result<()> {
-        let now = self.now();
-        let expired: Vec<&str> = draft
-            .rows
-            .iter()
-            .filter(|row| row.expires_at.is_some_and(|end| end <= now))
-            .map(|row| row.name.as_str())
-            .collect();
-        if options.expired == Expired::Warns || expired.is_empty() {
-            return Ok(());
+fn bundle(
+    draft: &SealedDraft,
+    items: Vec<Item>,
+    options: &Options,
+    now: OffsetDateTime,
+) -> Result<Bundle> {
+    Ok(planned(
+        (&draft.spec, &draft.default_name),
+        items,
+        options,
+        now,
+    )?)
+}
+
+fn planned(
+    (spec, default_name): (&PullSecretSpec, &ObjectName),
+    items: Vec<Item>,
+    options: &Options,
+    now: OffsetDateTime,
+) -> std::result::Result<Bundle, RenderError> {
+    let target = spec.target.clone();
+    let target = Target {
+        namespace: options.namespace.clone().or(target.namespace),
+        secret_type: options.secret_type.unwrap_or(target.secret_type),
+        ..target
+    };
+    let request = Request {
+        items,
+        on_conflict: spec.on_conflict,
+        layout: layout(options, spec.layout),
+        target,
+        default_name: default_name.clone(),
+        secret_name_override: options.secret_name.clone(),
+        formers: options.formers(),
+        now,
+    };
+    plan::plan(request)
+}
+
+/// Keeps the credentials that the inputs let count, before any is opened: what is not for an image is
+/// neither rendered nor noted, and its conflicts keep nobody from pulling.
+fn narrowed<'a>(
+    entries: &'a [Entry],
+    inputs: &Inputs,
+    now: OffsetDateTime,
+) -> Result<(Vec<&'a Entry>, Inputs)> {
+    let Inputs::Image(image) = inputs else {
+        return Ok((entries.iter().collect(), inputs.clone()));
+    };
+    let mut specs = Vec::with_capacity(entries.len());
+    let mut needed = Vec::new();
+    for entry in entries {
+        let spec = &entry.current()?.spec;
+        if Pull::needs(image, spec) {
+            needed.push(entry);
         }
-        Err(Error::Conflict(format!(
-            "expired: {}; without strict=true they are still rendered",
-            expired.join(", ")
-        )))
+        specs.push(spec.clone());
+    }
+    Ok((needed, Inputs::Pull(Pull::new(image.clone(), &specs, now))))
+}
+
+fn refuse_expired(entries: &[&Entry], options: &Options, now: OffsetDateTime) -> Result<()> {
+    let ends = entries.iter();
+    let ends = ends.map(|entry| (entry.name.as_str(), entry.expires_at));
+    refuse_ended(ends, options, now)
+}
+
+/// Refuses credentials that have expired, where that is asked for.
+pub(super) fn refuse_ended<'a>(
+    ends: impl Iterator<Item = (&'a str, Option<OffsetDateTime>)>,
+    options: &Options,
+    now: OffsetDateTime,
+) -> Result<()> {
+    if options.expired == Expired::Warns {
+        return Ok(());
+    }
+    let expired: Vec<&str> = ends
+        .filter(|(_, end)| end.is_some_and(|end| end <= now))
+        .map(|(name, _)| name)
+        .collect();
+    if expired.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Conflict(format!(
+        "expired: {}; without strict=true they are still rendered",
+        expired.join(", ")
+    )))
+}
+
+fn known_fingerprint(
+    draft: &SealedDraft,
+    options: &Options,
+    now: OffsetDateTime,
+) -> Option<String> {
+    draft.fingerprint(&options.way()?, now)
+}
+
+fn keep_fingerprint(
+    draft: &SealedDraft,
+    entries: &[&Entry],
+    options: &Options,
+    text: &str,
+    now: OffsetDateTime,
+) {
+    if let Some(way) = options.way() {
+        draft.keep_fingerprint(way, text, now, SealedDraft::turns_at(entries, now));
     }
 }
 
@@ -407,16 +538,21 @@ pub(super) async fn commit_note(tx: Transaction) -> Result<()> {
     result.map_err(|error| Error::Unavailable(error.to_string()))
 }
 
-fn used(item: &Item) -> Used {
-    let former = item
-        .previous
-        .as_ref()
-        .and_then(|previous| previous.state.as_ref());
-    Used {
-        name: item.credential.clone(),
-        secret_version: item.registry.revision.version,
-        previous_secret_version: former.map(|former| former.registry.revision.version),
-    }
+fn used(entries: &[&Entry], items: &[Item]) -> Vec<Used> {
+    let both = entries.iter().zip(items);
+    let used = both.map(|(entry, item)| {
+        let former = item
+            .previous
+            .as_ref()
+            .and_then(|previous| previous.state.as_ref());
+        Used {
+            name: entry.name.clone(),
+            version: entry.version,
+            secret_version: item.registry.revision.version,
+            previous_secret_version: former.map(|former| former.registry.revision.version),
+        }
+    });
+    used.collect()
 }
 
 fn name_of(bundle: &Bundle, options: &Options, inputs: &Inputs) -> Result<String> {
@@ -438,15 +574,19 @@ pub(super) fn unavailable(error: Error) -> Error {
     }
 }
 
+/// What those can do who need both.
+const BOTH_ACCOUNTS: &str = "on_conflict `first` takes the first; kubelet tries both where they are in two pull secrets that are both linked";
+
+fn all_of(conflicts: &[Conflict]) -> String {
+    let all: Vec<String> = conflicts.iter().map(ToString::to_string).collect();
+    all.join("; ")
+}
+
 impl From<RenderError> for Error {
     fn from(error: RenderError) -> Self {
         match error {
             RenderError::Conflict(conflicts) => Self::RegistryPathConflict {
-                detail: conflicts
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect::<Vec<_>>()
-                    .join("; "),
+                detail: format!("{}; {BOTH_ACCOUNTS}", all_of(&conflicts)),
                 errors: conflicts
                     .iter()
                     .map(|conflict| {
@@ -454,9 +594,19 @@ impl From<RenderError> for Error {
                             .at("/credentials")
                     })
                     .collect(),
+                resources: Resource::all(ResourceKind::Credential, names_of(&conflicts)),
             },
             RenderError::Mistake(mistake) => Self::invalid(mistake),
             RenderError::NoFormer => Self::NotFound,
         }
     }
+}
+
+/// The credentials of some conflicts, each once, in their order.
+fn names_of(conflicts: &[Conflict]) -> Vec<&Name> {
+    let mut seen = HashSet::new();
+    let names = conflicts
+        .iter()
+        .flat_map(|conflict| [&conflict.first, &conflict.second]);
+    names.filter(|name| seen.insert(name.as_str())).collect()
 }

@@ -3,7 +3,9 @@
 //! The broker decides what happens; whether the caller may was decided before, by
 //! [`Broker::enter`], which every request to the API goes through.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -21,11 +23,15 @@ use crate::store::{Database, Transaction};
 
 pub mod access;
 pub mod audit;
+pub mod audit_following;
 pub mod audit_reading;
 pub mod audit_upkeep;
+mod batch;
 pub mod changes;
+pub mod comparisons;
 pub mod consumers;
 pub mod credential_change;
+mod credential_seal;
 pub mod credential_state;
 pub mod credentials;
 pub mod discovery;
@@ -33,21 +39,28 @@ pub mod draft;
 pub mod error;
 pub mod explain;
 pub mod federated;
+mod former_seals;
 mod granting;
 pub mod idempotency;
 pub mod identity_providers;
 pub mod imports;
 pub mod keys;
+mod known;
 pub mod manifests;
+mod noting;
+mod opening;
 pub mod precondition;
 pub mod previous;
 pub mod pull_secrets;
 pub mod resolve;
+pub mod resource;
 pub mod rewrap;
 pub mod role_bindings;
 pub mod rollback;
 pub mod schedule;
+mod sealed_draft;
 pub mod share_links;
+pub mod standing;
 pub mod stored_options;
 pub mod tenants;
 pub mod tokens;
@@ -56,22 +69,31 @@ pub mod verification;
 pub mod view;
 pub mod waiting;
 pub mod webhook;
-mod writing;
+pub mod writing;
 
 use schedule::Schedule;
 use webhook::Webhook;
 
 pub use error::{Error, Result};
 
+use batch::Batches;
 use changes::Changes;
 use consumers::RecentFetches;
+use known::Known;
+use noting::WriteNotes;
+use sealed_draft::Drafts;
+use standing::{ReadStandings, Standing};
 
 /// Tells the time. A value, so that a test sets it.
 pub type Clock = Arc<dyn Fn() -> OffsetDateTime + Send + Sync>;
 
 /// The use cases over one database and its keys. Cheap to clone.
 #[derive(Clone)]
-pub struct Broker {
+pub struct Broker(Arc<Parts>);
+
+/// What a broker is made of.
+#[derive(Clone)]
+pub struct Parts {
     database: Database,
     keyring: Arc<Keyring>,
     clock: Clock,
@@ -88,6 +110,27 @@ pub struct Broker {
     schedule: Schedule,
     webhook: Option<Webhook>,
     writers: Arc<writing::Writers>,
+    leaving: Arc<AtomicBool>,
+    known_states: Arc<credential_seal::KnownStates>,
+    standing_reads: Arc<Batches<ReadStandings>>,
+    notes: Arc<Batches<WriteNotes>>,
+    known: Arc<Known>,
+    drafts: Arc<Drafts>,
+}
+
+impl Deref for Broker {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl DerefMut for Broker {
+    /// For putting one together; a broker that is shared already is copied first.
+    fn deref_mut(&mut self) -> &mut Parts {
+        Arc::make_mut(&mut self.0)
+    }
 }
 
 /// A request that was let in: who calls, in which tenant, under which id.
@@ -99,6 +142,8 @@ pub struct Scope {
     pub tenant: Option<TenantRef>,
     /// The request's id, as the answer and the audit trail carry it.
     pub request_id: Uuid,
+    /// Where the tenant stood at some time after the request came, if that was looked at.
+    pub standing: Option<Standing>,
 }
 
 /// A tenant that exists, or did when the request came in.
@@ -118,15 +163,34 @@ impl Scope {
     pub fn tenant(&self) -> Result<&TenantRef> {
         self.tenant.as_ref().ok_or(Error::NotFound)
     }
+
+    /// The same for who has waited since: what was looked at when the request came is of no use any more.
+    #[must_use]
+    pub(super) fn anew(&self) -> Self {
+        Self {
+            standing: None,
+            ..self.clone()
+        }
+    }
 }
 
 impl Broker {
     /// The use cases over a database at the right version.
     pub fn new(database: Database, keyring: Arc<Keyring>, clock: Clock) -> Self {
         let egress = Egress::default();
-        Self {
+        let trail = Arc::new(Trail::new(keyring.clone()));
+        let parts = Parts {
+            standing_reads: Batches::new(database.clone(), ReadStandings),
+            notes: Batches::new(
+                database.clone(),
+                WriteNotes {
+                    trail: trail.clone(),
+                },
+            ),
+            known: Arc::default(),
+            drafts: Arc::default(),
             database,
-            trail: Arc::new(Trail::new(keyring.clone())),
+            trail,
             audit_retention: None,
             proxies: Arc::default(),
             keyring,
@@ -141,7 +205,10 @@ impl Broker {
             schedule: Schedule::default(),
             webhook: None,
             writers: Arc::default(),
-        }
+            leaving: Arc::default(),
+            known_states: Arc::default(),
+        };
+        Self(Arc::new(parts))
     }
 
     /// Asks registries and issuers through this way out; the default reaches public addresses only.
@@ -173,6 +240,16 @@ impl Broker {
         self
     }
 
+    /// Who is told of what changes by itself.
+    pub fn webhook(&self) -> Option<&Webhook> {
+        self.webhook.as_ref()
+    }
+
+    /// Says from now on that this replica is not ready: it is about to stop.
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+    }
+
     /// Counts failed logins and requests by these limits; the default ones are generous.
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
@@ -200,7 +277,12 @@ impl Broker {
     /// Writes another audit trail than the sealed one of the keyring.
     #[must_use]
     pub fn with_trail(mut self, trail: Trail) -> Self {
-        self.trail = Arc::new(trail);
+        let trail = Arc::new(trail);
+        let work = WriteNotes {
+            trail: trail.clone(),
+        };
+        self.notes = Batches::new(self.database.clone(), work);
+        self.trail = trail;
         self
     }
 
@@ -219,6 +301,11 @@ impl Broker {
     /// The audit trail, for those who count its events.
     pub fn trail(&self) -> &Trail {
         &self.trail
+    }
+
+    /// About how much memory sealed drafts and known callers take, in bytes.
+    pub fn cached_bytes(&self) -> (u64, u64) {
+        (self.drafts.bytes(), self.known.bytes())
     }
 
     /// Now, to the microsecond that PostgreSQL keeps.
@@ -246,7 +333,30 @@ impl Broker {
         let due = self.keyring.due(&mut tx).await?;
         tx.commit().await?;
         self.keyring.prove(due).await?;
+        self.bring_credentials_forward().await?;
         self.remove_unneeded_keys().await.map(drop)
+    }
+
+    /// Fetches a tenant's data keys where the provider is another server, before any transaction needs them: while it is slow
+    /// to answer, nobody holds a connection for it. What it does not give now is asked for when it is needed.
+    pub async fn fetch_keys(&self, tenant: Uuid) {
+        if !self.keyring.is_cold(tenant) {
+            return;
+        }
+        let _turn = self.keyring.turn_to_fetch(tenant).await;
+        if !self.keyring.is_cold(tenant) {
+            return;
+        }
+        if let Err(error) = self.fetch_keys_of(tenant).await {
+            tracing::debug!(%error, "data keys are not fetched ahead");
+        }
+    }
+
+    async fn fetch_keys_of(&self, tenant: Uuid) -> Result<()> {
+        let mut conn = self.database.single().await?;
+        let rows = crate::store::data_keys::of_tenant(&mut conn, tenant).await?;
+        conn.done();
+        Ok(self.keyring.fetch(tenant, rows).await?)
     }
 
     /// Whether the database answers and the keys open what it holds.
@@ -254,6 +364,9 @@ impl Broker {
     /// # Errors
     /// `Unavailable`, or `Internal` for a key-encryption key that does not fit the database.
     pub async fn check_ready(&self) -> Result<()> {
+        if self.leaving.load(Ordering::Relaxed) {
+            return Err(Error::Unavailable("this replica is about to stop".into()));
+        }
         let mut tx = self.begin().await?;
         self.keyring.check(&mut tx).await?;
         self.trail.begin(&mut tx, self.now()).await?;

@@ -5,6 +5,7 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::audit::Deed;
+use super::credential_seal::sealed_state;
 use super::credential_state::Secrets;
 use super::credentials::KEPT_VERSIONS;
 use super::precondition::Precondition;
@@ -47,7 +48,7 @@ impl Broker {
     ) -> Result<Option<Previous>> {
         let (row, before) = old;
         let now = self.now();
-        let changed = !before.same_as(secrets);
+        let changed = !before.same_revisions_as(secrets);
         if let (Some(overlap), true) = (overlap, changed) {
             return Ok(Some(Previous {
                 version: row.version,
@@ -61,8 +62,8 @@ impl Broker {
         let former = credential_versions::get(conn, row.tenant_id, row.id, kept.version)
             .await?
             .ok_or_else(|| Error::Internal("a credential lacks its former version".into()))?;
-        let former = self.open_secrets(conn, row.tenant_id, &former).await?;
-        Ok(Some(kept).filter(|_| !changed || !former.same_as(secrets)))
+        let former = (former.secret_revision, former.auth_secret_revision);
+        Ok(Some(kept).filter(|_| !changed || former != secrets.revisions()))
     }
 
     /// Refuses an overlap that a pull secret which lists the credential could not render: the name of
@@ -119,19 +120,21 @@ impl Broker {
         precondition: &Precondition,
     ) -> Result<()> {
         let mut tx = self.begin_writing(scope).await?;
-        let row = credentials::by_name(&mut tx, scope.tenant()?.id, name)
+        let mut row = credentials::by_name(&mut tx, scope.tenant()?.id, name)
             .await?
             .ok_or(Error::NotFound)?;
         precondition.check(Some(row.version))?;
         let previous = previous_of(&row, self.now()).ok_or(Error::NotFound)?;
-        credentials::end_previous(&mut tx, row.tenant_id, row.id).await?;
+        self.bring_forward(&mut tx, &mut row).await?;
+        self.check_row(&mut tx, &row).await?;
+        self.end_overlap(&mut tx, &mut row).await?;
         prune(&mut tx, row.tenant_id, row.id).await?;
         let target = format!("credentials/{name}/previous");
         let deed = Deed {
             action: "credential.retire",
             target: &target,
             version: Some(previous.version),
-            detail: None,
+            detail: Some(serde_json::json!({"id": row.id})),
         };
         self.note(&mut tx, scope, deed).await?;
         tx.commit().await
@@ -157,10 +160,34 @@ impl Broker {
             Err(Error::NotFound) => return Ok(0),
             Err(error) => return Err(error),
         };
-        let retired = credentials::retire(&mut tx, tenant, now, RETIRED_AT_ONCE).await?;
+        let mut due = credentials::due(&mut tx, tenant, now, RETIRED_AT_ONCE).await?;
+        for row in &mut due {
+            match self.check_row(&mut tx, row).await {
+                Ok(()) => self.end_overlap(&mut tx, row).await?,
+                Err(Error::DoesNotOpen(why)) => {
+                    // It does not open, and that stays so; but it must not come up again and again.
+                    tracing::error!(why, "a credential is not in the state in which it was left");
+                    credentials::end_previous(&mut tx, row).await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let retired: Vec<Uuid> = due.iter().map(|row| row.id).collect();
         credential_versions::prune(&mut tx, tenant, &retired, KEPT_VERSIONS).await?;
         tx.commit().await?;
         Ok(u64::try_from(retired.len()).unwrap_or(u64::MAX))
+    }
+
+    /// Takes the former version out of a credential's state.
+    async fn end_overlap(&self, conn: &mut PgConnection, row: &mut CredentialRow) -> Result<()> {
+        row.previous_version = None;
+        row.previous_retires_at = None;
+        if row.seal.is_some() {
+            let tenant = Some(row.tenant_id);
+            let key = self.keyring.newest(conn, tenant, self.now()).await?;
+            row.seal = Some(sealed_state(&key, row)?);
+        }
+        Ok(credentials::end_previous(conn, row).await?)
     }
 }
 

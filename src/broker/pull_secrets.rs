@@ -4,17 +4,26 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::audit::Deed;
+use super::comparisons::Tried;
 use super::precondition::Precondition;
-use super::view::{PullSecretView, Written};
+use super::resource::{Doubted, Resource, Stored};
+use super::view::PullSecretView;
 use super::{Broker, Error, Result, Scope};
+use crate::audit::change;
+use crate::model::body::Body;
+use crate::model::credential::Unnamed;
+use crate::model::form::Form;
+use crate::model::json::Json;
+use crate::model::mistake::Mistakes;
 use crate::model::name::Name;
 use crate::model::pull_secret::PullSecretSpec;
+use crate::store::credentials::CredentialRow;
 use crate::store::pull_secrets::PullSecretRow;
 use crate::store::{Slice, pull_secrets};
 
 impl Broker {
     /// Pull secrets in order of name; only those that the caller's token is limited to.
-    pub async fn pull_secret_page(
+    async fn pull_secret_page(
         &self,
         scope: &Scope,
         slice: &Slice<String>,
@@ -27,66 +36,79 @@ impl Broker {
         rows.into_iter().map(PullSecretView::from_row).collect()
     }
 
-    /// One pull secret.
-    pub async fn pull_secret(&self, scope: &Scope, name: &str) -> Result<PullSecretView> {
-        let mut tx = self.begin().await?;
-        let row = pull_secrets::by_name(&mut tx, scope.tenant()?.id, name).await?;
-        PullSecretView::from_row(row.ok_or(Error::NotFound)?)
-    }
-
-    /// A pull secret's version and what was written of it: what a patch is merged into.
-    pub async fn pull_secret_document(
+    /// The names that a pull secret lists although there is no such credential.
+    ///
+    /// # Errors
+    /// Those of the database.
+    async fn unknown_credentials(
         &self,
+        conn: &mut PgConnection,
         scope: &Scope,
-        name: &str,
-    ) -> Result<(i64, PullSecretSpec)> {
-        let mut tx = self.begin().await?;
-        let row = pull_secrets::by_name(&mut tx, scope.tenant()?.id, name)
-            .await?
-            .ok_or(Error::NotFound)?;
-        Ok((row.version, spec_of(&row)?))
+        spec: &PullSecretSpec,
+    ) -> Result<Mistakes> {
+        match self.listed(conn, scope, &spec.credentials).await {
+            Ok(_) => Ok(Mistakes::default()),
+            Err(Error::Invalid(mistakes)) => Ok(mistakes),
+            Err(error) => Err(error),
+        }
     }
 
-    /// Creates or replaces a pull secret.
-    pub async fn put_pull_secret(
+    /// The same of a pull secret that is stored nowhere.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn unknown_listed(&self, scope: &Scope, spec: &PullSecretSpec) -> Result<Mistakes> {
+        let mut tx = self.begin().await?;
+        self.unknown_credentials(&mut tx, scope, spec).await
+    }
+
+    /// Writes a pull secret, and refuses it if its accounts claim one path twice.
+    pub(super) async fn write_and_check(
         &self,
+        conn: &mut PgConnection,
         scope: &Scope,
         name: &Name,
         spec: &PullSecretSpec,
-        precondition: &Precondition,
-    ) -> Result<Written<PullSecretView>> {
-        let mut tx = self.begin_writing(scope).await?;
-        let before = pull_secrets::by_name(&mut tx, scope.tenant()?.id, name.as_str()).await?;
-        precondition.check(before.as_ref().map(|row| row.version))?;
-        let created = before.is_none();
-        let listed = self.listed(&mut tx, scope, &spec.credentials).await?;
+        before: Option<PullSecretRow>,
+        tried: &mut Tried,
+    ) -> Result<PullSecretRow> {
+        let listed = self.listed(conn, scope, &spec.credentials).await?;
         let listed: Vec<Uuid> = listed.iter().map(|row| row.id).collect();
-        let row = match before {
-            Some(row) if spec_of(&row)? == *spec => {
-                return PullSecretView::from_row(row).map(Written::Replaced);
-            }
-            before => {
-                self.write_pull_secret(&mut tx, scope, name, spec, before)
-                    .await?
-            }
-        };
-        pull_secrets::set_credentials(&mut tx, row.tenant_id, row.id, &listed).await?;
-        self.refuse_conflicts_in(&mut tx, scope, name, spec).await?;
-        let target = format!("pull-secrets/{name}");
-        let deed = Deed {
-            action: "pull-secret.write",
-            target: &target,
-            version: Some(row.version),
-            detail: None,
-        };
-        self.note(&mut tx, scope, deed).await?;
-        tx.commit().await?;
-        let view = PullSecretView::from_row(row)?;
-        Ok(if created {
-            Written::Created(view)
-        } else {
-            Written::Replaced(view)
-        })
+        let row = self
+            .write_pull_secret(conn, scope, name, spec, before)
+            .await?;
+        pull_secrets::set_credentials(conn, row.tenant_id, row.id, &listed).await?;
+        self.refuse_conflicts_in(conn, scope, name, spec, tried)
+            .await?;
+        Ok(row)
+    }
+
+    /// Takes a credential out of every pull secret that lists it; each is a write of that pull secret.
+    pub(super) async fn detach(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        credential: &CredentialRow,
+    ) -> Result<()> {
+        let listing = pull_secrets::listing(conn, credential.tenant_id, credential.id).await?;
+        pull_secrets::detach(conn, credential.tenant_id, credential.id, self.now()).await?;
+        for row in listing {
+            let before = spec_of(&row)?;
+            let mut after = before.clone();
+            let is_another = |name: &Name| name.as_str() != credential.name;
+            after.credentials.retain(is_another);
+            let mut detail = change_of(Some(&before), Some(&after))?;
+            detail["by"] = "detach".into();
+            let target = format!("pull-secrets/{}", row.name);
+            let deed = Deed {
+                action: "pull-secret.write",
+                target: &target,
+                version: Some(row.version + 1),
+                detail: Some(detail),
+            };
+            self.note(conn, scope, deed).await?;
+        }
+        Ok(())
     }
 
     /// Writes the row of a pull secret, without its credentials.
@@ -115,30 +137,118 @@ impl Broker {
         }
         Ok(row)
     }
+}
 
-    /// Deletes a pull secret; the credentials stay.
-    pub async fn delete_pull_secret(
-        &self,
+/// Pull secrets.
+pub struct PullSecrets;
+
+impl Resource for PullSecrets {
+    type Body = PullSecretSpec;
+    type Spec = PullSecretSpec;
+    type Row = PullSecretRow;
+    type View = PullSecretView;
+    type Filter = ();
+    type Removal = ();
+
+    const COLLECTION: &'static str = "pull-secrets";
+    const VERBS: (&'static str, &'static str) = ("pull-secret.write", "pull-secret.delete");
+
+    fn read(form: &mut Form, _: Unnamed) -> Option<PullSecretSpec> {
+        PullSecretSpec::read_fields(form)
+    }
+
+    async fn load(
+        _: &Broker,
+        conn: &mut PgConnection,
         scope: &Scope,
         name: &str,
-        precondition: &Precondition,
-    ) -> Result<()> {
-        let mut tx = self.begin_writing(scope).await?;
-        let row = pull_secrets::by_name(&mut tx, scope.tenant()?.id, name)
-            .await?
-            .ok_or(Error::NotFound)?;
-        precondition.check(Some(row.version))?;
-        pull_secrets::delete(&mut tx, row.tenant_id, row.id).await?;
-        let target = format!("pull-secrets/{name}");
-        let deed = Deed {
-            action: "pull-secret.delete",
-            target: &target,
-            version: Some(row.version),
-            detail: None,
-        };
-        self.note(&mut tx, scope, deed).await?;
-        tx.commit().await
+    ) -> Result<Option<PullSecretRow>> {
+        Ok(pull_secrets::by_name(conn, scope.tenant()?.id, name).await?)
     }
+
+    fn version(row: &PullSecretRow) -> i64 {
+        row.version
+    }
+
+    fn as_written(row: &PullSecretRow) -> Result<Json> {
+        Ok(Json::from(spec_of(row)?.as_written()?))
+    }
+
+    async fn doubts(
+        broker: &Broker,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        _: Option<&PullSecretRow>,
+        doubted: Doubted<'_, PullSecretSpec>,
+    ) -> Result<Mistakes> {
+        let Some(spec) = doubted.spec else {
+            return Ok(Mistakes::default());
+        };
+        broker.unknown_credentials(conn, scope, &spec).await
+    }
+
+    async fn store(
+        broker: &Broker,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        name: &Name,
+        before: Option<PullSecretRow>,
+        (spec, tried): (PullSecretSpec, &mut Tried),
+    ) -> Result<Stored<PullSecretRow>> {
+        let old = before.as_ref().map(spec_of).transpose()?;
+        if let (Some(row), true) = (&before, old.as_ref() == Some(&spec)) {
+            return Ok(Stored::Unchanged(row.clone()));
+        }
+        let detail = change_of(old.as_ref(), Some(&spec))?;
+        let row = broker
+            .write_and_check(conn, scope, name, &spec, before, tried)
+            .await?;
+        Ok(Stored::Written(row, Some(detail)))
+    }
+
+    /// The credentials stay.
+    async fn remove(
+        _: &Broker,
+        conn: &mut PgConnection,
+        _: &Scope,
+        row: &PullSecretRow,
+        (): (),
+        _: &Precondition,
+    ) -> Result<Option<serde_json::Value>> {
+        pull_secrets::delete(conn, row.tenant_id, row.id).await?;
+        change_of(Some(&spec_of(row)?), None).map(Some)
+    }
+
+    fn view(_: &Broker, row: PullSecretRow) -> Result<PullSecretView> {
+        PullSecretView::from_row(row)
+    }
+
+    async fn page(
+        broker: &Broker,
+        scope: &Scope,
+        (): (),
+        slice: &Slice<String>,
+    ) -> Result<Vec<PullSecretView>> {
+        broker.pull_secret_page(scope, slice).await
+    }
+}
+
+/// What an event shows of a write of a pull secret, or of its end.
+pub(super) fn change_of(
+    before: Option<&PullSecretSpec>,
+    after: Option<&PullSecretSpec>,
+) -> Result<serde_json::Value> {
+    let shown = |spec: &PullSecretSpec| -> Result<serde_json::Value> {
+        let mut document = serde_json::to_value(spec)?;
+        // They stand in a table of their own.
+        document["credentials"] = serde_json::to_value(&spec.credentials)?;
+        Ok(document)
+    };
+    let (before, after) = (
+        before.map(shown).transpose()?,
+        after.map(shown).transpose()?,
+    );
+    Ok(change::between(before.as_ref(), after.as_ref()))
 }
 
 /// What was written of a stored pull secret.

@@ -4,36 +4,23 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::comparisons::Tried;
 use super::credential_state::{KnownSecret, Secrets};
 use super::previous::previous_of;
 use super::pull_secrets::spec_of;
 use super::{Broker, Error, Result, Scope};
 use crate::model::credential::CredentialSpec;
-use crate::model::mistake::Fault;
+use crate::model::mistake::{Fault, Mistakes};
 use crate::model::name::{Name, ObjectName};
 use crate::model::pull_secret::{OnConflict, PullSecretSpec, Target};
 use crate::render::bundle::{Half, Revision};
 use crate::render::former::{FormerState, Formers};
-use crate::render::plan::{self, Item, Opened, RenderError, Request};
+use crate::render::plan::{self, Conflict, Item, Opened, RenderError, Request};
 use crate::store::credential_versions::{RevisionRow, VersionRow};
 use crate::store::credentials::CredentialRow;
 use crate::store::{credential_versions, credentials, pull_secrets};
 
 impl Broker {
-    /// The credentials that a pull secret means, opened, in the order of [`Broker::meant`].
-    ///
-    /// # Errors
-    /// `Invalid` for a listed name that there is not.
-    pub(super) async fn resolve(
-        &self,
-        conn: &mut PgConnection,
-        scope: &Scope,
-        spec: &PullSecretSpec,
-    ) -> Result<Vec<Item>> {
-        let rows = self.meant(conn, scope, spec).await?;
-        self.open_rows(conn, scope, rows).await
-    }
-
     /// The rows of the credentials that a pull secret means: those listed, in list order, then those
     /// that the selector finds, in order of name.
     ///
@@ -46,8 +33,8 @@ impl Broker {
         spec: &PullSecretSpec,
     ) -> Result<Vec<CredentialRow>> {
         let mut rows = self.listed(conn, scope, &spec.credentials).await?;
-        if let Some(labels) = &spec.selector {
-            let labels = serde_json::to_value(labels)?;
+        if let Some(selector) = &spec.selector {
+            let labels = serde_json::to_value(&selector.labels)?;
             for row in credentials::by_labels(conn, scope.tenant()?.id, &labels).await? {
                 if !rows.iter().any(|known| known.id == row.id) {
                     rows.push(row);
@@ -67,7 +54,7 @@ impl Broker {
         let texts: Vec<String> = names.iter().map(Name::to_string).collect();
         let mut found = credentials::by_names(conn, scope.tenant()?.id, &texts).await?;
         let mut rows = Vec::with_capacity(texts.len());
-        let mut mistakes = Vec::new();
+        let mut mistakes = Mistakes::default();
         for (index, name) in texts.iter().enumerate() {
             match found.iter().position(|row| row.name == *name) {
                 Some(at) => rows.push(found.swap_remove(at)),
@@ -87,16 +74,6 @@ impl Broker {
         }
     }
 
-    /// Opens the current versions of these rows, in their order.
-    pub(super) async fn open_rows(
-        &self,
-        conn: &mut PgConnection,
-        scope: &Scope,
-        rows: Vec<CredentialRow>,
-    ) -> Result<Vec<Item>> {
-        self.open(conn, scope, &rows, Formers::LeftOut).await
-    }
-
     /// Opens the current versions of these rows, in their order, and the former ones if they are
     /// rendered.
     pub(super) async fn open(
@@ -107,17 +84,20 @@ impl Broker {
         formers: Formers,
     ) -> Result<Vec<Item>> {
         let tenant = scope.tenant()?.id;
+        if let Some(foreign) = rows.iter().find(|row| row.tenant_id != tenant) {
+            return Err(rolled_back(foreign.id));
+        }
         let now = self.now();
         let (ids, numbers) = wanted(rows, formers, now);
         let versions = credential_versions::several(conn, tenant, &ids, &numbers).await?;
         let mut items = Vec::with_capacity(rows.len());
         for row in rows {
             let current = find(&versions, row.id, row.version)?;
-            let secrets = self.open_secrets(conn, tenant, current).await?;
+            let secrets = self.open_secrets(conn, row, current).await?;
             let mut item = item_of(row, &current.document, secrets, now)?;
             if let (Some(previous), Formers::Rendered) = (&mut item.previous, formers) {
                 let former = find(&versions, row.id, previous.version)?;
-                let secrets = self.open_secrets(conn, tenant, former).await?;
+                let secrets = self.open_secrets(conn, row, former).await?;
                 previous.state = Some(former_of(row.id, &former.document, secrets)?);
             }
             items.push(item);
@@ -158,69 +138,63 @@ impl Broker {
         scope: &Scope,
         name: &Name,
         spec: &PullSecretSpec,
+        tried: &mut Tried,
     ) -> Result<()> {
         if spec.on_conflict == OnConflict::First {
             return Ok(());
         }
-        let items = self.resolve(conn, scope, spec).await?;
-        self.refuse_conflicts(items, name)
+        let rows = self.meant(conn, scope, spec).await?;
+        self.refuse_conflicts_among(conn, scope, &rows, name, tried)
+            .await
     }
 
-    /// Refuses a credential's new state if it claims a path of another credential in a pull secret
+    /// Refuses new states of credentials that are written if they claim a path of another credential in a pull secret
     /// that lists both. What selectors find is looked at when they are rendered.
     pub(super) async fn refuse_conflicts_of(
         &self,
         conn: &mut PgConnection,
         scope: &Scope,
-        credential: Uuid,
-    ) -> Result<()> {
-        for row in pull_secrets::listing(conn, scope.tenant()?.id, credential).await? {
-            let mut spec = spec_of(&row)?;
-            spec.selector = None;
-            let name = super::view::stored_name(&row.name)?;
-            self.refuse_conflicts_in(conn, scope, &name, &spec).await?;
-        }
-        Ok(())
-    }
-
-    /// The same for many credentials whose new states are all written.
-    pub(super) async fn refuse_conflicts_of_all(
-        &self,
-        conn: &mut PgConnection,
-        scope: &Scope,
         credentials: &[Uuid],
+        tried: &mut Tried,
     ) -> Result<()> {
-        for row in pull_secrets::listing_any(conn, scope.tenant()?.id, credentials).await? {
+        let tenant = scope.tenant()?.id;
+        for row in pull_secrets::listing_any(conn, tenant, credentials).await? {
             let mut spec = spec_of(&row)?;
             spec.selector = None;
             let name = super::view::stored_name(&row.name)?;
-            self.refuse_conflicts_in(conn, scope, &name, &spec).await?;
+            self.refuse_conflicts_in(conn, scope, &name, &spec, tried)
+                .await?;
         }
         Ok(())
-    }
-
-    fn refuse_conflicts(&self, items: Vec<Item>, name: &Name) -> Result<()> {
-        let request = Request {
-            items,
-            on_conflict: OnConflict::Reject,
-            layout: crate::model::pull_secret::Layout::Merged,
-            target: Target::default(),
-            default_name: ObjectName::from(name),
-            secret_name_override: None,
-            formers: Formers::LeftOut,
-            now: self.now(),
-        };
-        match plan::plan(request) {
-            Err(error @ RenderError::Conflict(_)) => Err(error.into()),
-            _ => Ok(()),
-        }
     }
 }
 
-/// A credential whose version is gone, or whose current one is not the newest.
-fn rolled_back(credential: Uuid) -> Error {
+/// The conflicts among accounts, if a pull secret would list them all.
+pub(super) fn conflict_of(
+    items: Vec<Item>,
+    name: &Name,
+    now: OffsetDateTime,
+) -> std::result::Result<(), Vec<Conflict>> {
+    let request = Request {
+        items,
+        on_conflict: OnConflict::Reject,
+        layout: crate::model::pull_secret::Layout::Merged,
+        target: Target::default(),
+        default_name: ObjectName::from(name),
+        secret_name_override: None,
+        formers: Formers::LeftOut,
+        now,
+    };
+    match plan::plan(request) {
+        Err(RenderError::Conflict(conflicts)) => Err(conflicts),
+        _ => Ok(()),
+    }
+}
+
+/// A credential whose version is gone, whose current one is not the newest, or whose row is not the last one written.
+pub(super) fn rolled_back(credential: Uuid) -> Error {
     Error::DoesNotOpen(format!(
-        "credential {credential}: its current version is gone, or older than another: it was rolled back in the database"
+        "credential {credential}: its row, or its current version, is not the one that was written last: it was rolled back in the database"
     ))
 }
 
@@ -319,7 +293,7 @@ fn stand_ins(row: &RevisionRow) -> Secrets {
     }
 }
 
-fn revision(credential_id: Uuid, version: i64, half: Half) -> Revision {
+pub(super) fn revision(credential_id: Uuid, version: i64, half: Half) -> Revision {
     Revision {
         credential_id,
         version: u64::try_from(version).unwrap_or_default(),
@@ -327,7 +301,7 @@ fn revision(credential_id: Uuid, version: i64, half: Half) -> Revision {
     }
 }
 
-fn opened(credential: Uuid, secret: KnownSecret, half: Half) -> Opened {
+pub(super) fn opened(credential: Uuid, secret: KnownSecret, half: Half) -> Opened {
     Opened {
         secret: secret.text,
         revision: revision(credential, secret.revision, half),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::credential_state::context_of;
+use super::credential_seal::{Beside, context_of, state_context};
 use super::idempotency::answer_context;
 use super::keys::{KeyDeed, deed};
 use super::{Broker, Error, Result};
@@ -21,7 +21,7 @@ use crate::keys::keyring::wrapped_in;
 use crate::keys::provider::Wrapped;
 use crate::store::data_keys::{self, DataKeyRow};
 use crate::store::sealed::{self, Place, SealedRow, Table};
-use crate::store::tenants;
+use crate::store::{credentials, tenants};
 
 /// Most rows that are read, and replaced in one transaction, at once.
 const AT_ONCE: u32 = 50;
@@ -99,6 +99,7 @@ impl Broker {
             },
             done: Rewrapped::default(),
         };
+        while self.bring_credentials_forward().await? > 0 {}
         run.wrap_data_keys(&kek).await?;
         let newest = run.make_data_keys(&kek).await?;
         run.seal_records(&newest).await?;
@@ -272,6 +273,8 @@ impl Run<'_> {
         let mut failed = Vec::new();
         for row in rows {
             match self.seal_row(&mut tx, table, tenant, key, row).await {
+                // A credential's state is no record of its own.
+                Ok(()) if table == Table::Credentials => {}
                 Ok(()) => self.done.records += 1,
                 Err(Error::DoesNotOpen(why)) => failed.push((row, why)),
                 Err(error) => return Err(error),
@@ -293,9 +296,23 @@ impl Run<'_> {
         row: &SealedRow,
     ) -> Result<()> {
         let (one, two) = fields_of(table);
-        let first = self
-            .seal_value(conn, place_of(table, tenant, row, one)?, key, &row.first)
-            .await?;
+        let place = match table {
+            Table::Credentials => {
+                let tenant = tenant.unwrap_or_default();
+                let credential = credentials::hold(conn, tenant, row.record).await?;
+                match credential.filter(|now| now.seal.as_ref() == Some(&row.first)) {
+                    Some(credential) => state_context(&credential)?,
+                    // It was written or deleted meanwhile.
+                    None => return Ok(()),
+                }
+            }
+            _ => place_of(table, tenant, row, one)?,
+        };
+        let first = match self.seal_value(conn, place, key, &row.first).await {
+            // Of a key that is lost it is told where its versions are.
+            Err(Error::DoesNotOpen(_)) if table == Table::Credentials => return Ok(()),
+            sealed => sealed?,
+        };
         let second = match &row.second {
             Some(sealed) => {
                 let place = place_of(table, tenant, row, two)?;
@@ -372,6 +389,7 @@ impl Run<'_> {
 fn fields_of(table: Table) -> (Field, Field) {
     match table {
         Table::CredentialVersions => (Field::Secret, Field::AuthServerSecret),
+        Table::Credentials => (Field::CredentialState, Field::CredentialState),
         Table::IdempotentAnswers => (Field::IdempotentAnswer, Field::IdempotentRequest),
     }
 }
@@ -383,10 +401,15 @@ fn place_of(
     field: Field,
 ) -> Result<RecordContext> {
     match table {
-        Table::CredentialVersions => context_of(
+        Table::CredentialVersions | Table::Credentials => context_of(
             (tenant.unwrap_or_default(), row.record, row.version),
             field,
-            row.document.as_deref().unwrap_or_default(),
+            &Beside {
+                document: row.document.as_deref().unwrap_or_default(),
+                auth_has_own: row.second.is_some(),
+                revision: row.secret_revision.unwrap_or_default(),
+                auth_revision: row.auth_secret_revision,
+            },
         ),
         Table::IdempotentAnswers => Ok(answer_context(tenant, row.record, field)),
     }

@@ -1,28 +1,35 @@
 //! Role bindings: which callers of an identity provider hold a role in a tenant.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::audit::Deed;
+use super::comparisons::Tried;
 use super::granting::{Taken, check_end, check_role};
 use super::precondition::Precondition;
-use super::view::{SinceWritten, Written};
+use super::resource::{Doubted, Resource, Stored, View};
+use super::view::SinceWritten;
 use super::{Broker, Error, Result, Scope};
-use crate::auth::binding::BindingSpec;
-use crate::auth::oidc::pattern::Pattern;
+use crate::audit::change;
+use crate::auth::binding::{BindingSpec, Subject};
 use crate::auth::role::Role;
-use crate::model::mistake::Fault;
+use crate::model::body::Body;
+use crate::model::credential::Unnamed;
+use crate::model::form::Form;
+use crate::model::json::Json;
+use crate::model::mistake::{Fault, Mistake, Mistakes};
 use crate::model::name::Name;
 use crate::store::role_bindings::BindingRow;
 use crate::store::{Slice, identity_providers, role_bindings};
 
+/// Most role bindings of a tenant: all of a provider are read when one of its callers asks who it is.
+const MOST_BINDINGS: i64 = 500;
+
 /// A role binding.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RoleBinding)]
 pub struct BindingView {
     /// Its name.
     #[schema(example = "builders")]
@@ -35,7 +42,7 @@ pub struct BindingView {
     /// What they may do.
     pub role: Role,
     /// Who they are.
-    pub subject: SubjectView,
+    pub subject: Subject,
     /// The pull secrets that they are limited to; null means all.
     pub pull_secrets: Option<Vec<String>>,
     /// When it ends; null means when it is removed.
@@ -55,15 +62,18 @@ pub struct BindingView {
     pub since_written: SinceWritten,
 }
 
-/// Callers of an identity provider.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct SubjectView {
-    /// The provider's name.
-    #[schema(example = "cluster-a")]
-    pub identity_provider: String,
-    /// Claims that must all match; `*` at the end of a value takes whatever begins so.
-    #[schema(value_type = Object, example = json!({"sub": "system:serviceaccount:ci:builder"}))]
-    pub claims: BTreeMap<String, Pattern>,
+impl View for BindingView {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn version(&self) -> i64 {
+        self.version
+    }
+
+    fn since_written(&self) -> SinceWritten {
+        self.since_written
+    }
 }
 
 impl BindingView {
@@ -80,10 +90,7 @@ impl BindingView {
             id: row.id,
             version: row.version,
             role: spec.role,
-            subject: SubjectView {
-                identity_provider: spec.subject.identity_provider.to_string(),
-                claims: spec.subject.claims,
-            },
+            subject: spec.subject,
             pull_secrets: names.map(|names| names.iter().map(Name::to_string).collect()),
             expires_at: spec.expires_at,
             issuer: row.issuer,
@@ -95,101 +102,10 @@ impl BindingView {
 }
 
 impl Broker {
-    /// Role bindings in order of name.
-    pub async fn binding_page(
-        &self,
-        scope: &Scope,
-        slice: &Slice<String>,
-    ) -> Result<Vec<BindingView>> {
+    async fn binding_page(&self, scope: &Scope, slice: &Slice<String>) -> Result<Vec<BindingView>> {
         let mut tx = self.begin().await?;
         let rows = role_bindings::page(&mut tx, scope.tenant()?.id, slice).await?;
         rows.into_iter().map(BindingView::from_row).collect()
-    }
-
-    /// One role binding.
-    pub async fn binding(&self, scope: &Scope, name: &str) -> Result<BindingView> {
-        let mut tx = self.begin().await?;
-        BindingView::from_row(find(&mut tx, scope, name).await?)
-    }
-
-    /// A binding's version and the document as written: what a patch is merged into.
-    pub async fn binding_document(&self, scope: &Scope, name: &str) -> Result<(i64, String)> {
-        let mut tx = self.begin().await?;
-        let row = find(&mut tx, scope, name).await?;
-        Ok((row.version, row.document))
-    }
-
-    /// Creates or replaces a role binding. It is effective from the next request on.
-    ///
-    /// # Errors
-    /// `Forbidden` for more than the caller holds, `Conflict` where the tenant would lose its last owner.
-    pub async fn put_binding(
-        &self,
-        scope: &Scope,
-        name: &Name,
-        spec: &BindingSpec,
-        precondition: &Precondition,
-    ) -> Result<Written<BindingView>> {
-        let mut tx = self.begin_writing(scope).await?;
-        let before = role_bindings::by_name(&mut tx, scope.tenant()?.id, name.as_str()).await?;
-        precondition.check(before.as_ref().map(|row| row.version))?;
-        let spec = self.granted(scope, spec)?;
-        let document = serde_json::to_string(&spec)?;
-        let created = before.is_none();
-        let row = match before {
-            Some(row) if row.document == document => {
-                return BindingView::from_row(row).map(Written::Replaced);
-            }
-            before => {
-                self.write_binding(&mut tx, scope, name, spec, document, before)
-                    .await?
-            }
-        };
-        let target = format!("role-bindings/{name}");
-        let detail = Some(serde_json::json!({"role": row.role, "issuer": row.issuer}));
-        let deed = Deed {
-            action: "role-binding.write",
-            target: &target,
-            version: Some(row.version),
-            detail,
-        };
-        self.note(&mut tx, scope, deed).await?;
-        tx.commit().await?;
-        let view = BindingView::from_row(row)?;
-        Ok(if created {
-            Written::Created(view)
-        } else {
-            Written::Replaced(view)
-        })
-    }
-
-    /// Deletes a role binding. Who held its role by it alone has none from the next request on.
-    ///
-    /// # Errors
-    /// `Conflict` for the last owner.
-    pub async fn delete_binding(
-        &self,
-        scope: &Scope,
-        name: &str,
-        precondition: &Precondition,
-    ) -> Result<()> {
-        let mut tx = self.begin_writing(scope).await?;
-        let row = find(&mut tx, scope, name).await?;
-        precondition.check(Some(row.version))?;
-        if self.is_owner(&row) {
-            self.keep_an_owner(&mut tx, scope, Taken::Binding(row.id))
-                .await?;
-        }
-        role_bindings::delete(&mut tx, row.tenant_id, row.id).await?;
-        let target = format!("role-bindings/{name}");
-        let deed = Deed {
-            action: "role-binding.delete",
-            target: &target,
-            version: Some(row.version),
-            detail: Some(serde_json::json!({"role": row.role})),
-        };
-        self.note(&mut tx, scope, deed).await?;
-        tx.commit().await
     }
 
     /// The binding as this caller may make it.
@@ -221,10 +137,7 @@ impl Broker {
     ) -> Result<BindingRow> {
         let provider = spec.subject.identity_provider.as_str();
         let provider = identity_providers::share_by_name(conn, provider).await?;
-        let provider = provider.ok_or_else(|| {
-            let fault = Fault::new("unknown-name", "there is no such identity provider");
-            Error::invalid(fault.at("/subject/identity_provider"))
-        })?;
+        let provider = provider.ok_or_else(|| Error::invalid(unknown_provider()))?;
         let now = self.now();
         let row = BindingRow {
             id: before.as_ref().map_or_else(Uuid::now_v7, |row| row.id),
@@ -250,7 +163,10 @@ impl Broker {
                 }
                 role_bindings::update(conn, &row).await?;
             }
-            None => role_bindings::insert(conn, &row).await?,
+            None => {
+                refuse_more(conn, &row).await?;
+                role_bindings::insert(conn, &row).await?;
+            }
         }
         Ok(row)
     }
@@ -262,7 +178,141 @@ impl Broker {
     }
 }
 
-async fn find(conn: &mut PgConnection, scope: &Scope, name: &str) -> Result<BindingRow> {
-    let row = role_bindings::by_name(conn, scope.tenant()?.id, name).await?;
-    row.ok_or(Error::NotFound)
+async fn refuse_more(conn: &mut PgConnection, row: &BindingRow) -> Result<()> {
+    if role_bindings::count(conn, row.tenant_id).await? < MOST_BINDINGS {
+        return Ok(());
+    }
+    Err(Error::Conflict(format!(
+        "the tenant has {MOST_BINDINGS} role bindings, and no more may be made; a claim's value with * at its end takes many callers"
+    )))
+}
+
+/// What an event shows of a write of a binding, or of its end.
+fn detail_of(
+    row: &BindingRow,
+    before: Option<&String>,
+    after: Option<&String>,
+) -> Result<serde_json::Value> {
+    let parsed = |text: &String| serde_json::from_str::<serde_json::Value>(text);
+    let (before, after) = (
+        before.map(parsed).transpose()?,
+        after.map(parsed).transpose()?,
+    );
+    let mut detail = change::between(before.as_ref(), after.as_ref());
+    detail["role"] = row.role.as_str().into();
+    detail["issuer"] = row.issuer.as_str().into();
+    Ok(detail)
+}
+
+/// Role bindings. A write or a delete is effective from the next request on.
+pub struct RoleBindings;
+
+impl Resource for RoleBindings {
+    type Body = BindingSpec;
+    type Spec = BindingSpec;
+    type Row = BindingRow;
+    type View = BindingView;
+    type Filter = ();
+    type Removal = ();
+
+    const COLLECTION: &'static str = "role-bindings";
+    const VERBS: (&'static str, &'static str) = ("role-binding.write", "role-binding.delete");
+
+    fn read(form: &mut Form, _: Unnamed) -> Option<BindingSpec> {
+        BindingSpec::read_fields(form)
+    }
+
+    async fn load(
+        _: &Broker,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        name: &str,
+    ) -> Result<Option<BindingRow>> {
+        Ok(role_bindings::by_name(conn, scope.tenant()?.id, name).await?)
+    }
+
+    fn version(row: &BindingRow) -> i64 {
+        row.version
+    }
+
+    fn as_written(row: &BindingRow) -> Result<Json> {
+        Ok(Json::parse(row.document.as_bytes())?)
+    }
+
+    async fn doubts(
+        _: &Broker,
+        conn: &mut PgConnection,
+        _: &Scope,
+        _: Option<&BindingRow>,
+        doubted: Doubted<'_, BindingSpec>,
+    ) -> Result<Mistakes> {
+        let subject = doubted.sent.member("subject");
+        let provider = subject.and_then(|subject| subject.text_of("identity_provider"));
+        let Some(provider) = provider.filter(|name| Name::parse(name).is_ok()) else {
+            return Ok(Mistakes::default());
+        };
+        let known = identity_providers::share_by_name(conn, provider).await?;
+        let unknown = known.is_none().then(unknown_provider);
+        Ok(unknown.into_iter().collect())
+    }
+
+    /// `Forbidden` for more than the caller holds, `Conflict` where the tenant would lose its last owner.
+    async fn store(
+        broker: &Broker,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        name: &Name,
+        before: Option<BindingRow>,
+        (spec, _): (BindingSpec, &mut Tried),
+    ) -> Result<Stored<BindingRow>> {
+        let spec = broker.granted(scope, &spec)?;
+        let document = serde_json::to_string(&spec)?;
+        let old = before.as_ref().map(|row| row.document.clone());
+        let row = match before {
+            Some(row) if row.document == document => return Ok(Stored::Unchanged(row)),
+            before => {
+                broker
+                    .write_binding(conn, scope, name, spec, document, before)
+                    .await?
+            }
+        };
+        let detail = detail_of(&row, old.as_ref(), Some(&row.document))?;
+        Ok(Stored::Written(row, Some(detail)))
+    }
+
+    /// Who held its role by it alone has none from the next request on; the last owner's stays.
+    async fn remove(
+        broker: &Broker,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        row: &BindingRow,
+        (): (),
+        _: &Precondition,
+    ) -> Result<Option<serde_json::Value>> {
+        if broker.is_owner(row) {
+            broker
+                .keep_an_owner(conn, scope, Taken::Binding(row.id))
+                .await?;
+        }
+        role_bindings::delete(conn, row.tenant_id, row.id).await?;
+        detail_of(row, Some(&row.document), None).map(Some)
+    }
+
+    fn view(_: &Broker, row: BindingRow) -> Result<BindingView> {
+        BindingView::from_row(row)
+    }
+
+    async fn page(
+        broker: &Broker,
+        scope: &Scope,
+        (): (),
+        slice: &Slice<String>,
+    ) -> Result<Vec<BindingView>> {
+        broker.binding_page(scope, slice).await
+    }
+}
+
+fn unknown_provider() -> Mistake {
+    Fault::new("unknown-name", "there is no such identity provider")
+        .at("/subject/identity_provider")
 }

@@ -1,43 +1,35 @@
 //! Making a former version of a credential current again.
 
+use sqlx::PgConnection;
 use time::Duration;
 
+use super::audit::Deed;
+use super::comparisons::{Tried, undo_if_refused};
+use super::credentials::Credentials;
 use super::idempotency::{Answer, Claim, Once};
 use super::precondition::Precondition;
 use super::resolve::current_version;
+use super::resource::Resource;
 use super::view::CredentialView;
 use super::{Broker, Error, Result, Scope};
-use crate::model::credential::{CredentialSpec, read_overlap};
-use crate::model::form::{self, Form};
-use crate::model::json::Json;
-use crate::model::mistake::{Fault, Mistake};
+use crate::model::body::{Long, body};
+use crate::model::credential::{CredentialSpec, Overlap};
+use crate::model::mistake::Fault;
 use crate::model::name::Name;
-use crate::store::{credential_versions, credentials};
+use crate::store::credentials::CredentialRow;
+use crate::store::{credential_versions, credentials, savepoint};
 
-/// Which version to make current.
-#[derive(Debug, Clone, Copy)]
-pub struct Rollback {
-    version: i64,
-    overlap: Option<Duration>,
-}
-
-impl Rollback {
-    /// Reads `{"version": 2}`; `overlap` may stand beside it as in a write.
-    ///
-    /// # Errors
-    /// All mistakes at once.
-    pub fn read(document: Json) -> std::result::Result<Self, Vec<Mistake>> {
-        let mut form = Form::new(document, "");
-        let version = form.required("version", |value| {
-            let number = form::whole_number(value)?;
-            i64::try_from(number)
-                .ok()
-                .filter(|number| *number > 0)
-                .ok_or_else(|| Fault::new("out-of-range", "expected the number of a version"))
-        });
-        let overlap = read_overlap(&mut form);
-        form.finish(version.map(|version| Self { version, overlap }))
+body! {
+    /// Which version to make current.
+    #[derive(Debug, Clone, Copy)]
+    pub struct Rollback { whole: "RollbackInput"; }
+    fields {
+        /// A kept version.
+        version: i64 as Long, required;
+        /// As in a write: how many seconds the version before stays usable.
+        overlap: Option<Duration> as Overlap, optional;
     }
+    example {"version": 1, "overlap": 86400}
 }
 
 impl Broker {
@@ -51,34 +43,54 @@ impl Broker {
         precondition: &Precondition,
         once: Option<&Once>,
     ) -> Result<Answer> {
-        // Before the key, as an import does: in another order, two with one key could wait for each other.
         let mut tx = self.begin_writing(scope).await?;
-        let claim = self.claim(&mut tx, scope, once).await?;
+        let mut tried = Tried::default();
+        // What was compared stays counted even if nothing is written.
+        savepoint::set(&mut tx).await?;
+        let done = self
+            .roll_back_in(
+                &mut tx,
+                scope,
+                name,
+                (rollback, precondition, once),
+                &mut tried,
+            )
+            .await;
+        undo_if_refused(&mut tx, &done).await?;
+        self.count_misses(&mut tx, scope, &tried).await?;
+        if done.is_err() {
+            let target = format!("credentials/{name}");
+            self.tell_of(&mut tx, scope, &target, &tried).await?;
+        }
+        tx.commit().await?;
+        done
+    }
+
+    /// The writers' lock comes before the key, as in an import: in another order, two with one key could wait for each
+    /// other.
+    async fn roll_back_in(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        name: &Name,
+        (rollback, precondition, once): (Rollback, &Precondition, Option<&Once>),
+        tried: &mut Tried,
+    ) -> Result<Answer> {
+        let claim = self.claim(conn, scope, once).await?;
         if let Claim::Replay(answer) = claim {
             return Ok(answer);
         }
         let tenant = scope.tenant()?.id;
-        let row = credentials::by_name(&mut tx, tenant, name.as_str())
+        let mut row = credentials::by_name(conn, tenant, name.as_str())
             .await?
             .ok_or(Error::NotFound)?;
         precondition.check(Some(row.version))?;
-        let gone = || {
-            Error::invalid(Fault::new("unknown-version", "this version is not kept").at("/version"))
-        };
-        let wanted = credential_versions::get(&mut tx, tenant, row.id, rollback.version)
-            .await?
-            .ok_or_else(gone)?;
-        let row = if rollback.version == row.version {
-            row
-        } else {
-            let spec: CredentialSpec = serde_json::from_str(&wanted.document)?;
-            let secrets = self.open_secrets(&mut tx, tenant, &wanted).await?;
-            let current = current_version(&mut tx, tenant, row.id).await?;
-            let old = self.open_secrets(&mut tx, tenant, &current).await?;
-            let (old, overlap) = (Some((row, old)), rollback.overlap);
-            self.store_version(&mut tx, scope, name, old, &spec, &secrets, overlap)
-                .await?
-        };
+        self.bring_forward(conn, &mut row).await?;
+        if rollback.version != row.version {
+            row = self
+                .make_current(conn, scope, name, row, rollback, tried)
+                .await?;
+        }
         let view = CredentialView::from_row(row, self.now())?;
         let answer = Answer {
             status: 200,
@@ -86,8 +98,40 @@ impl Broker {
             etag: Some(format!("\"{}\"", view.version)),
             body: serde_json::to_string(&view)?,
         };
-        self.keep_answer(&mut tx, &claim, &answer).await?;
-        tx.commit().await?;
+        self.keep_answer(conn, &claim, &answer).await?;
         Ok(answer)
+    }
+
+    async fn make_current(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        name: &Name,
+        row: CredentialRow,
+        rollback: Rollback,
+        tried: &mut Tried,
+    ) -> Result<CredentialRow> {
+        let tenant = row.tenant_id;
+        let wanted = credential_versions::get(conn, tenant, row.id, rollback.version).await?;
+        let wanted = wanted.ok_or_else(|| {
+            let fault = Fault::new("unknown-version", "this version is not kept");
+            Error::invalid(fault.at("/version"))
+        })?;
+        let spec: CredentialSpec = serde_json::from_str(&wanted.document)?;
+        let secrets = self.open_secrets(conn, &row, &wanted).await?;
+        let current = current_version(conn, tenant, row.id).await?;
+        let old = self.open_secrets(conn, &row, &current).await?;
+        let (old, overlap) = (Some((row, old)), rollback.overlap);
+        let (row, detail) = self
+            .store_version(conn, scope, name, old, &spec, &secrets, overlap, tried)
+            .await?;
+        let deed = Deed {
+            action: Credentials::VERBS.0,
+            target: &format!("{}/{name}", Credentials::COLLECTION),
+            version: Some(row.version),
+            detail: Some(detail),
+        };
+        self.note(conn, scope, deed).await?;
+        Ok(row)
     }
 }

@@ -203,6 +203,7 @@ impl Broker {
                 name: stored_name(name)?,
             }),
             request_id: Uuid::now_v7(),
+            standing: None,
         })
     }
 

@@ -17,23 +17,23 @@ use super::audit::{Deed, Knock};
 use super::error::stored;
 use super::idempotency::{Answer, Claim, Once};
 use super::manifests::{Manifest, Options, Source, commit_note, unavailable};
-use super::stored_options::StoredOptions;
+use super::stored_options::{RenderFields, StoredOptions};
 use super::tokens::random_bits;
 use super::view::stored_name;
 use super::{Broker, Error, Result, Scope, TenantRef};
-use crate::auth::caller::Actor;
+use crate::auth::caller::{Actor, ActorKind, StoredActor};
 use crate::auth::role::Action;
 use crate::auth::token::LinkToken;
-use crate::model::form::{self, Form};
-use crate::model::json::Json;
-use crate::model::mistake::{Fault, Mistake};
+use crate::model::body::{Seconds, Whole, body};
+use crate::model::mistake::Fault;
 use crate::model::name::Name;
+use crate::render::Format;
 use crate::store::links::{self, LinkRow};
 use crate::store::pull_secrets::{self, PullSecretRow};
 use crate::store::{Slice, tokens};
 
-/// A link's life in seconds, unless another one is asked for.
-const USUAL_LIFE: u64 = 300;
+/// A link's life, unless another one is asked for.
+const USUAL_LIFE: Duration = Duration::seconds(300);
 /// Its longest life in seconds: a week.
 const LONGEST_LIFE: u64 = 7 * 24 * 60 * 60;
 /// Most uses of one link.
@@ -43,52 +43,45 @@ const KEPT_FOR: Duration = Duration::days(7);
 /// Most links that one round of pruning removes.
 const PRUNED_AT_ONCE: i64 = 1000;
 
-/// A link as it is asked for.
-#[derive(Debug, Clone)]
-pub struct LinkWrite {
-    life: Duration,
-    max_uses: i32,
-    options: Options,
+body! {
+    /// A link as asked for.
+    #[derive(Debug, Clone)]
+    pub struct LinkWrite { whole: "LinkInput"; }
+    fields {
+        /// Seconds until it ends, at most a week; 300 unless given. It ends with its maker's token, too.
+        expires_in: Option<Duration> as Seconds<LONGEST_LIFE>, optional;
+        /// How often it renders, at most 1000; once unless given.
+        max_uses: Option<u64> as Whole<1, MOST_USES>, optional;
+        /// How it renders.
+        render: RenderFields, flat;
+    }
+    rules(form) {
+        if let Some(render) = &render
+            && render.format.needs_inputs()
+        {
+            let detail = format!("the format {} has no place for a link", render.format.as_str());
+            form.report("format", Fault::new("invalid-format", detail));
+        }
+    }
+    example {"expires_in": 300, "max_uses": 1, "format": "kubectl"}
 }
 
 impl LinkWrite {
-    /// Reads a link as asked for (`POST …/links`).
-    ///
-    /// # Errors
-    /// All mistakes at once.
-    pub fn read(document: Json) -> std::result::Result<Self, Vec<Mistake>> {
-        let mut form = Form::new(document, "");
-        let life = form
-            .optional("expires_in", up_to(LONGEST_LIFE))
-            .unwrap_or(USUAL_LIFE);
-        let max_uses = form.optional("max_uses", up_to(MOST_USES)).unwrap_or(1);
-        let options = Options::read(&mut form);
-        form.finish(Some(Self {
-            life: Duration::seconds(life.cast_signed()),
-            max_uses: i32::try_from(max_uses).unwrap_or(1),
-            options,
-        }))
-    }
-}
-
-fn up_to(most: u64) -> impl Fn(Json) -> std::result::Result<u64, Fault> {
-    move |value| {
-        let number = form::whole_number(value)?;
-        if (1..=most).contains(&number) {
-            Ok(number)
-        } else {
-            Err(Fault::new("out-of-range", format!("expected 1 to {most}")))
-        }
+    /// How it renders, each time.
+    fn options(&self) -> Options {
+        let output = self.render.format.default_output();
+        self.render.clone().options(output)
     }
 }
 
 /// A link, without its URL.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Link)]
 pub struct LinkView {
     /// Its id.
     pub id: Uuid,
     /// What it renders as.
-    #[schema(example = "secret")]
+    #[schema(value_type = Format)]
     pub format: String,
     /// How often it renders.
     #[schema(example = 1)]
@@ -106,8 +99,7 @@ pub struct LinkView {
     #[serde(with = "time::serde::rfc3339::option")]
     pub last_used_at: Option<OffsetDateTime>,
     /// Who made it: kind, id and name.
-    #[schema(value_type = Object)]
-    pub created_by: serde_json::Value,
+    pub created_by: StoredActor,
     /// When it was made.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
@@ -115,6 +107,7 @@ pub struct LinkView {
 
 /// A new link: the only answer that ever holds its URL.
 #[derive(Serialize, ToSchema)]
+#[schema(as = NewLink)]
 pub struct NewLinkView {
     /// Renders without a token. It is shown once.
     #[schema(
@@ -173,17 +166,20 @@ impl Broker {
         if let Claim::Replay(answer) = claim {
             return Ok(answer);
         }
-        if scope.caller.actor().kind != "token" {
+        if scope.caller.actor().kind != ActorKind::Token {
             return Err(Error::Forbidden(
                 "a link lends the rights of a regcred token, and the caller has none",
             ));
         }
         let pull_secret = find_pull_secret(&mut tx, scope, name).await?;
+        if !pull_secrets::hold(&mut tx, pull_secret.tenant_id, pull_secret.id).await? {
+            return Err(Error::NotFound);
+        }
         let token = new_token()?;
         let row = self.link_row(scope, &pull_secret, &write)?;
         links::insert(&mut tx, &row, &token.hash().0).await?;
         let target = format!("pull-secrets/{name}/links/{}", row.id);
-        let detail = serde_json::json!({"format": write.options.format.as_str(), "max_uses": row.max_uses,
+        let detail = serde_json::json!({"format": write.render.format.as_str(), "max_uses": row.max_uses,
             "expires_at": crate::model::time::format(row.expires_at)});
         let deed = Deed {
             action: "link.create",
@@ -198,7 +194,11 @@ impl Broker {
         };
         let answer = Answer {
             status: 201,
-            location: None,
+            location: Some(format!(
+                "/v1/tenants/{}/pull-secrets/{name}/links/{}",
+                scope.tenant()?.name,
+                view.view.id
+            )),
             etag: None,
             body: serde_json::to_string(&view)?,
         };
@@ -215,19 +215,19 @@ impl Broker {
     ) -> Result<LinkRow> {
         let now = self.now();
         let actor = scope.caller.actor();
-        let end = now + write.life;
+        let end = now + write.expires_in.unwrap_or(USUAL_LIFE);
         Ok(LinkRow {
             id: Uuid::now_v7(),
             pull_secret_id: pull_secret.id,
-            options: serde_json::to_string(&StoredOptions::from(&write.options))?,
-            max_uses: write.max_uses,
+            options: serde_json::to_string(&StoredOptions::from(&write.options()))?,
+            max_uses: i32::try_from(write.max_uses.unwrap_or(1)).unwrap_or(1),
             uses: 0,
             // No link outlives the proof of who made it.
             expires_at: scope.caller.expires_at.map_or(end, |proof| proof.min(end)),
             revoked_at: None,
             last_used_at: None,
             created_by: serde_json::to_string(&actor)?,
-            created_with: (actor.kind == "token").then_some(actor.id),
+            created_with: (actor.kind == ActorKind::Token).then_some(actor.id),
             created_at: now,
             pull_secret: pull_secret.name.clone(),
             tenant_id: pull_secret.tenant_id,
@@ -318,11 +318,15 @@ impl Broker {
             return Err(Error::NotFound);
         }
         let user = Actor {
-            kind: "link",
+            kind: ActorKind::Link,
             id: row.id,
             ..scope.caller.actor()
         };
         let mut tx = self.begin().await?;
+        // Before the link: who deletes the pull secret takes them in this order, too.
+        if !pull_secrets::hold(&mut tx, row.tenant_id, row.pull_secret_id).await? {
+            return Err(Error::NotFound);
+        }
         let uses = links::take_use(&mut tx, row.tenant_id, row.id, self.now()).await?;
         let uses = uses.ok_or(Error::NotFound)?;
         self.note_consumer(&mut tx, scope, &user, options, &rendition)
@@ -336,8 +340,8 @@ impl Broker {
             detail: Some(serde_json::json!({"use": uses, "max_uses": row.max_uses})),
         };
         self.note(&mut tx, scope, deed).await?;
-        self.note_rendition(&mut tx, scope, source, options, &rendition)
-            .await?;
+        let event = self.event_of_rendition(scope, source, options, &rendition);
+        self.append(&mut tx, event).await?;
         commit_note(tx).await?;
         Ok(rendition.manifest)
     }
@@ -378,6 +382,7 @@ impl Broker {
                 caller,
                 tenant: Some(tenant),
                 request_id,
+                standing: None,
             },
             source: Source::PullSecret(stored(Name::parse(&row.pull_secret))?),
             options: options.options()?,

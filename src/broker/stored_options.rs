@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{Result, stored};
 use super::manifests::{Expired, Options, Purpose};
-use crate::model::form::{self, Form};
+use crate::model::body::body;
 use crate::model::mistake::Fault;
 use crate::model::name::{Namespace, ObjectName};
 use crate::model::pull_secret::{Layout, SecretType};
@@ -47,7 +47,10 @@ impl StoredOptions {
     pub fn options(&self) -> Result<Options> {
         Ok(Options {
             format: stored(Format::parse(&self.format))?,
-            output: stored(Output::parse(&self.output))?,
+            output: match self.output == Output::Script.as_str() {
+                true => Output::Script,
+                false => stored(Output::parse(&self.output))?,
+            },
             layout: self.layout,
             namespace: self.namespace.clone(),
             secret_name: self.secret_name.clone(),
@@ -63,32 +66,54 @@ impl StoredOptions {
     }
 }
 
-impl Options {
-    /// Reads the fields that a rendering takes as parameters from a body.
-    pub(super) fn read(form: &mut Form) -> Self {
-        let format = form
-            .optional("format", form::parsed(Format::parse))
-            .unwrap_or_default();
-        if format.needs_inputs() {
-            let detail = format!("the format {} has no place for a link", format.as_str());
-            form.report("format", Fault::new("invalid-format", detail));
-        }
-        let output = form.optional("output", form::parsed(Output::parse));
-        if output.is_some_and(|output| !format.has_output(output)) {
-            let detail = format!("the format {} is not written so", format.as_str());
+body! {
+    /// How to render: what is given stands over what is stored.
+    #[derive(Debug, Clone)]
+    pub struct RenderFields {}
+    fields {
+        /// `secret` unless given.
+        format: Format, default;
+        /// How endpoints are spread over Secrets.
+        layout: Option<Layout>, optional;
+        /// Namespace of the objects.
+        namespace: Option<Namespace>, optional;
+        /// Name of the one Secret.
+        secret_name: Option<ObjectName>, optional;
+        /// Type of the Secrets.
+        secret_type = "type": Option<SecretType>, optional;
+        /// How the document is written, where the format has both; otherwise as `Accept` says.
+        output: Option<Output>, optional;
+        /// `true` refuses to render an expired credential with 409.
+        strict: bool, default;
+    }
+    rules(form) {
+        let meant = format.unwrap_or_default();
+        if output.is_some_and(|output| !meant.has_output(output)) {
+            let detail = format!("the format {} is not written so", meant.as_str());
             form.report("output", Fault::new("invalid-output", detail));
         }
-        Self {
-            format,
-            output: output.unwrap_or_else(|| format.default_output()),
-            layout: form.optional("layout", form::parsed(Layout::parse)),
-            namespace: form.optional("namespace", form::parsed(Namespace::parse)),
-            secret_name: form.optional("secret_name", form::parsed(ObjectName::parse)),
-            secret_type: form.optional("type", form::parsed(SecretType::parse)),
+        if meant == Format::ExternalSecret && layout == Some(Layout::Split) {
+            let detail = "a webhook gives one Secret with all endpoints";
+            form.report("layout", Fault::new("not-allowed", detail));
+        }
+    }
+}
+
+impl RenderFields {
+    /// The options, written so unless `output` was given.
+    pub fn options(self, output: Output) -> Options {
+        Options {
+            format: self.format,
+            output: self.output.unwrap_or(output),
+            layout: self.layout,
+            namespace: self.namespace,
+            secret_name: self.secret_name,
+            secret_type: self.secret_type,
             purpose: Purpose::Use,
-            expired: match form.optional("strict", form::boolean) {
-                Some(true) => Expired::Refuses,
-                _ => Expired::Warns,
+            expired: if self.strict {
+                Expired::Refuses
+            } else {
+                Expired::Warns
             },
             inputs: Inputs::Nothing,
         }

@@ -1,12 +1,20 @@
 //! Tenants.
 
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::audit::Deed;
+use super::comparisons::Tried;
 use super::precondition::Precondition;
-use super::view::{TenantView, Written, stored_name};
+use super::resource::{Resource, Stored};
+use super::view::{TenantView, stored_name};
+use super::writing::Writing;
 use super::{Broker, Error, Result, Scope, TenantRef};
 use crate::auth::caller::Grant;
+use crate::model::body::{Body, body};
+use crate::model::credential::Unnamed;
+use crate::model::form::Form;
+use crate::model::json::Json;
 use crate::model::name::Name;
 use crate::model::tenant::TenantSpec;
 use crate::store::tenants::{self, TenantRow};
@@ -14,11 +22,7 @@ use crate::store::{Slice, data_keys};
 
 impl Broker {
     /// The tenants in which the caller has a role.
-    pub async fn tenant_page(
-        &self,
-        scope: &Scope,
-        slice: &Slice<String>,
-    ) -> Result<Vec<TenantView>> {
+    async fn tenant_page(&self, scope: &Scope, slice: &Slice<String>) -> Result<Vec<TenantView>> {
         let grants = scope.caller.grants.iter();
         let only: Option<Vec<Uuid>> = grants
             .map(|grant| match grant {
@@ -31,74 +35,9 @@ impl Broker {
         rows.into_iter().map(TenantView::from_row).collect()
     }
 
-    /// The scope's tenant.
-    pub async fn tenant(&self, scope: &Scope) -> Result<TenantView> {
-        let name = scope.tenant()?.name.clone();
-        let mut tx = self.begin().await?;
-        let row = tenants::by_name(&mut tx, name.as_str()).await?;
-        TenantView::from_row(row.ok_or(Error::NotFound)?)
-    }
-
-    /// The tenant as it is written, for a patch to be merged into.
-    pub async fn tenant_document(&self, scope: &Scope) -> Result<(i64, String)> {
-        let name = scope.tenant()?.name.clone();
-        let mut tx = self.begin().await?;
-        let row = tenants::by_name(&mut tx, name.as_str())
-            .await?
-            .ok_or(Error::NotFound)?;
-        Ok((row.version, row.document))
-    }
-
-    /// Creates or replaces a tenant. A new one gets its data key with it.
-    pub async fn put_tenant(
-        &self,
-        scope: &Scope,
-        name: &Name,
-        spec: &TenantSpec,
-        precondition: &Precondition,
-    ) -> Result<Written<TenantView>> {
-        let mut tx = self.begin().await?;
-        let before = tenants::lock_by_name(&mut tx, name.as_str()).await?;
-        precondition.check(before.as_ref().map(|row| row.version))?;
-        let document = serde_json::to_string(spec)?;
-        let created = before.is_none();
-        let row = match before {
-            Some(row) if row.document == document => {
-                return TenantView::from_row(row).map(Written::Replaced);
-            }
-            Some(row) => {
-                let row = TenantRow {
-                    document,
-                    version: row.version + 1,
-                    updated_at: self.now(),
-                    ..row
-                };
-                tenants::update(&mut tx, &row).await?;
-                row
-            }
-            None => self.insert_tenant(&mut tx, name, document).await?,
-        };
-        let scope = scope.within(&row)?;
-        let target = format!("tenants/{name}");
-        let deed = Deed {
-            action: "tenant.write",
-            target: &target,
-            version: Some(row.version),
-            detail: None,
-        };
-        self.note(&mut tx, &scope, deed).await?;
-        tx.commit().await?;
-        let view = TenantView::from_row(row)?;
-        Ok(if created {
-            Written::Created(view)
-        } else {
-            Written::Replaced(view)
-        })
-    }
-
     async fn insert_tenant(
         &self,
-        conn: &mut sqlx::PgConnection,
+        conn: &mut PgConnection,
         name: &Name,
         document: String,
     ) -> Result<TenantRow> {
@@ -119,79 +58,156 @@ impl Broker {
         self.keyring.create(conn, Some(row.id), now).await?;
         Ok(row)
     }
+}
 
-    /// Deletes the scope's tenant and all that it holds, its keys first.
-    ///
-    /// # Errors
-    /// `InUse` where it holds something and neither the question nor the condition says that this is meant;
-    /// `NotFound`, `PreconditionFailed`, `Unavailable`.
-    pub async fn delete_tenant(
-        &self,
-        scope: &Scope,
-        contents: Contents,
-        precondition: &Precondition,
-    ) -> Result<()> {
-        let tenant = scope.tenant()?;
-        let mut tx = self.begin().await?;
-        let row = tenants::lock_by_name(&mut tx, tenant.name.as_str())
-            .await?
-            .ok_or(Error::NotFound)?;
-        precondition.check(Some(row.version))?;
-        let is_meant = contents == Contents::AreDestroyed || precondition.must_match.is_some();
-        if !is_meant {
-            refuse_if_not_empty(&mut tx, row.id).await?;
-        }
-        let keys = data_keys::count_of(&mut tx, row.id).await?;
-        tenants::delete(&mut tx, row.id).await?;
-        let target = format!("tenants/{}", tenant.name);
-        let destroyed = Deed {
-            action: "tenant.keys-destroyed",
-            target: &target,
-            version: None,
-            detail: Some(serde_json::json!({"data_keys": keys})),
-        };
-        self.note(&mut tx, scope, destroyed).await?;
-        let deed = Deed {
-            action: "tenant.delete",
-            target: &target,
-            version: Some(row.version),
-            detail: None,
-        };
-        // Nobody reads the trail of a tenant that is gone.
-        let platform = Scope {
-            tenant: None,
-            ..scope.clone()
-        };
-        self.note(&mut tx, &platform, deed).await?;
-        tx.commit().await?;
-        self.keyring.forget_tenant(row.id);
-        Ok(())
+body! {
+    /// What a delete of a tenant takes.
+    pub struct Force {}
+    fields {
+        /// `true` destroys all that it holds; otherwise that keeps it from being deleted, unless `If-Match` is given.
+        force: bool, default;
     }
 }
 
-/// What becomes of all that a tenant holds when it is deleted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Contents {
-    /// It goes, too.
-    AreDestroyed,
-    /// It keeps the tenant from being deleted.
-    Forbid,
-}
-
 /// Tells what would be destroyed.
-async fn refuse_if_not_empty(conn: &mut sqlx::PgConnection, tenant: Uuid) -> Result<()> {
-    let held: Vec<String> = tenants::holdings(conn, tenant)
-        .await?
-        .into_iter()
+async fn refuse_if_not_empty(conn: &mut PgConnection, tenant: Uuid) -> Result<()> {
+    let holdings = tenants::holdings(conn, tenant).await?.into_iter();
+    let held: Vec<String> = holdings
         .filter(|holding| holding.count > 0)
         .map(|holding| holding.to_string())
         .collect();
     match held.as_slice() {
         [] => Ok(()),
-        held => Err(Error::InUse(format!(
-            "the tenant holds {}; deleting it destroys them and its keys for good: say so with ?force=true or If-Match",
-            held.join(", ")
-        ))),
+        held => Err(Error::InUse {
+            detail: format!(
+                "the tenant holds {}; deleting it destroys them and its keys for good: say so with ?force=true or If-Match",
+                held.join(", ")
+            ),
+            resources: Vec::new(),
+        }),
+    }
+}
+
+/// Tenants.
+pub struct Tenants;
+
+impl Resource for Tenants {
+    type Body = TenantSpec;
+    type Spec = TenantSpec;
+    type Row = TenantRow;
+    type View = TenantView;
+    type Filter = ();
+    type Removal = Force;
+
+    const COLLECTION: &'static str = "tenants";
+    const BODY_MAY_BE_LEFT_OUT: bool = true;
+    const VERBS: (&'static str, &'static str) = ("tenant.write", "tenant.delete");
+
+    async fn begin(broker: &Broker, _: &Scope) -> Result<Writing> {
+        // Its row is the lock, and a new one has none yet.
+        broker.begin_unqueued().await
+    }
+
+    fn read(form: &mut Form, _: Unnamed) -> Option<TenantSpec> {
+        TenantSpec::read_fields(form)
+    }
+
+    async fn load(
+        _: &Broker,
+        conn: &mut PgConnection,
+        _: &Scope,
+        name: &str,
+    ) -> Result<Option<TenantRow>> {
+        Ok(tenants::lock_by_name(conn, name).await?)
+    }
+
+    fn version(row: &TenantRow) -> i64 {
+        row.version
+    }
+
+    fn as_written(row: &TenantRow) -> Result<Json> {
+        Ok(Json::parse(row.document.as_bytes())?)
+    }
+
+    async fn store(
+        broker: &Broker,
+        conn: &mut PgConnection,
+        _: &Scope,
+        name: &Name,
+        before: Option<TenantRow>,
+        (spec, _): (TenantSpec, &mut Tried),
+    ) -> Result<Stored<TenantRow>> {
+        let document = serde_json::to_string(&spec)?;
+        let row = match before {
+            Some(row) if row.document == document => return Ok(Stored::Unchanged(row)),
+            Some(row) => {
+                let row = TenantRow {
+                    document,
+                    version: row.version + 1,
+                    updated_at: broker.now(),
+                    ..row
+                };
+                tenants::update(conn, &row).await?;
+                row
+            }
+            // A new one gets its data key with it.
+            None => broker.insert_tenant(conn, name, document).await?,
+        };
+        Ok(Stored::Written(row, None))
+    }
+
+    /// All that it holds goes with it, its keys first. `InUse` where it holds something and neither the question nor
+    /// the condition says that this is meant.
+    async fn remove(
+        broker: &Broker,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        row: &TenantRow,
+        how: Force,
+        precondition: &Precondition,
+    ) -> Result<Option<serde_json::Value>> {
+        if !how.force && precondition.must_match.is_none() {
+            refuse_if_not_empty(conn, row.id).await?;
+        }
+        let keys = data_keys::count_of(conn, row.id).await?;
+        tenants::delete(conn, row.id).await?;
+        let destroyed = Deed {
+            action: "tenant.keys-destroyed",
+            target: &format!("tenants/{}", row.name),
+            version: None,
+            detail: Some(serde_json::json!({"data_keys": keys})),
+        };
+        broker.note(conn, scope, destroyed).await?;
+        Ok(None)
+    }
+
+    fn trail_of_write(scope: &Scope, row: &TenantRow) -> Result<Scope> {
+        scope.within(row)
+    }
+
+    /// Nobody reads the trail of a tenant that is gone.
+    fn trail_of_delete(scope: &Scope) -> Scope {
+        Scope {
+            tenant: None,
+            ..scope.clone()
+        }
+    }
+
+    fn forget(broker: &Broker, row: &TenantRow) {
+        broker.keyring.forget_tenant(row.id);
+    }
+
+    fn view(_: &Broker, row: TenantRow) -> Result<TenantView> {
+        TenantView::from_row(row)
+    }
+
+    async fn page(
+        broker: &Broker,
+        scope: &Scope,
+        (): (),
+        slice: &Slice<String>,
+    ) -> Result<Vec<TenantView>> {
+        broker.tenant_page(scope, slice).await
     }
 }
 

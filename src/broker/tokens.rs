@@ -13,35 +13,66 @@ use super::audit::Deed;
 use super::granting::{Taken, check_end, check_role};
 use super::idempotency::{Answer, Claim, Once};
 use super::{Broker, Error, Result, Scope};
-use crate::audit::event::{Event, Outcome, command};
 use crate::audit::trail::Trail;
+use crate::audit::{command, event};
+use crate::auth::caller::StoredActor;
 use crate::auth::role::Role;
 use crate::auth::token::Token;
-use crate::model::form::{self, Form};
-use crate::model::json::Json;
-use crate::model::mistake::{Fault, Mistake};
-use crate::model::name::Name;
+use crate::model::body::{Body, Field, List, Seconds, body};
+use crate::model::form::Form;
+use crate::model::mistake::Fault;
+use crate::model::name::{Name, label_schema};
 use crate::store::tokens::{self, TokenRow};
 use crate::store::{Database, Slice};
+use crate::text_wire;
 
 /// Longest life of a token: ten years, in seconds.
 const LONGEST_LIFE: u64 = 10 * 366 * 24 * 60 * 60;
+/// Most tokens of a tenant, or of the platform, that work at the same time.
+const MOST_TOKENS: i64 = 2000;
 /// Most pull secrets or networks that a token is limited to.
 const MOST_LIMITS: usize = 500;
 
-/// A token as it is asked for.
-#[derive(Debug, Clone)]
-pub struct TokenWrite {
-    /// Its name.
-    pub name: Name,
-    /// What it may do.
-    pub role: Role,
-    /// When it ends.
-    pub ends: Ends,
-    /// The pull secrets that it is limited to.
-    pub pull_secrets: Option<Vec<Name>>,
-    /// The networks that it is limited to.
-    pub networks: Option<Vec<IpNet>>,
+body! {
+    /// A token as it is asked for.
+    #[derive(Debug, Clone)]
+    pub struct TokenWrite { whole: "TokenInput"; }
+    fields {
+        /// A name that no live token has.
+        name: Name as TokenName, required;
+        /// What it may do.
+        role: Role, required;
+        /// When it ends.
+        ends: Ends, flat;
+        /// The pull secrets that it is limited to; only for a puller. Left out, there is no limit.
+        pull_secrets: Option<Vec<Name>> as List<Name, 1, MOST_LIMITS>, optional;
+        /// The networks (CIDR) that it is limited to. Left out, there is no limit.
+        networks: Option<Vec<IpNet>> as List<IpNet, 1, MOST_LIMITS>, optional;
+    }
+    rules(form) {
+        if pull_secrets.is_some() && role.is_some_and(|role| role != Role::Puller) {
+            let detail = "only a puller is limited to pull secrets";
+            form.report("pull_secrets", Fault::new("not-allowed", detail));
+        }
+    }
+    example {"name": "ci", "role": "puller", "expires_in": 86400, "networks": ["192.0.2.0/24"]}
+}
+
+body! {
+    /// When a token ends, as it is asked for.
+    pub struct EndFields {}
+    fields {
+        /// Seconds until it ends; without this and `expires_at` it ends when it is revoked.
+        expires_in: Option<Duration> as Seconds<LONGEST_LIFE>, optional;
+        /// When it ends; not beside `expires_in`.
+        expires_at: Option<OffsetDateTime>, optional;
+    }
+    rules(form) {
+        if expires_in.is_some() && expires_at.is_some() {
+            let detail = "give expires_in or expires_at, not both";
+            form.report("expires_at", Fault::new("not-allowed", detail));
+        }
+    }
 }
 
 /// When a token ends.
@@ -66,101 +97,41 @@ impl Ends {
     }
 }
 
-impl TokenWrite {
-    /// Reads a token as asked for (`POST …/tokens`).
-    ///
-    /// # Errors
-    /// All mistakes at once.
-    pub fn read(document: Json) -> std::result::Result<Self, Vec<Mistake>> {
-        let mut form = Form::new(document, "");
-        let name = form.required("name", form::parsed(Name::parse));
-        let role = form.required("role", form::parsed(Role::parse));
-        let ends = read_end(&mut form);
-        let pull_secrets = form.list("pull_secrets", |item| form::parsed(Name::parse)(item));
-        let networks = form.list("networks", |item| form::parsed(parse_network)(item));
-        limits_nothing(
-            &mut form,
-            "pull_secrets",
-            pull_secrets.as_ref().map(Vec::len),
-        );
-        limits_nothing(&mut form, "networks", networks.as_ref().map(Vec::len));
-        if pull_secrets.is_some() && role.is_some_and(|role| role != Role::Puller) {
-            form.report(
-                "pull_secrets",
-                Fault::new("not-allowed", "only a puller is limited to pull secrets"),
-            );
-        }
-        let write = name.zip(role).map(|(name, role)| Self {
-            name,
-            role,
-            ends,
-            pull_secrets,
-            networks,
-        });
-        form.finish(write)
+impl Body for Ends {
+    fn fields() -> Vec<Field> {
+        EndFields::fields()
+    }
+
+    fn read_fields(form: &mut Form) -> Option<Self> {
+        let fields = EndFields::read_fields(form)?;
+        Some(match (fields.expires_in, fields.expires_at) {
+            (Some(after), _) => Self::After(after),
+            (None, Some(at)) => Self::At(at),
+            (None, None) => Self::Never,
+        })
     }
 }
 
-fn limits_nothing(form: &mut Form, field: &str, count: Option<usize>) {
-    match count {
-        Some(0) => form.report(
-            field,
-            Fault::new(
-                "required",
-                "an empty list would allow nothing; leave it out for no limit",
-            ),
-        ),
-        Some(count) if count > MOST_LIMITS => form.report(
-            field,
-            Fault::new("too-many", format!("at most {MOST_LIMITS}")),
-        ),
-        _ => {}
-    }
-}
+/// A token's name.
+struct TokenName;
 
-fn read_end(form: &mut Form) -> Ends {
-    let after = form.optional("expires_in", |value| {
-        let seconds = form::whole_number(value)?;
-        if (1..=LONGEST_LIFE).contains(&seconds) {
-            Ok(Duration::seconds(seconds.cast_signed()))
-        } else {
-            Err(Fault::new(
-                "out-of-range",
-                format!("expected 1 to {LONGEST_LIFE} seconds"),
-            ))
-        }
-    });
-    let at = form.optional("expires_at", form::time);
-    match (after, at) {
-        (Some(_), Some(_)) => {
-            form.report(
-                "expires_at",
-                Fault::new("not-allowed", "give expires_in or expires_at, not both"),
-            );
-            Ends::Never
-        }
-        (Some(after), None) => Ends::After(after),
-        (None, Some(at)) => Ends::At(at),
-        (None, None) => Ends::Never,
-    }
-}
+text_wire!(TokenName => Name, token_name, label_schema());
 
-/// Reads a network in CIDR form, or one address.
-fn parse_network(text: &str) -> std::result::Result<IpNet, Fault> {
-    let address = || {
-        text.parse()
-            .ok()
-            .map(|address: std::net::IpAddr| IpNet::from(address.to_canonical()))
-    };
-    text.parse::<IpNet>()
-        .ok()
-        .or_else(address)
-        .map(|network| network.trunc())
-        .ok_or_else(|| Fault::new("invalid-network", "expected a network such as 192.0.2.0/24"))
+/// Reads a token's name. It is none that could be another token's id: paths take either.
+///
+/// # Errors
+/// `invalid-name`.
+pub fn token_name(text: &str) -> std::result::Result<Name, Fault> {
+    if Uuid::try_parse(text).is_ok() {
+        let detail = "a token's name is no UUID, which would be taken for another token's id";
+        return Err(Fault::new("invalid-name", detail));
+    }
+    Name::parse(text)
 }
 
 /// A token, without the token.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Token)]
 pub struct TokenView {
     /// Its id.
     pub id: Uuid,
@@ -183,8 +154,7 @@ pub struct TokenView {
     #[serde(with = "time::serde::rfc3339::option")]
     pub last_used_at: Option<OffsetDateTime>,
     /// Who made it: kind, id and name.
-    #[schema(value_type = Object)]
-    pub created_by: serde_json::Value,
+    pub created_by: StoredActor,
     /// When it was made.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
@@ -192,6 +162,7 @@ pub struct TokenView {
 
 /// A new token: the only answer that ever holds it.
 #[derive(Serialize, ToSchema)]
+#[schema(as = NewToken)]
 pub struct NewTokenView {
     /// The token. It is shown once.
     #[schema(example = "rgc_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefg000000")]
@@ -244,11 +215,12 @@ impl Broker {
             return Err(Error::invalid(fault.at("/expires_at")));
         }
         let ends_at = check_end(&scope.caller, write.ends.after(now))?;
+        refuse_more(&mut tx, scope, now).await?;
         let tenant = scope.tenant.as_ref().map(|tenant| tenant.id);
         let created_by = serde_json::to_string(&scope.caller.actor())?;
         let (token, row) = insert_token(&mut tx, tenant, write, ends_at, created_by, now).await?;
         let target = format!("tokens/{}", row.name);
-        let detail = Some(serde_json::json!({"id": row.id, "role": row.role}));
+        let detail = Some(command::detail_of(&row));
         self.note(
             &mut tx,
             scope,
@@ -336,23 +308,23 @@ pub async fn bootstrap_token(
 ) -> Result<Token> {
     let now = crate::model::time::to_microseconds(now);
     let mut tx = database.begin().await?;
-    let actor = command(by);
+    let actor = event::command(by);
     let ends_at = write.ends.after(now);
     let (token, row) = insert_token(&mut tx, None, write, ends_at, actor.to_string(), now).await?;
-    let event = Event {
-        tenant: None,
-        actor,
-        source: None,
-        action: "token.create",
-        target: format!("tokens/{}", row.name),
-        version: None,
-        outcome: Outcome::Success,
-        detail: Some(serde_json::json!({"id": row.id, "role": row.role})),
-        request_id: Uuid::now_v7(),
-    };
+    let event = command::token_made(&row, Uuid::now_v7());
     Trail::without_keys().append(&mut tx, event, now).await?;
     tx.commit().await?;
     Ok(token)
+}
+
+async fn refuse_more(conn: &mut PgConnection, scope: &Scope, now: OffsetDateTime) -> Result<()> {
+    let tenant = scope.tenant.as_ref().map(|tenant| tenant.id);
+    if tokens::count_live(conn, tenant, now, MOST_TOKENS).await? < MOST_TOKENS {
+        return Ok(());
+    }
+    Err(Error::Conflict(format!(
+        "there are {MOST_TOKENS} tokens that work, and no more may be made; revoke one first"
+    )))
 }
 
 async fn insert_token(

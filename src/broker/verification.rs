@@ -9,10 +9,9 @@ use super::resolve::{credential_spec, current_version};
 use super::view::{CredentialView, Verification};
 use super::{Broker, Error, Result, Scope};
 use crate::model::account::Account;
+use crate::model::body::body;
 use crate::model::credential::CredentialSpec;
-use crate::model::form::{self, Form};
-use crate::model::json::Json;
-use crate::model::mistake::{Fault, Mistake};
+use crate::model::mistake::{Fault, Mistakes};
 use crate::model::name::Name;
 use crate::registry::repository::Repository;
 use crate::registry::verdict::{State, Verdict};
@@ -21,14 +20,15 @@ use crate::store::credential_versions::VersionRow;
 use crate::store::credentials::{self, CredentialRow};
 use crate::store::verification_schedule;
 
-/// Reads `{"repository": "team/app"}`, which may be left out.
-///
-/// # Errors
-/// All mistakes at once.
-pub fn read_trial(document: Json) -> std::result::Result<Option<Repository>, Vec<Mistake>> {
-    let mut form = Form::new(document, "");
-    let repository = form.optional("repository", form::parsed(Repository::parse));
-    form.finish(Some(repository))
+body! {
+    /// What to try.
+    #[derive(Debug, Clone)]
+    pub struct Trial { whole: "VerifyInput"; }
+    fields {
+        /// A repository to pull from, without registry and tag; without it, the bare login is tried.
+        repository: Option<Repository>, optional;
+    }
+    example {"repository": "team/app"}
 }
 
 /// A credential, opened to be tried.
@@ -84,7 +84,7 @@ impl Broker {
             .await?
             .ok_or(Error::NotFound)?;
         let version = current_version(conn, row.tenant_id, row.id).await?;
-        let secrets = self.open_secrets(conn, tenant, &version).await?;
+        let secrets = self.open_secrets(conn, &row, &version).await?;
         Ok(Opened {
             spec: credential_spec(&row)?,
             row,
@@ -100,7 +100,7 @@ impl Broker {
             ("/registry", Some(&spec.registry)),
             ("/auth_server/registry", auth.map(|auth| &auth.registry)),
         ];
-        let mistakes: Vec<Mistake> = hosts
+        let mistakes: Mistakes = hosts
             .into_iter()
             .filter_map(|(pointer, registry)| {
                 let registry = registry.filter(|registry| !registry.has_wildcard())?;
@@ -108,11 +108,7 @@ impl Broker {
                 Some(fault.at(pointer))
             })
             .collect();
-        if mistakes.is_empty() {
-            Ok(())
-        } else {
-            Err(Error::Invalid(mistakes))
-        }
+        Ok(mistakes.none_or_err()?)
     }
 
     pub(super) async fn try_out(&self, opened: &Opened, repository: Option<Repository>) -> Verdict {
@@ -133,7 +129,7 @@ impl Broker {
             &mut row.verification_state,
             verdict.state().as_str().to_owned(),
         );
-        let verification = self.verification(verdict)?;
+        let verification = self.verification(verdict);
         let text = serde_json::to_string(&verification)?;
         credentials::set_verification(
             &mut tx,
@@ -160,15 +156,14 @@ impl Broker {
         Ok(row)
     }
 
-    fn verification(&self, verdict: &Verdict) -> Result<Verification> {
-        let auth = verdict.auth_server.as_ref();
-        Ok(Verification {
-            state: verdict.state().as_str().into(),
+    fn verification(&self, verdict: &Verdict) -> Verification {
+        Verification {
+            state: verdict.state().into(),
             checked_at: Some(self.now()),
-            registry: Some(serde_json::to_value(&verdict.registry)?),
-            auth_server: auth.map(serde_json::to_value).transpose()?,
+            registry: Some(verdict.registry.clone()),
+            auth_server: verdict.auth_server.clone(),
             detail: Some(verdict.detail()),
-        })
+        }
     }
 
     /// One event for the try; another, and word to the webhook, if the state is not what it was.

@@ -1,17 +1,26 @@
 //! What the API shows of what is stored. No type here can hold a secret.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use time::OffsetDateTime;
-use utoipa::ToSchema;
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
 use super::error::{Result, stored};
 use super::previous::previous_of;
 use super::resolve::credential_spec;
+use super::resource::View;
+use crate::auth::caller::StoredActor;
+use crate::model::body::{Schemas, reference};
 use crate::model::credential::{AuthServerSpec, CredentialSpec, Kind};
-use crate::model::labels::Labels;
-use crate::model::pull_secret::{Layout, OnConflict, PullSecretSpec, Target};
+use crate::model::labels::{Labels, ShownLabels};
+use crate::model::pull_secret::{Layout, OnConflict, PullSecretSpec, Selector, Target};
+use crate::model::spelled::spelled;
 use crate::model::tenant::TenantSpec;
+use crate::registry::verdict::{Half, State};
 use crate::render::former::Previous;
 use crate::store::credential_versions::VersionRow;
 use crate::store::credentials::CredentialRow;
@@ -20,6 +29,7 @@ use crate::store::tenants::TenantRow;
 
 /// A tenant.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Tenant)]
 pub struct TenantView {
     /// Its name.
     #[schema(example = "team-a")]
@@ -33,7 +43,7 @@ pub struct TenantView {
     #[schema(example = "Payments team")]
     pub description: Option<String>,
     /// For people and portals.
-    #[schema(example = json!({"department": "finance"}))]
+    #[schema(value_type = ShownLabels, example = json!({"department": "finance"}))]
     pub labels: Labels,
     /// When it was made.
     #[serde(with = "time::serde::rfc3339")]
@@ -41,6 +51,16 @@ pub struct TenantView {
     /// When it was last changed.
     #[serde(with = "time::serde::rfc3339")]
     pub updated_at: OffsetDateTime,
+}
+
+impl View for TenantView {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn version(&self) -> i64 {
+        self.version
+    }
 }
 
 impl TenantView {
@@ -60,6 +80,7 @@ impl TenantView {
 
 /// A credential, without its secrets.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Credential)]
 pub struct CredentialView {
     /// Its name.
     #[schema(example = "connect")]
@@ -102,6 +123,7 @@ pub enum SinceWritten {
 
 /// A former version that is usable until a time.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PreviousVersion)]
 pub struct PreviousView {
     /// Its number.
     #[schema(example = 1)]
@@ -143,7 +165,7 @@ pub struct CredentialFields {
     #[schema(example = "Partner registry")]
     pub description: Option<String>,
     /// For selectors and filters.
-    #[schema(example = json!({"team": "payments"}))]
+    #[schema(value_type = ShownLabels, example = json!({"team": "payments"}))]
     pub labels: Labels,
     /// When the registry stops taking the secret.
     #[serde(with = "time::serde::rfc3339::option")]
@@ -152,6 +174,7 @@ pub struct CredentialFields {
 
 /// The server that authenticates for the registry. What is null is as for the registry.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuthServer)]
 pub struct AuthServerView {
     /// Where clients authenticate.
     #[schema(example = "sso.redhat.com")]
@@ -169,21 +192,45 @@ pub struct AuthServerView {
     pub has_own_secret: bool,
 }
 
+spelled! {
+    /// What the last login at the registry gave.
+    pub enum VerificationState: "VerificationState" or "invalid-value" {
+        /// It logs in.
+        Accepted = "accepted",
+        /// The account is refused.
+        Rejected = "rejected",
+        /// Nobody answers, or with an error of their own.
+        Unreachable = "unreachable",
+        /// It cannot be told: the registry asks nobody, or the account may not be sent where it points.
+        Inconclusive = "inconclusive",
+        /// Nobody tried.
+        Unverified = "unverified",
+    }
+}
+
+impl From<State> for VerificationState {
+    fn from(state: State) -> Self {
+        match state {
+            State::Accepted => Self::Accepted,
+            State::Inconclusive => Self::Inconclusive,
+            State::Unreachable => Self::Unreachable,
+            State::Rejected => Self::Rejected,
+        }
+    }
+}
+
 /// What the last login at the registry gave.
 #[derive(Debug, Clone, Serialize, serde::Deserialize, ToSchema)]
 pub struct Verification {
-    /// `accepted`, `rejected`, `unreachable`, `inconclusive` or `unverified`.
-    #[schema(example = "unverified")]
-    pub state: String,
+    /// Whether it logs in.
+    pub state: VerificationState,
     /// When it was tried.
     #[serde(with = "time::serde::rfc3339::option")]
     pub checked_at: Option<OffsetDateTime>,
     /// What the registry said.
-    #[schema(value_type = Option<Object>)]
-    pub registry: Option<serde_json::Value>,
+    pub registry: Option<Half>,
     /// What the auth server said.
-    #[schema(value_type = Option<Object>)]
-    pub auth_server: Option<serde_json::Value>,
+    pub auth_server: Option<Half>,
     /// The result in words.
     pub detail: Option<String>,
 }
@@ -192,7 +239,7 @@ impl Verification {
     /// Of a credential that nobody tried.
     pub fn unverified() -> Self {
         Self {
-            state: "unverified".into(),
+            state: VerificationState::Unverified,
             checked_at: None,
             registry: None,
             auth_server: None,
@@ -222,6 +269,20 @@ impl CredentialFields {
             labels: spec.labels,
             expires_at: spec.expires_at,
         }
+    }
+}
+
+impl View for CredentialView {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn version(&self) -> i64 {
+        self.version
+    }
+
+    fn since_written(&self) -> SinceWritten {
+        self.since_written
     }
 }
 
@@ -256,6 +317,7 @@ impl CredentialView {
 
 /// One of the last versions of a credential, without secrets.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = CredentialVersion)]
 pub struct CredentialVersionView {
     /// Its number.
     #[schema(example = 2)]
@@ -266,8 +328,7 @@ pub struct CredentialVersionView {
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
     /// Who wrote it: kind, id and name.
-    #[schema(value_type = Object)]
-    pub created_by: serde_json::Value,
+    pub created_by: StoredActor,
     /// The version that brought this version's secret.
     pub secret_version: i64,
     /// What was written, without secrets.
@@ -293,6 +354,7 @@ impl CredentialVersionView {
 
 /// A pull secret.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PullSecret)]
 pub struct PullSecretView {
     /// Its name.
     #[schema(example = "team-pull")]
@@ -323,10 +385,27 @@ pub struct PullSecretView {
 
 /// Credentials by their labels, all of which must be equal.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Selector)]
 pub struct SelectorView {
     /// Labels and their values.
-    #[schema(example = json!({"team": "payments"}))]
+    #[schema(value_type = ShownLabels, example = json!({"team": "payments"}))]
     pub labels: Labels,
+}
+
+impl From<Selector> for SelectorView {
+    fn from(Selector { labels }: Selector) -> Self {
+        Self { labels }
+    }
+}
+
+impl View for PullSecretView {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn version(&self) -> i64 {
+        self.version
+    }
 }
 
 impl PullSecretView {
@@ -337,7 +416,7 @@ impl PullSecretView {
             id: row.id,
             version: row.version,
             credentials: row.credentials,
-            selector: spec.selector.map(|labels| SelectorView { labels }),
+            selector: spec.selector.map(SelectorView::from),
             on_conflict: spec.on_conflict,
             layout: spec.layout,
             target: spec.target,
@@ -347,13 +426,45 @@ impl PullSecretView {
     }
 }
 
-/// A list page.
-#[derive(Debug, Serialize, ToSchema)]
+/// A list page. Its schema is named by the items: `CredentialList`.
+#[derive(Debug, Serialize)]
 pub struct Page<T> {
     /// The items of this page.
     pub items: Vec<T>,
     /// Give it as `page_token` for the next page; null on the last one.
     pub next_page_token: Option<String>,
+}
+
+impl<T: ToSchema> PartialSchema for Page<T> {
+    fn schema() -> RefOr<Schema> {
+        let token = ObjectBuilder::new()
+            .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
+            .description(Some(
+                "Give it as `page_token` for the next page; null on the last one.",
+            ));
+        let items = ArrayBuilder::new()
+            .items(reference(&T::name()))
+            .description(Some("The items of this page."));
+        ObjectBuilder::new()
+            .schema_type(Type::Object)
+            .description(Some("A page of a list."))
+            .property("items", items)
+            .property("next_page_token", token)
+            .required("items")
+            .required("next_page_token")
+            .into()
+    }
+}
+
+impl<T: ToSchema> ToSchema for Page<T> {
+    fn name() -> Cow<'static, str> {
+        format!("{}List", T::name()).into()
+    }
+
+    fn schemas(schemas: &mut Schemas) {
+        schemas.push((T::name().into_owned(), T::schema()));
+        T::schemas(schemas);
+    }
 }
 
 /// What a write did.

@@ -6,12 +6,15 @@ use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::changes::{Guest, Rest};
+use super::changes::{Entry, Guest, Rest};
 use super::manifests::{Options, Source, State};
-use super::{Broker, Result, Scope};
+use super::{Broker, Error, Result, Scope};
 
 /// Longest sleep towards a time of the wall clock, which may jump.
 const LOOK_AT_THE_CLOCK_EVERY: Duration = Duration::from_millis(500);
+
+/// When a caller that found no place should ask again.
+const FULL_FOR: time::Duration = time::Duration::seconds(5);
 
 /// What a client waits for.
 pub struct Wait<'a> {
@@ -50,23 +53,33 @@ pub enum Waited {
 }
 
 impl Broker {
-    /// Takes a place to wait in; `None` if too many wait already, or the server ends.
+    /// Takes a place to wait in; `None` if the server ends.
+    ///
+    /// # Errors
+    /// `TooManyRequests` if the caller, or its tenant, has all the places that it may have.
     pub fn place(
         &self,
         scope: &Scope,
         source: &Source,
         options: &Options,
         presence: Presence,
-    ) -> Option<Place> {
+    ) -> Result<Option<Place>> {
+        let Some(tenant) = scope.tenant.as_ref() else {
+            return Ok(None);
+        };
         let what = format!("{source:?} {options:?}");
-        let mut guest = self.changes.enter(scope.tenant.as_ref()?.id, &what)?;
+        let mut guest = match self.changes.enter(tenant.id, scope.caller.id, &what) {
+            Entry::Guest(guest) => guest,
+            Entry::Full => return Err(Error::TooManyRequests(FULL_FOR)),
+            Entry::Closed => return Ok(None),
+        };
         let rung = guest.rung();
-        Some(Place {
+        Ok(Some(Place {
             guest,
             presence,
             taken: rung.contents,
             access: rung.access,
-        })
+        }))
     }
 
     /// Waits until the client no longer has what would be rendered. Holds no connection meanwhile.
@@ -107,12 +120,13 @@ impl Broker {
         if let Some((at, state)) = &*seen {
             let holds = state.turns_at.is_none_or(|turns_at| turns_at > self.now());
             let newer = *at > place.taken || (wait.is_known)(&state.fingerprint);
-            if *at >= ring && holds && newer {
+            if *at >= ring && holds && newer && !self.changes.is_deaf() {
                 return Ok(state.clone());
             }
         }
         let _turn = self.changes.looking().acquire().await;
-        let state = self.state(scope, wait.source, wait.options).await?;
+        let scope = scope.anew();
+        let state = self.state(&scope, wait.source, wait.options).await?;
         *seen = Some((ring, state.clone()));
         Ok(state)
     }

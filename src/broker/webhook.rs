@@ -1,7 +1,8 @@
 //! Word to a webhook: written beside what it tells of, sent until it is taken.
 
 use std::fmt;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 use url::Url;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use super::{Broker, Result, Scope};
 use crate::model::time as times;
@@ -32,7 +34,19 @@ pub struct Webhook(Arc<Inner>);
 
 struct Inner {
     url: Url,
-    key: hmac::Key,
+    key: Mutex<hmac::Key>,
+    file: Option<PathBuf>,
+}
+
+/// Why a file holds no secret to sign with.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// It cannot be read.
+    #[error("cannot read {0}: {1}")]
+    Read(String, std::io::Error),
+    /// There is nothing in it.
+    #[error("{0} is empty; `openssl rand -hex 32` makes a secret")]
+    Empty(String),
 }
 
 impl Webhook {
@@ -40,13 +54,41 @@ impl Webhook {
     pub fn new(url: Url, secret: &[u8]) -> Self {
         Self(Arc::new(Inner {
             url,
-            key: hmac::Key::new(hmac::HMAC_SHA256, secret),
+            key: Mutex::new(hmac::Key::new(hmac::HMAC_SHA256, secret)),
+            file: None,
         }))
+    }
+
+    /// A webhook whose secret is the text of a file, without white space around it.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub fn from_file(url: Url, file: PathBuf) -> Result<Self, SecretError> {
+        Ok(Self(Arc::new(Inner {
+            url,
+            key: Mutex::new(read_key(&file)?),
+            file: Some(file),
+        })))
+    }
+
+    /// Takes the secret that the file has now.
+    ///
+    /// # Errors
+    /// What is wrong with the file; then the former secret stays.
+    pub fn read_again(&self) -> Result<(), SecretError> {
+        if let Some(file) = &self.0.file {
+            *self.key() = read_key(file)?;
+        }
+        Ok(())
+    }
+
+    fn key(&self) -> MutexGuard<'_, hmac::Key> {
+        self.0.key.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// `v1=` and the hexadecimal HMAC-SHA-256 of the time, a full stop and the body.
     fn sign(&self, timestamp: &str, body: &str) -> String {
-        let tag = hmac::sign(&self.0.key, format!("{timestamp}.{body}").as_bytes());
+        let tag = hmac::sign(&self.key(), format!("{timestamp}.{body}").as_bytes());
         let hex: String = tag
             .as_ref()
             .iter()
@@ -54,6 +96,18 @@ impl Webhook {
             .collect();
         format!("v1={hex}")
     }
+}
+
+fn read_key(file: &Path) -> Result<hmac::Key, SecretError> {
+    let shown = || file.display().to_string();
+    let text = std::fs::read_to_string(file)
+        .map(Zeroizing::new)
+        .map_err(|error| SecretError::Read(shown(), error))?;
+    let secret = text.trim();
+    if secret.is_empty() {
+        return Err(SecretError::Empty(shown()));
+    }
+    Ok(hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()))
 }
 
 impl fmt::Debug for Webhook {

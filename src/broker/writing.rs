@@ -70,9 +70,9 @@ impl Writers {
 }
 
 /// A transaction whose caller is the only writer in the tenant. Dropped without [`Writing::commit`], it is undone.
-pub(super) struct Writing {
+pub struct Writing {
     tx: Transaction,
-    _turn: Turn,
+    _turn: Option<Turn>,
 }
 
 impl Writing {
@@ -119,7 +119,16 @@ impl Broker {
         {
             return Err(Error::NotFound);
         }
-        Ok(Writing { tx, _turn: turn })
+        Ok(Writing {
+            tx,
+            _turn: Some(turn),
+        })
+    }
+
+    /// Begins to write what has a lock of its own: it waits for no other tenant's writers.
+    pub(super) async fn begin_unqueued(&self) -> Result<Writing> {
+        let tx = self.begin().await?;
+        Ok(Writing { tx, _turn: None })
     }
 }
 

@@ -12,7 +12,7 @@ use crate::model::name::Name;
 use crate::sync::source::Source;
 
 /// How long one answer may take.
-const TIMEOUT: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Flags of client commands.
 #[derive(Debug, Args)]

@@ -1,27 +1,34 @@
 //! `regcred convert`.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::SystemTime;
 
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
+use zeroize::Zeroizing;
 
 use super::{complain, input};
 use crate::intake::convert::{Destination, bundle};
-use crate::intake::entry::gather;
+use crate::intake::entry::{Found, Gathered, Manner, MissingPadding, gather};
 use crate::intake::format::Format as From;
+use crate::intake::request::OnInvalid;
 use crate::model::mistake::{Fault, Mistake};
 use crate::model::name::{Namespace, ObjectName};
 use crate::model::pull_secret::{Layout, SecretType, Target};
-use crate::render::{Format, Output, render};
+use crate::render::{Format, Output, render_with};
+use extras::Extras;
+
+mod extras;
 
 /// What to convert into what.
 #[derive(Debug, Args)]
 pub(super) struct ConvertArgs {
-    /// Auth file or Secret manifest; `-` is standard input.
-    #[arg(long, value_name = "FILE")]
-    from: PathBuf,
+    /// Auth file or Secret manifest; `-` is standard input. image-puller and external-secret hold no
+    /// account and need none.
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["pull_from", "url"])]
+    from: Option<PathBuf>,
     /// secret, docker-config, podman-auth, dockercfg, oc, kubectl, data, helm-values, …
     #[arg(long, value_name = "FORMAT", value_parser = parsed(Format::parse))]
     to: Format,
@@ -40,6 +47,11 @@ pub(super) struct ConvertArgs {
     /// yaml or json, where the format has both.
     #[arg(long, value_name = "OUTPUT", value_parser = parsed(output))]
     output: Option<Output>,
+    /// Leave out what makes no credential, and say so.
+    #[arg(long)]
+    skip_invalid: bool,
+    #[command(flatten)]
+    extras: Extras,
 }
 
 fn parsed<T: Clone + Send + Sync + 'static>(
@@ -56,7 +68,8 @@ fn output(text: &str) -> Result<Output, Fault> {
     }
 }
 
-pub(super) fn run(args: ConvertArgs) -> anyhow::Result<()> {
+/// Exit code 1 if there is nothing to convert.
+pub(super) fn run(args: ConvertArgs) -> anyhow::Result<ExitCode> {
     let output = args.output.unwrap_or(args.to.default_output());
     if !args.to.has_output(output) {
         bail!(
@@ -64,32 +77,83 @@ pub(super) fn run(args: ConvertArgs) -> anyhow::Result<()> {
             args.to.as_str()
         );
     }
-    let content = input::read(&args.from)?;
-    let shown = args.from.display().to_string();
-    let gathered = gather(&content, From::Auto).map_err(|mistakes| refused(&shown, &mistakes))?;
-    for warning in &gathered.warnings {
-        complain(&format!("warning: {warning}"));
-    }
+    let inputs = args.extras.inputs(args.to, SystemTime::now().into())?;
+    let Some(gathered) = args.gathered()? else {
+        complain(&format!(
+            "the format {} needs --from FILE",
+            args.to.as_str()
+        ));
+        return Ok(ExitCode::from(2));
+    };
+    let holds_accounts = args.from.is_some();
+    let shown = args.shown();
     let destination = Destination {
         name: args.name,
         layout: args.layout,
         target: Target {
             namespace: args.namespace,
             secret_type: args.secret_type,
+            service_accounts: args.extras.service_accounts()?,
+            pull_from: args.extras.pull_from.clone(),
             ..Target::default()
         },
     };
     let bundle = bundle(gathered, destination, SystemTime::now().into())
         .map_err(|mistakes| refused(&shown, &mistakes))?;
-    if bundle.endpoints.is_empty() {
+    if holds_accounts && bundle.endpoints.is_empty() {
         bail!("{shown} holds no account");
     }
     for warning in bundle.warnings_for(args.to) {
-        complain(&format!("warning: {warning}"));
+        if holds_accounts {
+            complain(&format!("warning: {warning}"));
+        }
     }
-    let rendered = render(&bundle, args.to, output)?;
+    let rendered =
+        render_with(&bundle, args.to, output, &inputs).map_err(|error| extras::in_words(&error))?;
+    write(&rendered.bytes)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+impl ConvertArgs {
+    fn shown(&self) -> String {
+        let from = self.from.as_deref().unwrap_or(Path::new(""));
+        from.display().to_string()
+    }
+
+    /// What the file holds; nothing for a format that holds no account; none where a file is missing.
+    fn gathered(&self) -> anyhow::Result<Option<Gathered>> {
+        let Some(from) = &self.from else {
+            let needs_none = matches!(self.to, Format::ImagePuller | Format::ExternalSecret);
+            return Ok(needs_none.then(Gathered::default));
+        };
+        let content = input::read(from)?;
+        let manner = Manner {
+            on_invalid: match self.skip_invalid {
+                true => OnInvalid::Skip,
+                false => OnInvalid::Reject,
+            },
+            missing_padding: MissingPadding::Added,
+        };
+        let gathered = gather(&content, From::Auto, manner);
+        let gathered = gathered.map_err(|mistakes| refused(&self.shown(), &mistakes))?;
+        for warning in &gathered.warnings {
+            complain(&format!("warning: {warning}"));
+        }
+        for entry in &gathered.entries {
+            if let Found::Nothing(reason) = &entry.found {
+                complain(&format!("warning: left out: {}: {reason}", entry.registry));
+            }
+        }
+        Ok(Some(gathered))
+    }
+}
+
+/// Writes the result; JSON, too, ends its last line, so that a prompt does not stick to it.
+fn write(bytes: &Zeroizing<Vec<u8>>) -> anyhow::Result<()> {
     let mut out = std::io::stdout();
-    out.write_all(&rendered.bytes)
+    let end: &[u8] = if bytes.ends_with(b"\n") { b"" } else { b"\n" };
+    out.write_all(bytes)
+        .and_then(|()| out.write_all(end))
         .and_then(|()| out.flush())
         .context("cannot write the result")
 }

@@ -1,27 +1,19 @@
 //! `regcred dev`: everything on one machine, with a private PostgreSQL.
 
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use anyhow::Context;
 use clap::Args;
 use tokio::sync::Notify;
 
-use super::{ServingFlags, logging, run, runtime, say};
-use crate::auth::role::Role;
-use crate::auth::token::Token;
-use crate::broker::tokens::{Ends, TokenWrite, bootstrap_token};
+use super::{ServingFlags, logging, root_token, run, runtime, say};
 use crate::config::{Config, ConfigError, Interval, Texts};
 use crate::dev::{DataDir, Server, Settings, State, Supervisor};
 use crate::http::App;
 use crate::keys::keyring::Keyring;
 use crate::keys::provider::Provider;
 use crate::keys::provider::local::LocalKeys;
-use crate::model::name::Name;
 use crate::store::{self, database};
 
 /// Most connections to the database.
@@ -45,6 +37,14 @@ pub(super) struct DevArgs {
 struct Database {
     url: String,
     server: Option<Server>,
+}
+
+/// What whoever started it is told.
+struct Place {
+    /// The database that `DATABASE_URL` names.
+    named: Option<String>,
+    /// The file with the admin token, if there is one.
+    token_file: Option<PathBuf>,
 }
 
 pub(super) fn run(
@@ -90,11 +90,15 @@ async fn serve(
 ) -> anyhow::Result<()> {
     let started = start(config, directory.path(), &pool).await;
     let served = match started {
-        Ok((app, fronts)) => {
-            say(&greeting(config, directory.path()));
+        Ok((app, fronts, place)) => {
+            say(&greeting(config, &place));
             let over = Arc::new(Notify::new());
             let keeper = tokio::spawn(look_after(server, stop_now.clone(), over.clone()));
-            let served = run::serve(fronts, app, stop_now).await;
+            let leave = run::Leave {
+                stop_now,
+                ..run::Leave::default()
+            };
+            let served = run::serve(fronts, app, leave).await;
             over.notify_one();
             let kept = keeper.await?;
             return served.and(kept);
@@ -112,7 +116,7 @@ async fn start(
     config: &Config,
     directory: &Path,
     pool: &store::Database,
-) -> anyhow::Result<(App, Vec<crate::http::server::Front>)> {
+) -> anyhow::Result<(App, Vec<crate::http::server::Front>, Place)> {
     let key = config
         .key_file
         .clone()
@@ -128,68 +132,9 @@ async fn start(
     )?;
     app.broker.check_ready().await?;
     let fronts = run::listen(config, &app).await?;
-    ensure_root_token(pool, &token_file(directory)).await?;
-    Ok((app, fronts))
-}
-
-fn token_file(directory: &Path) -> PathBuf {
-    directory.join("root-token")
-}
-
-/// Makes the admin token the first time. A token whose file was never written is known to nobody, and
-/// another one is made; the same if the database is another than the file's.
-async fn ensure_root_token(pool: &store::Database, file: &Path) -> anyhow::Result<()> {
-    match std::fs::read_to_string(file) {
-        Ok(text) => {
-            let token = Token::parse(text.trim());
-            let token = token.with_context(|| {
-                format!(
-                    "{} holds no token; remove it to get a new one",
-                    file.display()
-                )
-            })?;
-            let mut tx = pool.begin().await?;
-            if crate::store::tokens::by_hash(&mut tx, &token.hash().0)
-                .await?
-                .is_some()
-            {
-                return Ok(());
-            }
-            std::fs::remove_file(file)?;
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
-    }
-    make_root_token(pool, file).await
-}
-
-async fn make_root_token(pool: &store::Database, file: &Path) -> anyhow::Result<()> {
-    let now = SystemTime::now().into();
-    let name = Name::parse(&format!("root-{}", uuid::Uuid::now_v7().simple()))
-        .map_err(|fault| anyhow::anyhow!(fault.detail))?;
-    let write = TokenWrite {
-        name,
-        role: Role::Admin,
-        ends: Ends::Never,
-        pull_secrets: None,
-        networks: None,
-    };
-    let token = bootstrap_token(pool, now, &write, "regcred dev").await?;
-    let unfinished = file.with_extension("new");
-    let written = write_private(&unfinished, token.secret().expose())
-        .and_then(|()| std::fs::rename(&unfinished, file));
-    written.with_context(|| format!("cannot write {}", file.display()))
-}
-
-fn write_private(file: &Path, text: &str) -> std::io::Result<()> {
-    let mut out = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(file)?;
-    writeln!(out, "{text}")?;
-    out.sync_all()
+    let named = config.database_url.as_ref().map(|_| pool.place());
+    let token_file = root_token::ensure(pool, directory, named.as_deref()).await?;
+    Ok((app, fronts, Place { named, token_file }))
 }
 
 /// Starts the database server again when it dies, until the end; stops everything if it keeps dying.
@@ -231,22 +176,36 @@ async fn look_after(
     result
 }
 
-fn greeting(config: &Config, directory: &Path) -> String {
+fn greeting(config: &Config, place: &Place) -> String {
     let scheme = if config.tls.is_some() {
         "https"
     } else {
         "http"
     };
     let base = format!("{scheme}://{}", config.listen);
-    let file = token_file(directory);
+    let warning = match &place.named {
+        None => String::new(),
+        Some(named) => format!(
+            "THE DATABASE IS {named}, which DATABASE_URL names, and no private one: it was migrated, and what is tried out is \
+             written there.\n"
+        ),
+    };
+    let Some(file) = &place.token_file else {
+        return format!(
+            "{warning}regcred serves on {base} (reference: {base}/docs)
+No admin token was made: the database has one that never ends. `regcred token create --role admin --expires-in 1h` makes another.
+
+Ctrl-C stops it; the next start finds everything again."
+        );
+    };
     let file = file.display();
     format!(
-        "regcred serves on {base} (reference: {base}/docs)
+        "{warning}regcred serves on {base} (reference: {base}/docs)
 The admin token is in {file}
 
 Try:
   curl -H \"Authorization: Bearer $(cat '{file}')\" -X PUT {base}/v1/tenants/team-a
-  curl -H \"Authorization: Bearer $(cat '{file}')\" -X PUT {base}/v1/tenants/team-a/credentials/quay --json '{{\"registry\": \"quay.io\", \"username\": \"robot\", \"secret\": \"s3cret\"}}'
+  curl -H \"Authorization: Bearer $(cat '{file}')\" -X PUT {base}/v1/tenants/team-a/credentials/quay -H 'Content-Type: application/json' --data '{{\"registry\": \"quay.io\", \"username\": \"robot\", \"secret\": \"s3cret\"}}'
   curl -H \"Authorization: Bearer $(cat '{file}')\" {base}/v1/tenants/team-a/credentials/quay/manifest
 
 Ctrl-C stops it; the next start finds everything again."

@@ -8,16 +8,21 @@ use anyhow::{Context, bail};
 use zeroize::Zeroizing;
 
 use crate::intake::document::Content;
+use crate::intake::wrapping;
 
 /// Largest file in bytes.
 const MOST_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Reads a file that may hold secrets. What is no UTF-8 is U+FFFD, as clients read it.
+/// Reads a file that may hold secrets. What is neither UTF-16 nor UTF-8 is U+FFFD, as clients read it.
 ///
 /// # Errors
 /// As [`read_bytes`].
 pub(super) fn read(path: &Path) -> anyhow::Result<Content> {
-    let text = String::from_utf8_lossy(&read_bytes(path)?).into_owned();
+    let bytes = read_bytes(path)?;
+    if let Some(text) = wrapping::utf16(&bytes) {
+        return Ok(Content::Wide(text));
+    }
+    let text = String::from_utf8_lossy(&bytes).into_owned();
     Ok(Content::Text(Zeroizing::new(text)))
 }
 

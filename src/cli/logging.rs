@@ -18,7 +18,7 @@ pub(super) fn start(config: &Config) -> Result<(), ConfigError> {
         .with_writer(std::io::stderr);
     // A second start in one process keeps the first subscriber.
     let _ = match config.log_format {
-        LogFormat::Json => builder.json().try_init(),
+        LogFormat::Json => builder.json().with_span_list(false).try_init(),
         LogFormat::Text => builder.with_ansi(false).try_init(),
     };
     Ok(())

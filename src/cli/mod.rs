@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Config, SETTINGS, Texts};
+use crate::config::{Config, MEANINGS, SETTINGS, Texts, Unknown};
 
 mod audit;
 mod connection;
@@ -25,6 +25,7 @@ mod lint;
 mod logging;
 mod migrate;
 mod openapi;
+mod root_token;
 mod run;
 mod serve;
 mod sync;
@@ -148,7 +149,11 @@ impl ServingFlags {
 fn settings_help() -> String {
     let head = "Settings, as environment variables and as keys of the file of --config. Flags stand over the\n\
                 environment, the environment over the file.\n";
-    let lines = SETTINGS.map(|(key, variable)| format!("  {variable:<29}  {key}"));
+    let lines: Vec<String> = SETTINGS
+        .iter()
+        .zip(MEANINGS)
+        .map(|((key, variable), meaning)| format!("  {variable}, {key}\n      {meaning}"))
+        .collect();
     format!("{head}{}", lines.join("\n"))
 }
 
@@ -219,28 +224,27 @@ fn say(text: &str) {
 
 fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
     let Cli { config, command } = cli;
-    let load = |flags: Texts| {
-        Config::load(
-            flags,
-            std::env::vars_os().filter_map(text_pair),
-            config.as_deref(),
-        )
+    let load_with = |flags: Texts, unknown: Unknown| {
+        let environment = std::env::vars_os().filter_map(text_pair);
+        Config::load(flags, (environment, unknown), config.as_deref())
     };
+    let load = |flags: Texts| load_with(flags, Unknown::Refuse);
+    let load_leniently = |flags: Texts| load_with(flags, Unknown::PassOver);
     match command {
         Command::Dev(args) => dev::run(args, load),
         Command::Serve(args) => serve::run(load(args.texts())?),
         Command::Migrate => migrate::run(&load(Texts::new())?),
-        Command::Token(command) => token::run(&command, &load(Texts::new())?),
+        Command::Token(command) => token::run(&command, &load_leniently(Texts::new())?),
         Command::Keys(command) => keys::run(command, load),
-        Command::Audit(command) => audit::run(&command, &load(Texts::new())?),
+        Command::Audit(command) => audit::run(&command, &load_leniently(Texts::new())?),
         Command::Openapi(args) => openapi::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Sync(args) => return sync::run(args),
         Command::CredentialProvider(args) => credential_provider::run(&args),
-        Command::Convert(args) => convert::run(args),
+        Command::Convert(args) => return convert::run(args),
         Command::Lint(args) => return lint::run(&args),
         Command::Verify(args) => {
-            let config = load(args.texts())?;
+            let config = load_leniently(args.texts())?;
             return verify::run(&args, &config);
         }
     }?;

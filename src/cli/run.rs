@@ -1,7 +1,5 @@
 //! What `serve` and `dev` share: the application, its listeners, its end.
 
-use std::fs::File;
-use std::io::BufReader;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -12,11 +10,6 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use zeroize::Zeroizing;
 
 use crate::audit::backlog::Which;
 use crate::auth::limits::Limits;
@@ -27,6 +20,7 @@ use crate::broker::webhook::Webhook;
 use crate::config::{Config, Interval, KeyPlace, TlsFiles, WebhookSettings};
 use crate::http::router::{self, MetricsPlace};
 use crate::http::server::Front;
+use crate::http::tls::Tls;
 use crate::http::{App, metrics::Metrics};
 use crate::jobs;
 use crate::keys::keyring::Keyring;
@@ -35,8 +29,13 @@ use crate::keys::provider::{Provider, Source};
 use crate::registry::egress::{Egress, Settings, read_ca_bundle};
 use crate::store::Database;
 
-/// How long jobs may take to end.
-const JOBS_END_WITHIN: Duration = Duration::from_secs(5);
+/// How long jobs may take to end, and the last audit events to be written. With the time for requests it stays below the
+/// 30 seconds that a container gets.
+const JOBS_END_WITHIN: Duration = Duration::from_secs(3);
+/// How long `/readyz` says no before connections are refused, unless configured: load balancers need a moment to hear it.
+const NOT_READY_FIRST: Duration = Duration::from_secs(2);
+/// How often certificates and secrets are looked at in their files.
+const READ_AGAIN_EVERY: Duration = Duration::from_secs(10);
 
 /// The application over a database and its keys.
 /// Credentials are verified as configured, else as `interval` says.
@@ -72,16 +71,9 @@ fn schedule(interval: Interval) -> Schedule {
 }
 
 fn webhook(settings: &WebhookSettings) -> anyhow::Result<Webhook> {
-    let file = settings.secret_file.display();
-    let text = std::fs::read_to_string(&settings.secret_file)
-        .map(Zeroizing::new)
-        .with_context(|| format!("cannot read REGCRED_WEBHOOK_SECRET_FILE {file}"))?;
-    let secret = text.trim();
-    anyhow::ensure!(
-        !secret.is_empty(),
-        "REGCRED_WEBHOOK_SECRET_FILE {file} is empty; `openssl rand -hex 32` makes a secret"
-    );
-    Ok(Webhook::new(settings.url.clone(), secret.as_bytes()))
+    let url = settings.url.clone();
+    let webhook = Webhook::from_file(url, settings.secret_file.clone());
+    webhook.context("REGCRED_WEBHOOK_SECRET_FILE")
 }
 
 /// The way out to registries and issuers.
@@ -123,19 +115,29 @@ fn source(place: &KeyPlace) -> anyhow::Result<Source> {
     })
 }
 
-/// Serves until SIGTERM, Ctrl-C or `stop_now`; requests under way are ended first.
-pub(super) async fn until_stopped(
-    config: &Config,
-    app: App,
-    stop_now: Arc<Notify>,
-) -> anyhow::Result<()> {
+/// How the end comes.
+#[derive(Clone, Default)]
+pub(super) struct Leave {
+    /// Told by whoever finds that it cannot go on.
+    pub stop_now: Arc<Notify>,
+    /// How long SIGTERM lets requests come after `/readyz` has said that this replica is not ready.
+    pub delay: Duration,
+}
+
+/// Serves until SIGTERM or Ctrl-C; requests under way end first.
+pub(super) async fn until_stopped(config: &Config, app: App) -> anyhow::Result<()> {
     let fronts = listen(config, &app).await?;
-    serve(fronts, app, stop_now).await
+    let leave = Leave {
+        delay: config.shutdown_delay.unwrap_or(NOT_READY_FIRST),
+        ..Leave::default()
+    };
+    serve(fronts, app, leave).await
 }
 
 /// Opens the listeners.
 pub(super) async fn listen(config: &Config, app: &App) -> anyhow::Result<Vec<Front>> {
-    let tls = config.tls.as_ref().map(acceptor).transpose()?;
+    allow_many_connections();
+    let tls = config.tls.as_ref().map(tls).transpose()?;
     let place = if config.metrics_listen == Some(config.listen) {
         MetricsPlace::Public
     } else {
@@ -163,26 +165,25 @@ pub(super) async fn listen(config: &Config, app: &App) -> anyhow::Result<Vec<Fro
     Ok(fronts)
 }
 
-/// Serves on listeners that are open.
-pub(super) async fn serve(
-    fronts: Vec<Front>,
-    app: App,
-    stop_now: Arc<Notify>,
-) -> anyhow::Result<()> {
-    allow_many_connections();
+/// Serves on listeners that are open. SIGHUP reads certificates and secrets again; SIGTERM says first that this replica is
+/// not ready, for as long as is configured.
+pub(super) async fn serve(fronts: Vec<Front>, app: App, leave: Leave) -> anyhow::Result<()> {
     let (stop, stopped) = watch::channel(false);
+    let certificates: Vec<Tls> = fronts
+        .iter()
+        .filter_map(|front| front.tls.clone())
+        .collect();
+    let webhook = app.broker.webhook().cloned();
     let mut serving = JoinSet::new();
     for front in fronts {
-        serving.spawn(front.serve(stopped.clone()));
+        serving.spawn(front.serve_counted(stopped.clone(), app.metrics.clone()));
     }
     let jobs = tokio::spawn(jobs::run(app.broker.clone(), app.metrics.clone(), stopped));
-    let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
-        _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
-        () = stop_now.notified() => {}
+        ended = until_told(&app, &leave) => ended?,
+        kept = keep_current(&certificates, webhook.as_ref()) => kept?,
     }
-    tracing::info!("stopping: no new connections; requests under way are ended");
+    tracing::info!("stopping: no new connections; requests under way end first");
     stop.send_replace(true);
     while serving.join_next().await.is_some() {}
     if tokio::time::timeout(JOBS_END_WITHIN, jobs).await.is_err() {
@@ -195,7 +196,57 @@ pub(super) async fn serve(
         Err(_) => tracing::error!("the last audit events are lost: the database takes too long"),
     }
     app.broker.database().close().await;
+    tracing::info!("stopped");
     Ok(())
+}
+
+/// Returns when it is time to stop.
+async fn until_told(app: &App, leave: &Leave) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => return Ok(()),
+        () = leave.stop_now.notified() => return Ok(()),
+    }
+    app.broker.leave();
+    if leave.delay.is_zero() {
+        return Ok(());
+    }
+    tracing::info!(
+        seconds = leave.delay.as_secs_f64(),
+        "not ready any more; requests are still answered"
+    );
+    tokio::select! {
+        () = tokio::time::sleep(leave.delay) => {}
+        // Who asks twice is in a hurry.
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    Ok(())
+}
+
+/// Reads certificates and secrets again when their files change, and at once when SIGHUP comes. Never ends.
+async fn keep_current(certificates: &[Tls], webhook: Option<&Webhook>) -> anyhow::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut turn = tokio::time::interval(READ_AGAIN_EVERY);
+    loop {
+        tokio::select! {
+            _ = turn.tick() => {}
+            _ = hangup.recv() => tracing::info!("SIGHUP: certificates and secrets are read again"),
+        }
+        for tls in certificates {
+            match tls.read_again() {
+                Ok(true) => tracing::info!("there is another certificate; new connections get it"),
+                Ok(false) => {}
+                Err(error) => tracing::error!(%error, "the certificate stays as it was"),
+            }
+        }
+        if let Some(webhook) = webhook
+            && let Err(error) = webhook.read_again()
+        {
+            tracing::error!(%error, "the webhook's secret stays as it was");
+        }
+    }
 }
 
 /// Lets this process have as many file descriptors as it may: each request that waits for a change
@@ -216,19 +267,6 @@ async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     })
 }
 
-fn acceptor(files: &TlsFiles) -> anyhow::Result<TlsAcceptor> {
-    let shown = files.cert.display();
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_reader_iter(BufReader::new(
-        File::open(&files.cert).with_context(|| format!("cannot read {shown}"))?,
-    ))
-    .collect::<Result<_, _>>()
-    .with_context(|| format!("{shown} is no PEM file of certificates"))?;
-    let key = PrivateKeyDer::from_pem_file(&files.key)
-        .with_context(|| format!("{} is no PEM file of a private key", files.key.display()))?;
-    let mut config = ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .with_context(|| format!("{shown} and its key do not fit together"))?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
+fn tls(files: &TlsFiles) -> anyhow::Result<Tls> {
+    Ok(Tls::read(&files.cert, &files.key)?)
 }

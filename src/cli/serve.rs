@@ -1,6 +1,5 @@
 //! `regcred serve`.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -45,6 +44,6 @@ pub(super) fn run(config: Config) -> anyhow::Result<()> {
         app.broker.keyring().check_provider().await?;
         app.broker.check_ready().await?;
         harden::lock_memory();
-        run::until_stopped(&config, app, Arc::default()).await
+        run::until_stopped(&config, app).await
     })
 }

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::{runtime, say};
 use crate::auth::role::Role;
-use crate::broker::tokens::{Ends, TokenWrite, bootstrap_token};
+use crate::broker::tokens::{Ends, TokenWrite, bootstrap_token, token_name};
 use crate::config::Config;
 use crate::model::name::Name;
 use crate::model::time as times;
@@ -40,7 +40,7 @@ fn parse_role(text: &str) -> Result<Role, String> {
 }
 
 fn parse_name(text: &str) -> Result<Name, String> {
-    Name::parse(text).map_err(|fault| fault.detail)
+    token_name(text).map_err(|fault| fault.detail)
 }
 
 fn parse_duration(text: &str) -> Result<time::Duration, String> {

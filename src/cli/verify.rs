@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{input, run, runtime, say};
 use crate::config::{Config, Texts};
-use crate::intake::entry::{Entry, Found, gather};
+use crate::intake::entry::{Entry, Found, Manner, gather};
 use crate::intake::format::Format;
 use crate::model::account::Account;
 use crate::model::credential::SecretChange;
@@ -68,7 +68,7 @@ enum Known {
 pub(super) fn run(args: &VerifyArgs, config: &Config) -> anyhow::Result<ExitCode> {
     let content = input::read(&args.auth_file)?;
     let shown = args.auth_file.display();
-    let gathered = gather(&content, Format::Auto).map_err(|mistakes| {
+    let gathered = gather(&content, Format::Auto, Manner::STRICT).map_err(|mistakes| {
         let first = mistakes.first().map_or("", |mistake| &mistake.detail);
         anyhow!("{shown} cannot be read: {first}")
     })?;

@@ -16,4 +16,4 @@ pub use keys::{KeyConfig, KeyPlace};
 pub use settings::{
     Config, CoreDumps, DatabaseUrl, Interval, LogFormat, TlsFiles, WebhookSettings,
 };
-pub use source::{CLIENT_VARIABLES, SETTINGS, Texts};
+pub use source::{CLIENT_VARIABLES, MEANINGS, SETTINGS, Texts, Unknown};

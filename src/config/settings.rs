@@ -10,7 +10,7 @@ use url::Url;
 
 use super::error::ConfigError;
 use super::keys::KeyConfig;
-use super::source::{Texts, read_environment, read_file};
+use super::source::{Texts, Unknown, read_environment, read_file};
 use super::value;
 use crate::auth::limits::Rates;
 use crate::model::secret::SecretText;
@@ -89,6 +89,8 @@ pub struct Config {
     pub core_dumps: CoreDumps,
     /// How often credentials are tried by themselves; none means as the command sees fit.
     pub verify_interval: Option<Interval>,
+    /// How long a replica that is to stop still takes requests after it has said that it is not ready.
+    pub shutdown_delay: Option<Duration>,
     /// Who is told of what changes by itself.
     pub webhook: Option<WebhookSettings>,
 }
@@ -140,14 +142,14 @@ impl Config {
     /// The first thing wrong, by name.
     pub fn load(
         flags: Texts,
-        environment: impl Iterator<Item = (String, String)>,
+        (environment, unknown): (impl Iterator<Item = (String, String)>, Unknown),
         file: Option<&Path>,
     ) -> Result<Self, ConfigError> {
         let mut texts = match file {
             Some(path) => read_file(path)?,
             None => Texts::new(),
         };
-        texts.extend(read_environment(environment)?);
+        texts.extend(read_environment(environment, unknown)?);
         texts.extend(flags);
         Self::from_texts(&texts)
     }
@@ -181,6 +183,7 @@ impl Config {
             keys: KeyConfig::from_texts(texts)?,
             core_dumps: value::core_dumps(texts)?,
             verify_interval: value::interval(texts)?,
+            shutdown_delay: value::delay(texts)?,
             webhook: value::webhook(texts, path("webhook_secret_file"))?,
         })
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::error::{ConfigError, wrong};
 
 /// Every setting: its key in the file and its variable.
-pub const SETTINGS: [(&str, &str); 31] = [
+pub const SETTINGS: [(&str, &str); 32] = [
     ("database_url", "DATABASE_URL"),
     ("database_pooler", "REGCRED_DATABASE_POOLER"),
     ("listen", "REGCRED_LISTEN"),
@@ -36,8 +36,45 @@ pub const SETTINGS: [(&str, &str); 31] = [
     ("transit_timeout", "REGCRED_TRANSIT_TIMEOUT"),
     ("core_dumps", "REGCRED_CORE_DUMPS"),
     ("verify_interval", "REGCRED_VERIFY_INTERVAL"),
+    ("shutdown_delay", "REGCRED_SHUTDOWN_DELAY"),
     ("webhook_url", "REGCRED_WEBHOOK_URL"),
     ("webhook_secret_file", "REGCRED_WEBHOOK_SECRET_FILE"),
+];
+
+/// What each setting is, with its default in brackets.
+pub const MEANINGS: [&str; SETTINGS.len()] = [
+    "where PostgreSQL is: postgres://user@host:port/database; needed",
+    "transaction, where a proxy pools transactions; none [none]",
+    "address of the API [127.0.0.1:8080]",
+    "address of /metrics; without it there are none",
+    "file with the key-encryption key",
+    "PEM file with the certificate chain",
+    "PEM file with the certificate's key",
+    "filter of log lines [info]",
+    "text or json [text]",
+    "networks that outgoing requests may reach beside public addresses",
+    "PEM file with extra trusted CAs for registries and issuers",
+    "the only ports of outgoing requests [any]",
+    "directory of the tokens with which API servers are asked to review tokens, one file a host",
+    "failed logins of a source a minute, 0 for no limit [600]",
+    "requests of a caller a minute, 0 for no limit [120000]",
+    "networks of proxies whose X-Forwarded-For is believed",
+    "how long audit events are kept, such as 365d [for ever]",
+    "where callers reach the API, for links",
+    "local or transit [whichever is configured]",
+    "how long data keys work without the provider [15m]",
+    "the transit server, such as https://vault.example.com:8200",
+    "where the engine is mounted [transit]",
+    "name of the transit key",
+    "file with the token; read anew for each request",
+    "namespace of the transit server",
+    "PEM file with the only CAs trusted for it [the system's]",
+    "how long one of its answers may take [5s]",
+    "on or off [off]",
+    "how often accounts are tried, or off [24h; off for dev]",
+    "how long a stopping replica answers on while /readyz says no [2s]",
+    "who is told of what changes by itself",
+    "file with the secret that signs it",
 ];
 
 /// Variables of the client-side commands. A shell that has them set may start a server too.
@@ -58,8 +95,46 @@ pub(super) fn variable_of(key: &str) -> &'static str {
         .map_or("", |(_, variable)| variable)
 }
 
+/// What is done about variables that begin like ours and are none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unknown {
+    /// A misspelt setting must not be a silent default: for what serves, migrates or holds keys.
+    Refuse,
+    /// They are somebody else's: for commands that run where other programs' variables are, such as CI jobs.
+    PassOver,
+}
+
+/// Whether Kubernetes makes a variable of this name and value for a Service whose name begins with `regcred`. It does so for
+/// every pod in the Service's namespace.
+fn is_of_a_service(name: &str, value: &str) -> bool {
+    let address = || {
+        ["tcp://", "udp://", "sctp://"]
+            .iter()
+            .any(|scheme| value.starts_with(scheme))
+    };
+    let has_part = |part: &str| {
+        name.split_once(part)
+            .is_some_and(|(_, rest)| rest.is_empty() || rest.starts_with('_'))
+    };
+    name.ends_with("_SERVICE_HOST")
+        || has_part("_SERVICE_PORT")
+        || (name.ends_with("_PORT") && (address() || name == "REGCRED_PORT"))
+        || is_of_a_port(name)
+}
+
+/// `…_PORT_8080_TCP`, and the same with `_ADDR`, `_PORT` or `_PROTO`.
+fn is_of_a_port(name: &str) -> bool {
+    let Some((_, rest)) = name.split_once("_PORT_") else {
+        return false;
+    };
+    let (number, rest) = rest.split_once('_').unwrap_or_default();
+    let protocol = rest.split('_').next().unwrap_or_default();
+    number.parse::<u16>().is_ok() && matches!(protocol, "TCP" | "UDP" | "SCTP")
+}
+
 pub(super) fn read_environment(
     variables: impl Iterator<Item = (String, String)>,
+    unknown: Unknown,
 ) -> Result<Texts, ConfigError> {
     let mut texts = Texts::new();
     for (name, value) in variables {
@@ -70,10 +145,11 @@ pub(super) fn read_environment(
             Some((key, _)) => {
                 texts.insert(key, value);
             }
-            None if name.starts_with("REGCRED_") && !CLIENT_VARIABLES.contains(&name.as_str()) => {
-                return Err(ConfigError::UnknownVariable(name));
-            }
-            None => {}
+            None if unknown == Unknown::PassOver
+                || !name.starts_with("REGCRED_")
+                || CLIENT_VARIABLES.contains(&name.as_str())
+                || is_of_a_service(&name, &value) => {}
+            None => return Err(ConfigError::UnknownVariable(name)),
         }
     }
     Ok(texts)

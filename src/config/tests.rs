@@ -28,7 +28,11 @@ fn load(
         std::fs::write(&path, text).expect("the temporary directory is writable");
         path
     });
-    let config = Config::load(flags, environment(variables).into_iter(), path.as_deref());
+    let config = Config::load(
+        flags,
+        (environment(variables).into_iter(), Unknown::Refuse),
+        path.as_deref(),
+    );
     if let Some(path) = path {
         std::fs::remove_file(path).expect("the file is there");
     }
@@ -175,6 +179,42 @@ fn intervals_have_units_and_can_be_off() {
     ] {
         assert!(interval(bad).is_err(), "{bad}");
     }
+}
+
+#[test]
+fn what_kubernetes_sets_for_a_service_does_not_hurt() {
+    for (name, value) in [
+        ("REGCRED_SERVICE_HOST", "10.0.0.1"),
+        ("REGCRED_SERVICE_PORT", "8080"),
+        ("REGCRED_SERVICE_PORT_HTTPS", "8080"),
+        ("REGCRED_PORT", "tcp://10.0.0.1:8080"),
+        ("REGCRED_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
+        ("REGCRED_PORT_8080_TCP_PROTO", "tcp"),
+        ("REGCRED_PORT_8080_TCP_PORT", "8080"),
+        ("REGCRED_PORT_8080_TCP_ADDR", "10.0.0.1"),
+        ("REGCRED_METRICS_SERVICE_HOST", "10.0.0.1"),
+        ("REGCRED_METRICS_SERVICE_PORT", "9090"),
+        ("REGCRED_METRICS_PORT", "tcp://10.0.0.1:9090"),
+        ("REGCRED_METRICS_PORT_9090_UDP_ADDR", "10.0.0.1"),
+    ] {
+        assert!(load(&[], &[(name, value)], None).is_ok(), "{name}");
+    }
+    for (name, value) in [
+        ("REGCRED_LISTEN_PORT", "8080"),
+        ("REGCRED_PORTS", "tcp://10.0.0.1:8080"),
+        ("REGCRED_PORT_X_TCP", "tcp://10.0.0.1:8080"),
+        ("REGCRED_SERVICE", "x"),
+    ] {
+        assert!(load(&[], &[(name, value)], None).is_err(), "{name}");
+    }
+}
+
+#[test]
+fn commands_of_clients_pass_over_what_they_do_not_know() {
+    let variables = environment(&[("REGCRED_ID_TOKEN", "x"), ("REGCRED_LOG", "warn")]);
+    let sources = (variables.into_iter(), Unknown::PassOver);
+    let config = Config::load(Texts::new(), sources, None).expect("valid");
+    assert_eq!(config.log, "warn");
 }
 
 #[test]

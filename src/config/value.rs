@@ -164,6 +164,18 @@ pub(super) fn duration(texts: &Texts, key: &str) -> Result<Option<Duration>, Con
     texts.get(key).map(duration).transpose()
 }
 
+/// None, or a time of at most a minute: who stops a process waits no longer.
+pub(super) fn delay(texts: &Texts) -> Result<Option<Duration>, ConfigError> {
+    let delay = match texts.get("shutdown_delay").map(String::as_str) {
+        Some("0" | "0s") => Some(Duration::ZERO),
+        _ => duration(texts, "shutdown_delay")?,
+    };
+    if delay.is_some_and(|delay| delay > Duration::from_secs(60)) {
+        return Err(wrong("shutdown_delay", "expected at most 60s"));
+    }
+    Ok(delay)
+}
+
 pub(super) fn webhook(
     texts: &Texts,
     secret_file: Option<PathBuf>,

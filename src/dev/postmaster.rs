@@ -58,11 +58,14 @@ pub(super) fn clear_way(cluster: &Path, account: &Account) -> Result<(), Error> 
         return remove_socket(cluster);
     };
     match holder(pid, cluster, account) {
-        Holder::Gone => remove_socket(cluster),
-        Holder::Server => {
-            stop_leftover(pid, cluster, account).and_then(|()| remove_socket(cluster))
+        // One that ended and that nobody waits for, as in a container whose first process waits for no child, still has its
+        // number: the new server would take it for a living one.
+        Holder::Gone | Holder::Stranger => {
+            disown(&file, &content).and_then(|()| remove_socket(cluster))
         }
-        Holder::Stranger => disown(&file, &content).and_then(|()| remove_socket(cluster)),
+        Holder::Server => stop_leftover(pid, cluster, account)
+            .and_then(|()| disown_leftover(&file))
+            .and_then(|()| remove_socket(cluster)),
         Holder::Unclear => Ok(()),
     }
 }
@@ -128,6 +131,15 @@ fn disown(file: &Path, content: &[u8]) -> Result<(), Error> {
     let rest = content.iter().skip_while(|byte| **byte != b'\n').copied();
     fs::write(file, NOBODY.bytes().chain(rest).collect::<Vec<u8>>())
         .map_err(Error::io("write", file))
+}
+
+/// The same where a server may have taken its file along as it stopped.
+fn disown_leftover(file: &Path) -> Result<(), Error> {
+    match fs::read(file) {
+        Ok(content) => disown(file, &content),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::io("read", file)(error)),
+    }
 }
 
 fn remove_socket(cluster: &Path) -> Result<(), Error> {
@@ -242,6 +254,29 @@ mod tests {
 
         assert!(wait_until(Duration::from_secs(5), gone));
         child.wait().expect("wait");
+    }
+
+    #[test]
+    fn a_server_that_ended_unwaited_for_does_not_hold_its_cluster() {
+        let cluster = std::env::temp_dir().join(format!("regcred-zombie-{}", uuid::Uuid::now_v7()));
+        fs::create_dir(&cluster).expect("a directory");
+        let mut child = Command::new("true").spawn().expect("spawn");
+        let dead = || holder(child.id(), &cluster, &anybody()) == Holder::Gone;
+        assert!(wait_until(Duration::from_secs(5), dead));
+        let file = pid_file(&cluster);
+        fs::write(
+            &file,
+            format!("{}\n{}\nready\n", child.id(), cluster.display()),
+        )
+        .expect("written");
+
+        clear_way(&cluster, &anybody()).expect("the way is clear");
+
+        let content = fs::read_to_string(&file).expect("the rest stays");
+        assert_eq!(content.lines().next(), Some(NOBODY));
+        assert!(content.ends_with("ready\n"));
+        child.wait().expect("wait");
+        fs::remove_dir_all(&cluster).expect("ours");
     }
 
     #[test]

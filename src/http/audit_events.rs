@@ -5,25 +5,30 @@ use std::net::IpAddr;
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
+use time::OffsetDateTime;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::App;
 use super::gate::Entered;
 use super::manifests::accepted;
-use super::page::{page, slice};
+use super::page::{PageParams, page};
 use super::problem::Answer;
-use super::query::Query;
+use super::query::Params;
+use super::route::{Route, Tag, route};
 use crate::audit::event::Outcome;
+use crate::auth::role::Action;
+use crate::broker::audit_following::Beginning;
 use crate::broker::audit_reading::AuditEvent;
-use crate::broker::view::Page;
 use crate::broker::{Broker, Scope};
+use crate::model::body::{Text, body, text_schema};
 use crate::model::mistake::Fault;
-use crate::model::time;
+use crate::model::spelled::spelled;
 use crate::store::Slice;
 use crate::store::audit_events::Filter;
+use crate::text_wire;
 
 const JSON_LINES: &str = "application/x-ndjson";
 /// Events that an export reads at once.
@@ -31,57 +36,124 @@ const READ_AT_ONCE: i64 = 500;
 /// Pieces of an export that wait for a slow client.
 const MOST_WAITING: usize = 2;
 
-/// Lists a tenant's audit events
-///
-/// Newest first: what was done in the tenant, and what was denied to callers with a role in it.
-#[utoipa::path(get, path = "/v1/tenants/{tenant}/audit-events", tag = "audit",
-    params(super::openapi::TenantParam, super::openapi::PageParams, super::openapi::AuditFilters),
-    responses((status = 200, description = "A page of events, or all as JSON lines", content(
-        (Page<AuditEvent> = "application/json"), (String = "application/x-ndjson")))))]
-pub async fn of_tenant(
-    app: State<App>,
-    entered: Entered,
-    headers: HeaderMap,
-    query: Query,
-) -> Answer<Response> {
-    list(app, entered, &headers, query).await
+const OF_TENANT: &str = "/v1/tenants/{tenant}/audit-events";
+const OF_PLATFORM: &str = "/v1/audit-events";
+
+spelled! {
+    /// How events are listed.
+    pub enum Output: "AuditOutput" or "invalid-output" {
+        /// A page.
+        Page = "json",
+        /// All events, one a line.
+        Lines = "jsonl",
+    }
 }
 
-/// Lists the platform's audit events
-///
-/// Newest first: those of no tenant, failed logins, and callers who knocked at tenants that are none of
-/// theirs. Those of tenants stand in their own trails.
-#[utoipa::path(get, path = "/v1/audit-events", tag = "platform",
-    params(super::openapi::PageParams, super::openapi::AuditFilters),
-    responses((status = 200, description = "A page of events, or all as JSON lines", content(
-        (Page<AuditEvent> = "application/json"), (String = "application/x-ndjson")))))]
-pub async fn of_platform(
-    app: State<App>,
-    entered: Entered,
-    headers: HeaderMap,
-    query: Query,
-) -> Answer<Response> {
-    list(app, entered, &headers, query).await
+body! {
+    /// Filters of an audit trail. Everything given must hold.
+    pub struct AuditFilters {}
+    fields {
+        /// An action, or with a dot at its end all that begin so.
+        action: Option<String> as AnyText, optional;
+        /// Id or name of who acted.
+        actor: Option<String> as AnyText, optional;
+        /// What it was done to, or with a slash at its end all below it.
+        target: Option<String> as AnyText, optional;
+        /// Whether it was done.
+        outcome: Option<Outcome>, optional;
+        /// The address that the request came from.
+        source: Option<IpAddr>, optional;
+        /// The `X-Request-Id` of the answer.
+        request_id: Option<Uuid>, optional;
+        /// At this time or later.
+        since: Option<OffsetDateTime>, optional;
+        /// Before this time.
+        until: Option<OffsetDateTime>, optional;
+        /// How they are listed; otherwise as `Accept` says.
+        output: Option<Output>, optional;
+        /// `start`, `now`, or the `cursor` of an earlier answer: the events after it, each once and none missed, oldest
+        /// first, with the next `cursor` and whether there is `more` already. Taken alone, or with `limit`.
+        follow: Option<Beginning> as Cursor, optional;
+    }
+    rules(form) {
+        if form.has("follow") {
+            for field in BESIDE_FOLLOW {
+                if form.has(field) {
+                    form.report(field, Fault::new("unknown-field", "`follow` stands alone, or with `limit`"));
+                }
+            }
+        }
+    }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Output {
-    Page,
-    Lines,
+/// What would narrow the events that are followed: what is left out would have to be read all the same.
+const BESIDE_FOLLOW: [&str; 10] = [
+    "page_token",
+    "action",
+    "actor",
+    "target",
+    "outcome",
+    "source",
+    "request_id",
+    "since",
+    "until",
+    "output",
+];
+
+/// Where following goes on.
+struct Cursor;
+
+text_wire!(
+    Cursor => Beginning,
+    Beginning::parse,
+    text_schema(1, 4096).pattern(Some("^[-_A-Za-z0-9]+$"))
+);
+
+type AnyText = Text<0, 4096>;
+type ListParams = (PageParams<Uuid>, AuditFilters);
+
+/// The routes of both trails.
+pub fn routes() -> Vec<Route> {
+    let on = |path, id, tag| {
+        route(Method::GET, path, id, tag)
+            .query::<ListParams>()
+            .pages::<AuditEvent>("A page of events, or all as JSON lines")
+            .also_as(JSON_LINES)
+    };
+    vec![
+        on(OF_TENANT, "listAuditEvents", Tag::Audit)
+            .says(
+                "Lists a tenant's audit events",
+                "Newest first: what was done in the tenant, and what was denied to callers with a role in it.",
+            )
+            .may(Action::ReadAudit)
+            .to(list),
+        on(OF_PLATFORM, "listPlatformAuditEvents", Tag::Platform)
+            .says(
+                "Lists the platform's audit events",
+                "Newest first: those of no tenant, failed logins, and callers who knocked at tenants that are none \
+                 of theirs. Those of tenants stand in their own trails.",
+            )
+            .may(Action::ReadPlatformAudit)
+            .to(list),
+    ]
 }
 
 async fn list(
     State(app): State<App>,
     Entered(scope): Entered,
-    headers: &HeaderMap,
-    mut query: Query,
+    headers: HeaderMap,
+    params: Params<ListParams>,
 ) -> Answer<Response> {
-    let is_limited = query.has("limit");
-    let slice = slice(&mut query, |key| key.parse::<Uuid>().ok());
-    let output = query.optional("output", parse_output);
-    let filter = filter(&mut query);
-    query.finish()?;
-    match output.unwrap_or_else(|| preferred(headers)) {
+    let (PageParams { slice, is_limited }, filters) = params.read()?;
+    if let Some(from) = &filters.follow {
+        let limit = slice.limit - 1;
+        let followed = app.broker.follow_audit(&scope, from, limit).await?;
+        return Ok(Json(followed).into_response());
+    }
+    let output = filters.output.unwrap_or_else(|| preferred(&headers));
+    let filter = filters.into_filter();
+    match output {
         Output::Page => {
             let items = app.broker.audit_page(&scope, &filter, &slice).await?;
             let page = page(items, slice.limit, |item| item.id.to_string());
@@ -101,14 +173,6 @@ fn vary(mut response: Response) -> Response {
     response
 }
 
-fn parse_output(text: &str) -> Result<Output, Fault> {
-    match text {
-        "json" => Ok(Output::Page),
-        "jsonl" => Ok(Output::Lines),
-        _ => Err(Fault::new("invalid-output", "expected json or jsonl")),
-    }
-}
-
 /// JSON lines where the client would rather have them than JSON.
 fn preferred(headers: &HeaderMap) -> Output {
     let accept = accepted(headers);
@@ -119,49 +183,36 @@ fn preferred(headers: &HeaderMap) -> Output {
     }
 }
 
-fn filter(query: &mut Query) -> Filter {
-    let prefix = |end: char| move |text: &str| pattern(text, end);
-    Filter {
-        action: query.optional("action", prefix('.')),
-        actor: query.optional("actor", plain),
-        target: query.optional("target", prefix('/')),
-        outcome: query
-            .optional("outcome", Outcome::parse)
-            .map(Outcome::as_str),
-        source: query.optional("source", parse_address),
-        request_id: query.optional("request_id", parse_id),
-        since: query.optional("since", time::parse),
-        until: query.optional("until", time::parse),
+impl AuditFilters {
+    fn into_filter(self) -> Filter {
+        Filter {
+            action: self.action.map(|text| pattern(&text, '.')),
+            actor: self.actor.map(|text| plain(&text)),
+            target: self.target.map(|text| pattern(&text, '/')),
+            outcome: self.outcome.map(Outcome::as_str),
+            source: self.source.map(|address| address.to_string()),
+            request_id: self.request_id,
+            since: self.since,
+            until: self.until,
+        }
     }
 }
 
 /// A text as PostgreSQL can compare it: one with U+0000 is nowhere in the trail.
-fn plain(text: &str) -> Result<String, Fault> {
-    Ok(text.replace('\0', "\u{fffd}"))
+fn plain(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
 }
 
 /// The `LIKE` pattern of a text, or of all that begin with it where it ends so.
-fn pattern(text: &str, end: char) -> Result<String, Fault> {
-    let mut pattern = plain(text)?
+fn pattern(text: &str, end: char) -> String {
+    let mut pattern = plain(text)
         .replace('\\', "\\\\")
         .replace('%', "\\%")
         .replace('_', "\\_");
     if text.ends_with(end) {
         pattern.push('%');
     }
-    Ok(pattern)
-}
-
-fn parse_address(text: &str) -> Result<String, Fault> {
-    let address: Result<IpAddr, _> = text.parse();
-    address
-        .map(|address| address.to_canonical().to_string())
-        .map_err(|_| Fault::new("invalid-address", "expected an address such as 192.0.2.7"))
-}
-
-fn parse_id(text: &str) -> Result<Uuid, Fault> {
-    Uuid::try_parse(text)
-        .map_err(|_| Fault::new("invalid-id", "expected the X-Request-Id of an answer"))
+    pattern
 }
 
 /// All events that a filter lets through, a piece at a time.
@@ -263,7 +314,7 @@ mod tests {
             ("a_b\\", "a\\_b\\\\"),
             ("", ""),
         ] {
-            assert_eq!(pattern(text, '.').expect("any text"), expected);
+            assert_eq!(pattern(text, '.'), expected);
         }
     }
 

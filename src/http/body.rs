@@ -7,11 +7,15 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::problem::{Answer, Code, Problem};
 use crate::auth_file::document::{Depth, Document, Kind};
+use crate::model::body::Body;
 use crate::model::json::Json;
 use zeroize::Zeroizing;
 
 /// Largest body in bytes.
 pub const MOST_BYTES: usize = 1024 * 1024;
+
+/// The media type of merge patches.
+pub const MERGE_PATCH: &str = "application/merge-patch+json";
 
 /// A JSON body (`application/json`), and the bytes that it was read from.
 pub struct JsonBody {
@@ -36,8 +40,18 @@ pub struct Parted {
     pub file: Option<Zeroizing<Vec<u8>>>,
 }
 
-/// A merge patch (`application/merge-patch+json`, RFC 7396).
+/// A merge patch (RFC 7396): `application/merge-patch+json`, or `application/json` for clients that send nothing else.
 pub struct MergePatch(pub Json);
+
+impl JsonBody {
+    /// Reads the body as what the route takes.
+    ///
+    /// # Errors
+    /// `validation-failed` with all mistakes.
+    pub fn read<B: Body>(self) -> Answer<B> {
+        B::read(self.json).map_err(Problem::invalid)
+    }
+}
 
 impl<S: Send + Sync> FromRequest<S> for JsonBody {
     type Rejection = Problem;
@@ -123,12 +137,49 @@ impl<S: Send + Sync> FromRequest<S> for MergePatch {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        check_media_type(request.headers(), "application/merge-patch+json")?;
+        check_encoding(request.headers())?;
+        let patch = check_media_type(request.headers(), MERGE_PATCH);
+        patch.or_else(|problem| {
+            // Generic clients send every body as plain JSON; a patch is read as a merge patch all the same.
+            let plain = check_media_type(request.headers(), "application/json");
+            plain.map_err(|_| problem.with_accept_patch())
+        })?;
         parse(&read(request).await?).map(Self)
     }
 }
 
+/// Bodies are taken as they are (RFC 9110, section 15.5.16), and read as UTF-8.
+fn check_encoding(headers: &HeaderMap) -> Answer<()> {
+    let mut codings = headers.get_all(header::CONTENT_ENCODING).iter();
+    if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        let detail = "a body is sent as it is, without Content-Encoding";
+        return Err(Problem::new(Code::UnsupportedMediaType, detail).with_identity_only());
+    }
+    let content_type = headers.get(header::CONTENT_TYPE);
+    let parameters = content_type
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let charset = parameters.split(';').skip(1).find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim()
+            .eq_ignore_ascii_case("charset")
+            .then(|| value.trim().trim_matches('"'))
+    });
+    if charset.is_some_and(|charset| {
+        !["utf-8", "utf8", "us-ascii"]
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(charset))
+    }) {
+        return Err(Problem::new(
+            Code::UnsupportedMediaType,
+            "a body is JSON in UTF-8",
+        ));
+    }
+    Ok(())
+}
+
 fn check_media_type(headers: &HeaderMap, expected: &str) -> Answer<()> {
+    check_encoding(headers)?;
     let given = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())

@@ -1,43 +1,92 @@
 //! kubelet's credential provider.
 
+use std::collections::{BTreeMap, HashMap};
+
 use axum::extract::{Path, State};
+use axum::http::Method;
 use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
 
 use super::App;
-use super::body::JsonBody;
+use super::body::{JsonBody, MOST_BYTES};
 use super::gate::{Entered, known_name};
 use super::manifests::document;
-use super::problem::{Answer, Problem};
+use super::problem::Answer;
+use super::route::{Route, Tag, route};
+use crate::auth::role::Action;
 use crate::broker::manifests::{Options, Source};
-use crate::model::form::{self, Form};
+use crate::model::body::{Face, Text, Wire, body};
+use crate::model::form::{self, At};
 use crate::model::json::Json;
-use crate::model::labels::Labels;
-use crate::model::mistake::{Fault, Mistake};
 use crate::model::pulled_image::PulledImage;
-use crate::render::credential_provider::API_VERSION;
+use crate::model::spelled::spelled;
+use crate::model::wire::read_map;
 
-const KIND: &str = "CredentialProviderRequest";
+body! {
+    /// What kubelet asks its plugin.
+    pub struct CredentialProviderRequest { whole: "CredentialProviderRequest"; }
+    fields {
+        /// The version of the protocol.
+        api_version = "apiVersion": ApiVersion, required;
+        /// The kind of the request.
+        kind: RequestKind, required;
+        /// The image that is pulled.
+        image: PulledImage, required;
+        /// Taken as kubelet sends it, and not used: the caller is who the `Authorization` header names.
+        token = "serviceAccountToken": Option<String> as Text<0, MOST_BYTES>, optional;
+        /// Taken as kubelet sends them, and not used.
+        annotations = "serviceAccountAnnotations": Option<BTreeMap<String, String>> as AnyTexts, optional;
+    }
+    example {
+        "apiVersion": "credentialprovider.kubelet.k8s.io/v1", "kind": "CredentialProviderRequest",
+        "image": "privateregistry.example.com/team/app"
+    }
+}
 
-/// What kubelet asks its plugin.
+spelled! {
+    /// The version of kubelet's protocol.
+    pub enum ApiVersion: "CredentialProviderApiVersion" or "invalid-value" {
+        /// The only one there is.
+        V1 = "credentialprovider.kubelet.k8s.io/v1",
+    }
+}
+
+spelled! {
+    /// The kind of a request of kubelet's.
+    pub enum RequestKind: "CredentialProviderRequestKind" or "invalid-value" {
+        /// The only one there is.
+        Request = "CredentialProviderRequest",
+    }
+}
+
+/// Texts by any names.
+pub struct AnyTexts;
+
+impl Wire for AnyTexts {
+    type Value = BTreeMap<String, String>;
+
+    fn read(json: Json, at: &mut At) -> Option<Self::Value> {
+        read_map(json, at, |_, value, at| at.take(form::text(value)))
+    }
+
+    fn schema(_: Face) -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::Object)
+            .additional_properties(Some(ObjectBuilder::new().schema_type(Type::String)))
+            .into()
+    }
+}
+
+/// An account for kubelet.
 #[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(example = json!({
-    "apiVersion": "credentialprovider.kubelet.k8s.io/v1", "kind": "CredentialProviderRequest",
-    "image": "privateregistry.example.com/team/app"
-}))]
-pub struct CredentialProviderRequest {
-    /// `credentialprovider.kubelet.k8s.io/v1`.
-    pub api_version: String,
-    /// `CredentialProviderRequest`.
-    pub kind: String,
-    /// The image that is pulled.
-    pub image: String,
-    /// Taken as kubelet sends it, and not used: the caller is who the `Authorization` header names.
-    pub service_account_token: Option<String>,
-    /// Taken as kubelet sends them, and not used.
-    pub service_account_annotations: Option<Labels>,
+pub struct ProvidedAccount {
+    /// Who logs in.
+    pub username: String,
+    /// The secret.
+    pub password: String,
 }
 
 /// The answer for kubelet. It holds secrets.
@@ -56,50 +105,44 @@ pub struct CredentialProviderResponse {
     #[schema(example = "300s")]
     pub cache_duration: String,
     /// User names and passwords by the registry paths that match the image.
-    #[schema(value_type = Object, example = json!({"quay.io/team": {"username": "team+robot", "password": "s3cret"}}))]
-    pub auth: serde_json::Value,
+    #[schema(example = json!({"quay.io/team": {"username": "team+robot", "password": "s3cret"}}))]
+    pub auth: HashMap<String, ProvidedAccount>,
 }
 
-/// Answers kubelet's credential provider
-///
-/// Only the credentials that match the image as kubelet matches them. Identity and registry tokens
-/// cannot be told to kubelet and are left out, which `X-Regcred-Warnings` says. A rendering: it is in
-/// the audit trail before the answer leaves.
-#[utoipa::path(post, path = "/v1/tenants/{tenant}/pull-secrets/{pull_secret}/credential-provider", tag = "manifests",
-    params(super::openapi::PullSecretParam),
-    request_body = CredentialProviderRequest,
-    responses((status = 200, description = "What kubelet may pull with", body = CredentialProviderResponse)))]
-pub async fn credential_provider(
+const CREDENTIAL_PROVIDER: &str =
+    "/v1/tenants/{tenant}/pull-secrets/{pull_secret}/credential-provider";
+
+/// The route of kubelet's plugin.
+pub fn routes() -> Vec<Route> {
+    vec![
+        route(Method::POST, CREDENTIAL_PROVIDER, "provideCredentials", Tag::Manifests)
+            .says(
+                "Answers kubelet's credential provider",
+                "Only the credentials that match the image as kubelet matches them. Identity and registry tokens \
+                 cannot be told to kubelet and are left out, which `X-Regcred-Warnings` says. A rendering: it is in \
+                 the audit trail before the answer leaves.",
+            )
+            .body::<CredentialProviderRequest>()
+            .answers::<CredentialProviderResponse>(200, "What kubelet may pull with")
+            .header(200, "ETag")
+            .header(200, "X-Regcred-Warnings")
+            .problem(409, "`registry-path-conflict`")
+            .may(Action::RenderPullSecret)
+            .to(credential_provider),
+    ]
+}
+
+async fn credential_provider(
     State(app): State<App>,
     Entered(scope): Entered,
     Path((_, name)): Path<(String, String)>,
     body: JsonBody,
 ) -> Answer<Response> {
     let name = known_name(&name)?;
-    let image = read(body.json).map_err(Problem::invalid)?;
-    let options = Options::for_pull_of(image);
+    let request: CredentialProviderRequest = body.read()?;
+    let options = Options::for_pull_of(request.image);
     let source = Source::PullSecret(name);
     Ok(document(
         app.broker.manifest(&scope, &source, &options).await?,
     ))
-}
-
-fn read(body: Json) -> Result<PulledImage, Vec<Mistake>> {
-    let mut form = Form::new(body, "");
-    form.required("apiVersion", exactly(API_VERSION));
-    form.required("kind", exactly(KIND));
-    let image = form.required("image", form::parsed(PulledImage::parse));
-    form.optional("serviceAccountToken", form::text);
-    form.map("serviceAccountAnnotations", |_, value| form::text(value));
-    form.finish(image)
-}
-
-fn exactly(expected: &'static str) -> impl FnOnce(Json) -> Result<(), Fault> {
-    move |value| {
-        if form::text(value)? == expected {
-            Ok(())
-        } else {
-            Err(Fault::new("invalid-value", format!("expected {expected}")))
-        }
-    }
 }

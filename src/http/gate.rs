@@ -13,12 +13,12 @@ use uuid::Uuid;
 use super::App;
 use super::envelope::RequestId;
 use super::problem::{Answer, Code, Problem, Unopened};
-use crate::auth::permission::action_of;
+use super::route::Decision;
 use crate::auth::role::Action;
 use crate::broker::Scope;
 use crate::broker::access::Door;
 use crate::broker::audit::Knock;
-use crate::model::mistake::Mistake;
+use crate::model::mistake::Mistakes;
 use crate::model::name::Name;
 
 /// Lets a request in, or answers why not. Who was let in is in the request's extensions.
@@ -28,7 +28,11 @@ pub async fn gate(State(app): State<App>, request: Request, next: Next) -> Respo
         Ok(entered) => entered,
         Err(problem) => return problem.into_response(),
     };
-    let verb = verb_of(&parts);
+    fetch_keys(&app, &parts, &scope).await;
+    let verb = parts
+        .extensions
+        .get::<Decision>()
+        .map_or("secret.open", |decision| decision.verb);
     parts.extensions.insert(scope.clone());
     let response = next.run(Request::from_parts(parts, body)).await;
     let problem = response.extensions().get::<Problem>();
@@ -42,15 +46,25 @@ pub async fn gate(State(app): State<App>, request: Request, next: Next) -> Respo
     response
 }
 
-/// What was tried, as the audit trail names it.
-fn verb_of(parts: &Parts) -> &'static str {
-    let template = parts.extensions.get::<MatchedPath>();
-    let action = template.and_then(|path| action_of(&parts.method, path.as_str()));
-    match action {
-        Some(Action::WriteCredentials) => "credential.write",
-        Some(Action::WritePullSecrets) => "pull-secret.write",
-        Some(Action::ManageTokens | Action::ManagePlatformTokens) => "token.create",
-        _ => "secret.open",
+/// Has the tenant's keys at hand for what opens or seals secrets.
+async fn fetch_keys(app: &App, parts: &Parts, scope: &Scope) {
+    let action = parts
+        .extensions
+        .get::<Decision>()
+        .map(|decision| decision.action);
+    let opens = matches!(
+        action,
+        Some(
+            Action::RenderPullSecret
+                | Action::RenderAnything
+                | Action::WriteCredentials
+                | Action::WritePullSecrets
+                | Action::Import
+                | Action::ExplainStored
+        )
+    );
+    if let (true, Some(tenant)) = (opens, &scope.tenant) {
+        app.broker.fetch_keys(tenant.id).await;
     }
 }
 
@@ -84,7 +98,7 @@ pub(super) async fn enter(app: &App, parts: &mut Parts) -> Answer<(Scope, Knock)
         .get::<MatchedPath>()
         .cloned()
         .ok_or_else(undecided)?;
-    let action = action_of(&parts.method, template.as_str()).ok_or_else(undecided)?;
+    let Decision { action, .. } = *parts.extensions.get().ok_or_else(undecided)?;
     let RequestId(id) = *parts.extensions.get::<RequestId>().ok_or_else(undecided)?;
     let source = source_of(app, parts);
     let params = RawPathParams::from_request_parts(parts, app)
@@ -163,16 +177,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Entered {
 /// reported together.
 ///
 /// # Errors
-/// `validation-failed`; a bad name is at `/name`.
-pub fn named<T>(name: &str, body: Result<T, Vec<Mistake>>) -> Answer<(Name, T)> {
+/// `validation-failed`; a bad name is the parameter `name`.
+pub fn named<T>(name: &str, body: Result<T, Mistakes>) -> Answer<(Name, T)> {
     match (Name::parse(name), body) {
         (Ok(name), Ok(body)) => Ok((name, body)),
         (name, body) => {
-            let of_name = name.err().map(|fault| fault.at("/name"));
-            let of_body = body.err().unwrap_or_default();
-            Err(Problem::invalid(
-                of_name.into_iter().chain(of_body).collect(),
-            ))
+            let of_name = name.err().map(|fault| fault.of_parameter("name"));
+            let mut mistakes: Mistakes = of_name.into_iter().collect();
+            mistakes.append(body.err().unwrap_or_default());
+            Err(Problem::invalid(mistakes))
         }
     }
 }

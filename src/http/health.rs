@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::Method;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::App;
 use super::problem::{Answer, Code, Problem};
+use super::route::{Route, Tag, route};
 
 /// How long the database may take before this replica counts as not ready.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -21,17 +23,28 @@ pub struct Health {
     status: &'static str,
 }
 
-/// Tells whether the process lives
-#[utoipa::path(get, path = "/healthz", tag = "health", security(()),
-    responses((status = 200, description = "It does", body = Health)))]
-pub async fn healthz() -> Json<Health> {
+/// The routes that probes ask.
+pub fn routes() -> Vec<Route> {
+    vec![
+        route(Method::GET, "/healthz", "isAlive", Tag::Health)
+            .says("Tells whether the process lives", "")
+            .answers::<Health>(200, "It does")
+            .open()
+            .to(healthz),
+        route(Method::GET, "/readyz", "isReady", Tag::Health)
+            .says("Tells whether the database and the keys are usable", "")
+            .answers::<Health>(200, "They are")
+            .problem(503, "`unavailable`")
+            .open()
+            .to(readyz),
+    ]
+}
+
+async fn healthz() -> Json<Health> {
     Json(Health { status: "ok" })
 }
 
-/// Tells whether the database and the keys are usable
-#[utoipa::path(get, path = "/readyz", tag = "health", security(()),
-    responses((status = 200, description = "They are", body = Health)))]
-pub async fn readyz(State(app): State<App>) -> Answer<Json<Health>> {
+async fn readyz(State(app): State<App>) -> Answer<Json<Health>> {
     let check = app.broker.check_ready();
     match tokio::time::timeout(PATIENCE, check).await {
         Ok(result) => result?,

@@ -1,10 +1,11 @@
 //! The `Idempotency-Key` of a POST that creates something.
 
-use axum::http::{HeaderMap, Method, Uri};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
 use zeroize::Zeroizing;
 
 use super::problem::{Answer, Code, Problem};
-use crate::broker::idempotency::Once;
+use crate::broker::idempotency::{Answer as Stored, Once};
 
 /// Longest key.
 const MOST_BYTES: usize = 255;
@@ -36,4 +37,21 @@ pub fn once(headers: &HeaderMap, method: &Method, uri: &Uri, body: &[u8]) -> Ans
         key: key.to_owned(),
         request,
     }))
+}
+
+/// An answer that may have been given before.
+pub(super) fn answer_once(answer: &Stored) -> Response {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+    let media_type = [(header::CONTENT_TYPE, "application/json")];
+    let mut response = (status, media_type, answer.body.clone()).into_response();
+    for (name, value) in [
+        (header::LOCATION, &answer.location),
+        (header::ETAG, &answer.etag),
+    ] {
+        let value = value.as_deref().map(HeaderValue::from_str);
+        if let Some(Ok(value)) = value {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
 }

@@ -10,60 +10,65 @@ use utoipa::ToSchema;
 use super::App;
 use super::body::JsonBody;
 use super::gate::Entered;
-use super::idempotency::once;
-use super::problem::{Answer, Problem};
-use super::pull_secrets::TargetBody;
-use super::tokens::answer_once;
+use super::idempotency::{answer_once, once};
+use super::problem::{Answer, Problem, ProblemBody};
+use super::route::{Route, Tag, route};
+use crate::auth::role::Action;
 use crate::broker::Error;
 use crate::broker::imports::Imported;
-use crate::broker::imports::report::ImportReport;
-use crate::intake::request::{ImportRequest, OnExisting};
-use crate::model::labels::Labels;
+use crate::broker::imports::report::{ImportEntry, ImportReport, ImportedPullSecret};
+use crate::intake::format::Format;
+use crate::intake::request::ImportRequest;
 
-/// An import as asked for.
+const IMPORTS: &str = "/v1/tenants/{tenant}/imports";
+
+/// The problem of an import that did nothing: with the report's members where its entries were looked at.
 #[derive(Serialize, ToSchema)]
-#[schema(example = json!({
-    "content": {"auths": {"quay.io/team": {"auth": "cm9ib3Q6czNjcmV0"}}},
-    "format": "auto", "on_existing": "reject", "name_prefix": "", "labels": {"team": "payments"},
-    "pull_secret": {"name": "imported", "target": {"namespace": "default"}}, "dry_run": true
-}))]
-pub struct ImportBody {
-    /// The file: as text, or as the JSON object that it holds.
-    pub content: Value,
-    /// `auto` unless given; `docker-config`, `podman-auth`, `dockercfg`, `secret`, `pull-secret`, `data`
-    /// or `helm-values`.
-    pub format: Option<String>,
-    /// What happens where a credential is stored for a registry path already; `reject` unless given.
-    pub on_existing: Option<OnExisting>,
-    /// Stands before each name that is made of a registry path.
-    pub name_prefix: Option<String>,
-    /// Labels of what is created or replaced.
-    pub labels: Option<Labels>,
-    /// The pull secret that lists everything.
-    pub pull_secret: Option<ImportPullSecretBody>,
-    /// `true` gives the report and stores nothing.
-    pub dry_run: Option<bool>,
+struct ImportProblem {
+    #[serde(flatten)]
+    problem: ProblemBody<'static>,
+    /// The form that the content has.
+    #[schema(value_type = Format, required = false)]
+    format: Option<Format>,
+    /// One for each registry path, in their order.
+    #[schema(value_type = Vec<ImportEntry>, required = false)]
+    entries: Option<Vec<ImportEntry>>,
+    /// The pull secret, if one was asked for.
+    #[schema(value_type = ImportedPullSecret, required = false)]
+    pull_secret: Option<ImportedPullSecret>,
+    /// What could not be carried over, each as `code: sentence`.
+    #[schema(value_type = Vec<String>, required = false)]
+    warnings: Option<Vec<String>>,
 }
 
-/// The pull secret that lists what is imported.
-#[derive(Serialize, ToSchema)]
-pub struct ImportPullSecretBody {
-    /// Its name.
-    pub name: String,
-    /// Where its Secrets go and who uses them.
-    pub target: Option<TargetBody>,
+/// The route of imports.
+pub fn routes() -> Vec<Route> {
+    vec![
+        route(Method::POST, IMPORTS, "importCredentials", Tag::Imports)
+            .says(
+                "Imports credentials",
+                "From a Docker or Podman auth file, a `.dockercfg`, Secret manifests or a cluster manager's pull \
+                 secret. All of it, or nothing: where an entry is rejected or in conflict, the problem carries the \
+                 report's members beside its own.",
+            )
+            .typed_problem::<ImportProblem>(
+                409,
+                "`registry-path-conflict`: a path stands there twice with two accounts; `conflict`: another account \
+                 is stored. With the report's members",
+            )
+            .typed_problem::<ImportProblem>(
+                422,
+                "`validation-failed`: all mistakes at once; with the report's members where entries are rejected",
+            )
+            .body::<ImportRequest>()
+            .answers::<ImportReport>(200, "What was done, or would be")
+            .once()
+            .may(Action::Import)
+            .to(import),
+    ]
 }
 
-/// Imports credentials
-///
-/// From a Docker or Podman auth file, a `.dockercfg`, Secret manifests or a cluster manager's pull
-/// secret. All of it, or nothing: where an entry is rejected or in conflict, the problem carries the
-/// report's members beside its own.
-#[utoipa::path(post, path = "/v1/tenants/{tenant}/imports", tag = "imports",
-    params(super::openapi::TenantParam, super::openapi::IdempotencyHeader),
-    request_body = ImportBody,
-    responses((status = 200, description = "What was done, or would be", body = ImportReport)))]
-pub async fn import(
+async fn import(
     State(app): State<App>,
     Entered(scope): Entered,
     method: Method,
@@ -72,7 +77,7 @@ pub async fn import(
     body: JsonBody,
 ) -> Answer<Response> {
     let once = once(&headers, &method, &uri, &body.bytes)?;
-    let request = ImportRequest::read(body.json).map_err(Problem::invalid)?;
+    let request: ImportRequest = body.read()?;
     match app.broker.import(&scope, &request, once.as_ref()).await? {
         Imported::Done(answer) => Ok(answer_once(&answer)),
         Imported::Nothing { error, report } => Err(with_report(error, &report)),

@@ -1,25 +1,29 @@
 //! `/v1/lint`.
 
 use axum::Json;
+use axum::http::Method;
 use serde::Serialize;
-use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::body::JsonBody;
 use super::gate::Entered;
 use super::problem::{Answer, Code, Problem};
+use super::route::{Route, Tag, route};
+use crate::auth::role::Action;
 use crate::intake::document::Content;
-use crate::intake::request::content;
+use crate::intake::request::File;
 use crate::lint::finding::Finding;
 use crate::lint::{self};
-use crate::model::form::Form;
+use crate::model::body::body;
 
-/// A document to be judged.
-#[derive(Serialize, ToSchema)]
-#[schema(example = json!({"content": "{\"auths\": {\"docker.io\": {\"username\": \"robot\", \"password\": \"s3cret\"}}}"}))]
-pub struct LintBody {
-    /// An auth file or manifests: as text, or as the JSON object that it holds.
-    pub content: Value,
+body! {
+    /// A document to be judged.
+    pub struct LintBody { whole: "LintInput"; }
+    fields {
+        /// An auth file or manifests: as text, or as the JSON object that it holds.
+        content: Content as File, required;
+    }
+    example {"content": "{\"auths\": {\"docker.io\": {\"username\": \"robot\", \"password\": \"s3cret\"}}}"}
 }
 
 /// What there is to say of a document.
@@ -31,16 +35,23 @@ pub struct LintReport {
     pub fixed: Option<String>,
 }
 
-/// Lints a document
-///
-/// Which clients will refuse it, ignore parts of it or never find them; nothing is stored.
-#[utoipa::path(post, path = "/v1/lint", tag = "clients",
-    request_body = LintBody,
-    responses((status = 200, description = "What was found", body = LintReport)))]
-pub async fn lint(Entered(_scope): Entered, body: JsonBody) -> Answer<Json<LintReport>> {
-    let mut form = Form::new(body.json, "");
-    let content = form.required("content", content);
-    let content = form.finish(content).map_err(Problem::invalid)?;
+/// The route of lint.
+pub fn routes() -> Vec<Route> {
+    vec![
+        route(Method::POST, "/v1/lint", "lint", Tag::AuthFiles)
+            .says(
+                "Lints a document",
+                "Which clients will refuse it, ignore parts of it or never find them; nothing is stored.",
+            )
+            .body::<LintBody>()
+            .answers::<LintReport>(200, "What was found")
+            .may(Action::Lint)
+            .to(lint),
+    ]
+}
+
+async fn lint(Entered(_scope): Entered, body: JsonBody) -> Answer<Json<LintReport>> {
+    let LintBody { content } = body.read()?;
     Ok(Json(judged(content).await?))
 }
 

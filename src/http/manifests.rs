@@ -7,20 +7,18 @@ use axum::response::{IntoResponse, Response};
 
 use super::App;
 use super::asking::Asking;
-use super::body::JsonBody;
 use super::conditional;
 use super::gate::{Entered, known_name};
 use super::origin::origin;
 use super::problem::{Answer, Code, Problem};
-use super::pull_secrets::PullSecretBody;
-use super::query::Query;
-use super::sealed_manifests::Wanted;
+use super::query::Params;
+use super::route::{Draft, Route, Tag, route};
 use super::waiting::{Outcome, Patience, Prefers};
+use crate::auth::role::Action;
 use crate::broker::Scope;
-use crate::broker::manifests::{Expired, Manifest, Options, Purpose, Source};
-use crate::model::mistake::Fault;
-use crate::model::name::{Namespace, ObjectName};
-use crate::model::pull_secret::{Layout, PullSecretSpec, SecretType};
+use crate::broker::manifests::{Manifest, Options, Purpose, Source};
+use crate::broker::stored_options::RenderFields;
+use crate::model::body::body;
 use crate::render::inputs::Inputs;
 use crate::render::{Format, Output};
 
@@ -29,66 +27,82 @@ const X_REGCRED_WARNINGS: HeaderName = HeaderName::from_static("x-regcred-warnin
 /// Most warnings in the header; clients refuse heads that are too long.
 const MOST_WARNINGS: usize = 20;
 
-/// Renders a pull secret
-///
-/// The rendering is in the audit trail before the answer leaves.
-#[utoipa::path(get, path = "/v1/tenants/{tenant}/pull-secrets/{pull_secret}/manifest", tag = "manifests",
-    params(super::openapi::PullSecretParam, super::openapi::RenderParams, super::openapi::RenderConditions),
-    responses((status = 200, description = "The manifest; the media type depends on the format", content(
-        (String = "application/yaml"), (Object = "application/json"), (String = "text/x-shellscript")))))]
-pub async fn of_pull_secret(
+const OF_PULL_SECRET: &str = "/v1/tenants/{tenant}/pull-secrets/{pull_secret}/manifest";
+const OF_CREDENTIAL: &str = "/v1/tenants/{tenant}/credentials/{credential}/manifest";
+
+/// What renderings are written as. A text first: clients that know one media type take the first.
+pub(super) const MEDIA_TYPES: [&str; 3] =
+    ["text/x-shellscript", "application/yaml", "application/json"];
+
+body! {
+    /// How to render now.
+    #[derive(Debug, Clone)]
+    pub struct RenderParams {}
+    fields {
+        /// How to render.
+        fields: RenderFields, flat;
+        /// `true` is for looking only: who asks does not become a consumer, nor one that has the current state. It is
+        /// in the audit trail all the same. (HEAD renders nothing at all and tells the entity tag.)
+        preview: bool, default;
+    }
+}
+
+/// The routes that render what is stored.
+pub fn routes() -> Vec<Route> {
+    let on = |path, id| {
+        rendering(route(Method::GET, path, id, Tag::Manifests).query::<RenderParams>())
+            .renders(&MEDIA_TYPES)
+            .revalidates()
+            .waits()
+    };
+    vec![
+        on(OF_PULL_SECRET, "renderPullSecret")
+            .says(
+                "Renders a pull secret",
+                "The rendering is in the audit trail before the answer leaves.",
+            )
+            .may(Action::RenderPullSecret)
+            .to(of_pull_secret),
+        on(OF_CREDENTIAL, "renderCredential")
+            .says(
+                "Renders one credential alone",
+                "Both endpoints, if it is a pair.",
+            )
+            .may(Action::RenderAnything)
+            .to(of_credential),
+    ]
+}
+
+/// The conflicts that every rendering may meet.
+pub(super) fn rendering(draft: Draft) -> Draft {
+    draft.problem(
+        409,
+        "`registry-path-conflict`, or `conflict` for an expired credential with `strict`",
+    )
+}
+
+async fn of_pull_secret(
     State(app): State<App>,
     Entered(scope): Entered,
     Path((_, name)): Path<(String, String)>,
     asking: Asking,
-    query: Query,
+    params: Params<RenderParams>,
 ) -> Answer<Response> {
     let source = Source::PullSecret(known_name(&name)?);
-    let options = options(query, &asking.headers)?;
+    let options = options(params.read()?, &asking.headers)?;
     let asked = Asked { options, source };
     answer(&app, &scope, asking, asked).await
 }
 
-/// Renders one credential alone
-///
-/// Both endpoints, if it is a pair.
-#[utoipa::path(get, path = "/v1/tenants/{tenant}/credentials/{credential}/manifest", tag = "manifests",
-    params(super::openapi::CredentialParam, super::openapi::RenderParams, super::openapi::RenderConditions),
-    responses((status = 200, description = "The manifest; the media type depends on the format", content(
-        (String = "application/yaml"), (Object = "application/json"), (String = "text/x-shellscript")))))]
-pub async fn of_credential(
+async fn of_credential(
     State(app): State<App>,
     Entered(scope): Entered,
     Path((_, name)): Path<(String, String)>,
     asking: Asking,
-    query: Query,
+    params: Params<RenderParams>,
 ) -> Answer<Response> {
     let source = Source::Credential(known_name(&name)?);
-    let options = options(query, &asking.headers)?;
-    let asked = Asked { options, source };
-    answer(&app, &scope, asking, asked).await
-}
-
-/// Renders stored credentials without storing a pull secret
-///
-/// With `format=sealed-secret` the body also holds the controller's `certificate`.
-#[utoipa::path(post, path = "/v1/tenants/{tenant}/manifest", tag = "manifests",
-    params(super::openapi::TenantParam, super::openapi::RenderParams, super::openapi::RenderConditions,
-        ("scope" = Option<String>, Query, description = "`strict`, `namespace-wide` or `cluster-wide`, for `sealed-secret`", example = "strict")),
-    request_body = PullSecretBody,
-    responses((status = 200, description = "The manifest; the media type depends on the format", content(
-        (String = "application/yaml"), (Object = "application/json"), (String = "text/x-shellscript")))))]
-pub async fn ad_hoc(
-    State(app): State<App>,
-    Entered(scope): Entered,
-    asking: Asking,
-    query: Query,
-    body: JsonBody,
-) -> Answer<Response> {
-    let (options, spec) = Wanted::read(query, &asking.headers)?
-        .with_body_of(&app, body.json, PullSecretSpec::read)
-        .map_err(Problem::invalid)?;
-    let source = Source::AdHoc(Box::new(spec));
+    let options = options(params.read()?, &asking.headers)?;
     let asked = Asked { options, source };
     answer(&app, &scope, asking, asked).await
 }
@@ -99,13 +113,21 @@ pub(super) struct Asked {
     pub(super) source: Source,
 }
 
-/// Renders and answers.
+/// Renders and answers. What cannot be rendered as the query asks is a mistake of its parameters.
 pub(super) async fn answer(
     app: &App,
     scope: &Scope,
     asking: Asking,
     asked: Asked,
 ) -> Answer<Response> {
+    let answered = try_to_answer(app, scope, asking, asked).await;
+    answered.map_err(|problem| problem.of_parameters(&IN_QUERY))
+}
+
+/// The parameters that a rendering finds fault with.
+const IN_QUERY: [&str; 4] = ["format", "layout", "secret_name", "namespace"];
+
+async fn try_to_answer(app: &App, scope: &Scope, asking: Asking, asked: Asked) -> Answer<Response> {
     let Asking {
         headers,
         prefers: Prefers(patience),
@@ -174,13 +196,14 @@ async fn revalidate(
             if is_known(&current) {
                 Outcome::Unchanged(current)
             } else {
-                Outcome::Changed(None)
+                Outcome::Other
             }
         }
     };
     let mut response = match outcome {
         Outcome::Unchanged(current) => tagged(StatusCode::NOT_MODIFIED.into_response(), &current),
-        Outcome::Changed(_turn) => current(app, scope, method, what).await?,
+        Outcome::Changed(scope, _turn) => current(app, &scope, method, what).await?,
+        Outcome::Other => current(app, scope, method, what).await?,
     };
     if let Some(patience) = patience {
         patience.applied(&mut response);
@@ -238,61 +261,18 @@ pub(super) fn warnings_header(warnings: &[String]) -> Option<HeaderValue> {
     HeaderValue::from_str(&quoted.join(", ")).ok()
 }
 
-/// Reads the query parameters of a rendering.
-pub(super) fn options(mut query: Query, headers: &HeaderMap) -> Answer<Options> {
-    let format = query.optional("format", Format::parse).unwrap_or_default();
-    let asked = query.optional("output", parse_output);
-    if asked.is_some_and(|output| !format.has_output(output)) {
-        query.report(
-            "output",
-            Fault::new(
-                "invalid-output",
-                format!("the format {} is not written so", format.as_str()),
-            ),
-        );
-    }
-    let layout = query.optional("layout", Layout::parse);
-    if format == Format::ExternalSecret && layout == Some(Layout::Split) {
-        let fault = Fault::new(
-            "not-allowed",
-            "a webhook gives one Secret with all endpoints",
-        );
-        query.report("layout", fault);
-    }
-    let namespace = query.optional("namespace", Namespace::parse);
-    let secret_name = query.optional("secret_name", ObjectName::parse);
-    let secret_type = query.optional("type", SecretType::parse);
-    let expired = if query.switch("strict") {
-        Expired::Refuses
-    } else {
-        Expired::Warns
+/// How to render what the query asks for.
+pub(super) fn options(params: RenderParams, headers: &HeaderMap) -> Answer<Options> {
+    let RenderParams { fields, preview } = params;
+    let output = output(fields.format, fields.output, headers)?;
+    let purpose = match preview {
+        true => Purpose::Preview,
+        false => Purpose::Use,
     };
-    let purpose = if query.switch("preview") {
-        Purpose::Preview
-    } else {
-        Purpose::Use
-    };
-    query.finish()?;
-    let output = output(format, asked, headers)?;
     Ok(Options {
-        format,
-        output,
-        layout,
-        namespace,
-        secret_name,
-        secret_type,
-        expired,
         purpose,
-        inputs: Inputs::Nothing,
+        ..fields.options(output)
     })
-}
-
-fn parse_output(text: &str) -> Result<Output, Fault> {
-    match text {
-        "yaml" => Ok(Output::Yaml),
-        "json" => Ok(Output::Json),
-        _ => Err(Fault::new("invalid-output", "expected yaml or json")),
-    }
 }
 
 /// The query decides; without it `Accept` does; without that, the format's own.

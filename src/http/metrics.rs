@@ -16,6 +16,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::App;
+use super::process_metrics::ProcessMetrics;
+use crate::store::pool::Use;
 
 /// Upper bounds of the buckets for request times, in seconds.
 const BUCKETS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
@@ -33,8 +35,23 @@ struct RouteLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KeptLabels {
+    what: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StateLabels {
     state: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StatusLabels {
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UseLabels {
+    state: &'static str,
 }
 
 /// The counters of one process.
@@ -47,6 +64,20 @@ pub struct Metrics {
     waiting: Gauge,
     link_uses: Counter,
     unopened: Counter,
+    kept_bytes: Family<KeptLabels, Gauge>,
+    refused: Family<StatusLabels, Counter>,
+    connections: Gauge,
+    database: Family<UseLabels, Gauge>,
+    process: ProcessMetrics,
+}
+
+/// Something that is counted until this is dropped.
+pub struct Counted(Gauge);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 /// A request that waits; it is counted until this is dropped.
@@ -89,6 +120,12 @@ impl Default for Metrics {
             "Requests that met a stored secret that does not open: changed, moved or rolled back",
             unopened.clone(),
         );
+        let kept_bytes = Family::<KeptLabels, Gauge>::default();
+        registry.register(
+            "kept_bytes",
+            "Memory, about, that sealed drafts and known callers take",
+            kept_bytes.clone(),
+        );
         let tries = Family::<StateLabels, Counter>::default();
         registry.register(
             "verifications",
@@ -105,7 +142,34 @@ impl Default for Metrics {
             tries.get_or_create(&state_labels(state)).inc_by(0);
             credentials.get_or_create(&state_labels(state)).set(0);
         }
+        let refused = Family::<StatusLabels, Counter>::default();
+        registry.register(
+            "http_refused",
+            "What was refused before it was a request, by status",
+            refused.clone(),
+        );
+        let connections = Gauge::default();
+        registry.register(
+            "http_connections",
+            "Open connections of clients",
+            connections.clone(),
+        );
+        let database = Family::<UseLabels, Gauge>::default();
+        registry.register(
+            "database_connections",
+            "Connections to the database, in use and idle, and requests that wait for one",
+            database.clone(),
+        );
+        let build = Family::<Vec<(&str, &str)>, Gauge>::default();
+        build
+            .get_or_create(&vec![("version", env!("CARGO_PKG_VERSION"))])
+            .set(1);
+        registry.register("build_info", "This program's version", build);
         Self {
+            refused,
+            connections,
+            database,
+            process: ProcessMetrics::default(),
             registry,
             tries,
             credentials,
@@ -114,6 +178,7 @@ impl Default for Metrics {
             waiting,
             link_uses,
             unopened,
+            kept_bytes,
         }
     }
 }
@@ -121,12 +186,6 @@ impl Default for Metrics {
 impl Metrics {
     /// Counts an answered request. `route` is the path's template, so that names do not become labels.
     pub fn observe(&self, method: &str, route: &str, status: u16, elapsed: Duration) {
-        let known = ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"];
-        let method = if known.contains(&method) {
-            method
-        } else {
-            "other"
-        };
         let labels = RequestLabels {
             method: method.into(),
             route: route.into(),
@@ -157,9 +216,43 @@ impl Metrics {
         self.link_uses.inc();
     }
 
+    /// Counts what was refused before it was a request.
+    pub fn count_refused(&self, status: u16) {
+        self.refused.get_or_create(&StatusLabels { status }).inc();
+    }
+
+    /// Counts a connection, until what this gives is dropped.
+    pub fn count_connection(&self) -> Counted {
+        self.connections.inc();
+        Counted(self.connections.clone())
+    }
+
+    fn set_database(&self, usage: Use) {
+        let states = [
+            ("used", usage.open.saturating_sub(usage.idle)),
+            ("idle", usage.idle),
+            ("waited_for", usage.waiting),
+            ("most", usage.most),
+        ];
+        for (state, count) in states {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.database.get_or_create(&UseLabels { state }).set(count);
+        }
+    }
+
     /// Counts a stored secret that did not open.
     pub fn count_unopened(&self) {
         self.unopened.inc();
+    }
+
+    /// Sets how much memory is taken by what is kept.
+    pub fn set_kept(&self, drafts: u64, callers: u64) {
+        for (what, bytes) in [("drafts", drafts), ("callers", callers)] {
+            let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+            self.kept_bytes
+                .get_or_create(&KeptLabels { what })
+                .set(bytes);
+        }
     }
 
     /// Counts a tried credential by its result.
@@ -178,7 +271,8 @@ impl Metrics {
     fn text(&self, others: &[&Registry]) -> String {
         let mut text = String::new();
         // Writing into a String cannot fail.
-        for registry in [&self.registry].into_iter().chain(others.iter().copied()) {
+        let own = [&self.registry, self.process.read()];
+        for registry in own.into_iter().chain(others.iter().copied()) {
             let _ = encode_registry(&mut text, registry);
         }
         let _ = encode_eof(&mut text);
@@ -199,7 +293,10 @@ pub fn router() -> Router<App> {
 
 async fn show(State(app): State<App>) -> impl IntoResponse {
     let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let (drafts, callers) = app.broker.cached_bytes();
+    app.metrics.set_kept(drafts, callers);
     let others = [app.broker.trail().counters().registry()];
+    app.metrics.set_database(app.broker.database().usage());
     let text = app.metrics.text(&others);
     ([(header::CONTENT_TYPE, media_type)], text)
 }

@@ -1,7 +1,6 @@
 //! Where the External Secrets Operator fetches what is asked for as `external-secret`.
 
 use super::problem::Answer;
-use super::pull_secrets::written;
 use crate::broker::Scope;
 use crate::broker::manifests::Source;
 use crate::render::external_secret::Origin;
@@ -13,7 +12,7 @@ pub(super) fn origin(base: &str, scope: &Scope, source: &Source) -> Answer<Origi
         Source::PullSecret(name) => ("pull-secrets", name),
         Source::Credential(name) => ("credentials", name),
         Source::AdHoc(spec) => {
-            let body = written(spec).map_err(crate::broker::Error::from)?;
+            let body = spec.as_written().map_err(crate::broker::Error::from)?;
             return Ok(Origin {
                 url: format!("{tenant}/{{{{ .remoteRef.key }}}}"),
                 key: "manifest".into(),

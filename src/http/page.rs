@@ -1,40 +1,109 @@
 //! Cutting lists into pages. A page token names the last item of the page before, so that each page
 //! is one look-up in an index, at any depth.
 
+use std::marker::PhantomData;
+
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
-use super::query::Query;
+use utoipa::openapi::{RefOr, Schema};
+use uuid::Uuid;
+
 use crate::broker::view::Page;
+use crate::model::body::{Body, Face, Field, Presence, Whole, Wire, text_schema};
+use crate::model::form::{self, At, Form};
+use crate::model::json::Json;
 use crate::model::mistake::Fault;
 use crate::store::Slice;
 
 const DEFAULT_LIMIT: i64 = 100;
-const MOST_LIMIT: i64 = 500;
 
-/// Reads `limit` and `page_token`. One row more than the limit is asked for, to tell whether
-/// another page follows.
-pub fn slice<K>(query: &mut Query, parse_key: impl FnOnce(&str) -> Option<K>) -> Slice<K> {
-    let limit = query
-        .optional("limit", parse_limit)
-        .unwrap_or(DEFAULT_LIMIT);
-    let after = query.optional("page_token", |token| {
-        decode(token)
-            .and_then(|key| parse_key(&key))
-            .ok_or_else(|| {
-                Fault::new(
-                    "invalid-page-token",
-                    "expected the next_page_token of the page before",
-                )
-            })
-    });
-    Slice {
-        after,
-        limit: limit + 1,
+/// What the items of a list are cut by: the key of the last one stands in the page token.
+pub trait PageKey: Sized {
+    /// Reads a key back.
+    fn parse(text: &str) -> Option<Self>;
+}
+
+impl PageKey for String {
+    fn parse(text: &str) -> Option<Self> {
+        Some(text.to_owned())
     }
 }
 
-/// Cuts the rows that a [`slice`] gave into a page.
+impl PageKey for Uuid {
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+impl PageKey for i64 {
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+/// `limit` and `page_token` of a list.
+pub struct PageParams<K> {
+    /// What to read. One row more than the limit is asked for, to tell whether another page follows.
+    pub slice: Slice<K>,
+    /// Whether the limit was given.
+    pub is_limited: bool,
+}
+
+type Limit = Whole<1, 500>;
+
+impl<K: PageKey> Body for PageParams<K> {
+    fn fields() -> Vec<Field> {
+        let field = |name, doc: &str, schema| Field {
+            name,
+            doc: doc.to_owned(),
+            presence: Presence::Optional,
+            is_list: false,
+            schema,
+            register: |_, _| {},
+        };
+        vec![
+            field("limit", "Most items; 100 unless given.", Limit::schema),
+            field(
+                "page_token",
+                "The `next_page_token` of the page before.",
+                PageToken::<K>::schema,
+            ),
+        ]
+    }
+
+    fn read_fields(form: &mut Form) -> Option<Self> {
+        let limit = form.optional::<Limit>("limit").map(u64::cast_signed);
+        let after = form.optional::<PageToken<K>>("page_token");
+        let is_limited = limit.is_some();
+        let limit = limit.unwrap_or(DEFAULT_LIMIT) + 1;
+        let slice = Slice { after, limit };
+        Some(Self { slice, is_limited })
+    }
+}
+
+struct PageToken<K>(PhantomData<K>);
+
+impl<K: PageKey> Wire for PageToken<K> {
+    type Value = K;
+
+    fn read(json: Json, at: &mut At) -> Option<K> {
+        let key = decode(&at.take(form::text(json))?).and_then(|key| K::parse(&key));
+        let expected = || {
+            let detail = "expected the next_page_token of the page before";
+            Fault::new("invalid-page-token", detail)
+        };
+        at.take(key.ok_or_else(expected))
+    }
+
+    fn schema(_: Face) -> RefOr<Schema> {
+        text_schema(1, 1024)
+            .pattern(Some("^[-_A-Za-z0-9]+$"))
+            .into()
+    }
+}
+
+/// Cuts the rows that [`PageParams`] asked for into a page.
 pub fn page<T>(mut items: Vec<T>, limit: i64, key: impl Fn(&T) -> String) -> Page<T> {
     let most = usize::try_from(limit - 1).unwrap_or_default();
     let more = items.len() > most;
@@ -44,13 +113,6 @@ pub fn page<T>(mut items: Vec<T>, limit: i64, key: impl Fn(&T) -> String) -> Pag
         items,
         next_page_token,
     }
-}
-
-fn parse_limit(text: &str) -> Result<i64, Fault> {
-    text.parse()
-        .ok()
-        .filter(|limit| (1..=MOST_LIMIT).contains(limit))
-        .ok_or_else(|| Fault::new("out-of-range", format!("expected 1 to {MOST_LIMIT}")))
 }
 
 fn encode(key: &str) -> String {

@@ -1,13 +1,14 @@
 //! Errors as answers: `application/problem+json` (RFC 9457).
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::broker;
-use crate::model::mistake::Mistake;
+use crate::model::mistake::{Mistake, Mistakes};
+use crate::model::resource::Named;
 
 /// The problems that the contract knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,11 +115,13 @@ impl Code {
 pub struct Problem {
     code: Code,
     detail: String,
-    errors: Vec<Mistake>,
+    errors: Box<Mistakes>,
+    resources: Box<[Named]>,
+    header: Option<Box<(HeaderName, HeaderValue)>>,
     /// Seconds after which trying again may help.
     retry_after: Option<u64>,
     unopened: Option<Unopened>,
-    members: serde_json::Map<String, serde_json::Value>,
+    members: Box<serde_json::Map<String, serde_json::Value>>,
 }
 
 /// A stored secret did not open; [`super::gate`] sees to it that somebody is told.
@@ -130,11 +133,17 @@ pub enum Unopened {
     Told,
 }
 
+/// Nothing more is left out of the answer.
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
 /// Seconds after which an outage may be over.
 const OUTAGE_SECONDS: u64 = 2;
 
 /// `application/problem+json`.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
 pub struct ProblemBody<'a> {
     /// `urn:regcred:problem:` and the code.
     #[serde(rename = "type")]
@@ -155,6 +164,14 @@ pub struct ProblemBody<'a> {
     #[serde(skip_serializing_if = "<[Mistake]>::is_empty")]
     #[schema(value_type = Vec<Mistake>)]
     errors: &'a [Mistake],
+    /// How many mistakes there are beside the hundred listed.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[schema(example = 17)]
+    more: usize,
+    /// What an `in-use` or a `registry-path-conflict` is about.
+    #[serde(skip_serializing_if = "<[Named]>::is_empty")]
+    #[schema(value_type = Vec<Named>)]
+    resources: &'a [Named],
     /// What else there is to say (RFC 9457, section 3.2): the report of an import.
     #[serde(flatten)]
     #[schema(ignore)]
@@ -167,27 +184,57 @@ impl Problem {
         Self {
             code,
             detail: detail.into(),
-            errors: Vec::new(),
+            errors: Box::default(),
+            resources: Box::default(),
+            header: None,
             retry_after: (code == Code::Unavailable).then_some(OUTAGE_SECONDS),
             unopened: None,
-            members: serde_json::Map::new(),
+            members: Box::default(),
         }
     }
 
     /// The mistakes of a request.
-    pub fn invalid(errors: Vec<Mistake>) -> Self {
-        let detail = match errors.as_slice() {
-            [one] => format!("{}: {}", one.pointer, one.detail),
-            many => format!("{} mistakes; see errors", many.len()),
+    pub fn invalid(errors: impl Into<Mistakes>) -> Self {
+        let errors: Mistakes = errors.into();
+        let detail = match &*errors {
+            [one] => one.line(),
+            many => format!("{} mistakes; see errors", many.len() + errors.more()),
         };
         Self {
-            code: Code::ValidationFailed,
-            detail,
-            errors,
-            retry_after: None,
-            unopened: None,
-            members: serde_json::Map::new(),
+            errors: Box::new(errors),
+            ..Self::new(Code::ValidationFailed, detail)
         }
+    }
+
+    /// The problem with mistakes of these members told of the parameters of the same names.
+    #[must_use]
+    pub fn of_parameters(mut self, names: &[&str]) -> Self {
+        *self.errors = std::mem::take(&mut *self.errors).of_parameters(names);
+        if let [one] = &**self.errors {
+            self.detail = one.line();
+        }
+        self
+    }
+
+    /// The problem of a PATCH in another media type (RFC 5789, section 2.2).
+    #[must_use]
+    pub fn with_accept_patch(mut self) -> Self {
+        let accepted = HeaderValue::from_static("application/merge-patch+json, application/json");
+        self.detail =
+            "expected Content-Type: application/merge-patch+json or application/json".into();
+        self.header = Some(Box::new((
+            HeaderName::from_static("accept-patch"),
+            accepted,
+        )));
+        self
+    }
+
+    /// The problem of a body in a content coding (RFC 9110, section 15.5.16).
+    #[must_use]
+    pub fn with_identity_only(mut self) -> Self {
+        let identity = HeaderValue::from_static("identity");
+        self.header = Some(Box::new((header::ACCEPT_ENCODING, identity)));
+        self
     }
 
     /// A stored secret that does not open.
@@ -208,7 +255,7 @@ impl Problem {
     /// The problem with extension members (RFC 9457, section 3.2).
     #[must_use]
     pub fn with_members(mut self, members: serde_json::Map<String, serde_json::Value>) -> Self {
-        self.members = members;
+        *self.members = members;
         self
     }
 
@@ -229,7 +276,12 @@ impl Problem {
 
     /// The body, now that the request's id is known.
     pub fn body(&self, request_id: Uuid) -> Vec<u8> {
-        let (status, code, title) = self.code.facts();
+        self.body_as(self.status(), request_id)
+    }
+
+    /// The same for an answer of another status: one that the HTTP library chose.
+    pub(super) fn body_as(&self, status: StatusCode, request_id: Uuid) -> Vec<u8> {
+        let (_, code, title) = self.code.facts();
         let body = ProblemBody {
             kind: format!("urn:regcred:problem:{code}"),
             title,
@@ -237,6 +289,8 @@ impl Problem {
             detail: &self.detail,
             request_id,
             errors: &self.errors,
+            more: self.errors.more(),
+            resources: &self.resources,
             members: &self.members,
         };
         serde_json::to_vec(&body).unwrap_or_default()
@@ -257,6 +311,9 @@ impl IntoResponse for Problem {
                 HeaderValue::from_static("Bearer realm=\"regcred\""),
             );
         }
+        if let Some((name, value)) = self.header.as_deref().cloned() {
+            headers.insert(name, value);
+        }
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
@@ -270,9 +327,10 @@ impl From<broker::Error> for Problem {
         use broker::Error as E;
         let detail = error.to_string();
         match error {
-            E::Unauthenticated => {
-                Self::new(Code::Unauthenticated, "the request carries no valid token")
-            }
+            E::Unauthenticated => Self::new(
+                Code::Unauthenticated,
+                "the request carries no valid token; send one as `Authorization: Bearer TOKEN`",
+            ),
             E::TooManyRequests(wait) => Self {
                 retry_after: Some(wait.whole_seconds().unsigned_abs() + 1),
                 ..Self::new(
@@ -283,15 +341,19 @@ impl From<broker::Error> for Problem {
             E::Forbidden(_) => Self::new(Code::Forbidden, detail),
             E::NotFound => Self::new(Code::NotFound, "it does not exist, or not for this caller"),
             E::Invalid(mistakes) => Self::invalid(mistakes),
-            E::RegistryPathConflict { detail, errors } => Self {
-                code: Code::RegistryPathConflict,
+            E::RegistryPathConflict {
                 detail,
                 errors,
-                retry_after: None,
-                unopened: None,
-                members: serde_json::Map::new(),
+                resources,
+            } => Self {
+                errors: Box::new(errors.into()),
+                resources: resources.into(),
+                ..Self::new(Code::RegistryPathConflict, detail)
             },
-            E::InUse(_) => Self::new(Code::InUse, detail),
+            E::InUse { resources, .. } => Self {
+                resources: resources.into(),
+                ..Self::new(Code::InUse, detail)
+            },
             E::Conflict(_) => Self::new(Code::Conflict, detail),
             E::PreconditionFailed(_) => Self::new(Code::PreconditionFailed, detail),
             E::Unavailable(cause) => {

@@ -1,119 +1,68 @@
-//! Query parameters, read like a form: every mistake at once, an unknown one is a mistake.
+//! Query parameters, read like a body: every mistake at once, an unknown one is a mistake.
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 
 use super::problem::{Answer, Problem};
-use crate::model::form::{self, Form};
-use crate::model::json::Json;
-use crate::model::mistake::Fault;
+use crate::model::body::{Body, Field};
+use crate::model::form::Form;
+use crate::model::mistake::{Fault, Mistakes};
 
-/// The query of a request, to be read field by field.
-pub struct Query {
-    form: Form,
-    repeated: Vec<(String, String)>,
+/// The parameters of a request's query, or all that is wrong with them. A route that takes a body, too, tells
+/// of both together.
+pub struct Params<Q>(pub Result<Q, Mistakes>);
+
+impl<Q> Params<Q> {
+    /// The parameters.
+    ///
+    /// # Errors
+    /// `validation-failed` with all mistakes.
+    pub fn read(self) -> Answer<Q> {
+        self.0.map_err(Problem::invalid)
+    }
 }
 
-/// Parameters that may be given more than once.
-const REPEATABLE: [&str; 3] = ["label", "service_account", "pull_from"];
+impl<Q: Body, S: Send + Sync> FromRequestParts<S> for Params<Q> {
+    type Rejection = std::convert::Infallible;
 
-impl<S: Send + Sync> FromRequestParts<S> for Query {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let pairs = pairs(parts.uri.query().unwrap_or_default());
-        let (repeated, single) = pairs
-            .into_iter()
-            .partition(|(name, _): &(String, String)| REPEATABLE.contains(&name.as_str()));
-        Ok(Self::new(single, repeated))
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self(Q::read_query(pairs(parts.uri.query()))))
     }
 }
 
 /// `application/x-www-form-urlencoded`, as browsers and every client library write queries.
-fn pairs(query: &str) -> Vec<(String, String)> {
-    form_urlencoded::parse(query.as_bytes())
+fn pairs(query: Option<&str>) -> Vec<(String, String)> {
+    form_urlencoded::parse(query.unwrap_or_default().as_bytes())
         .map(|(name, value)| (name.into_owned(), value.into_owned()))
         .collect()
 }
 
-impl Query {
-    fn new(single: Vec<(String, String)>, repeated: Vec<(String, String)>) -> Self {
-        let members = single
-            .into_iter()
-            .map(|(name, value)| (name, Json::text(value)))
-            .collect();
-        Self {
-            form: Form::new(Json::Object(members), ""),
-            repeated,
-        }
+/// Refuses every parameter: what a route does not know might have been meant to hold it back, as `dry_run`.
+pub async fn none(request: Request, next: Next) -> Response {
+    let unknown = |(name, _)| {
+        Fault::new("unknown-field", "there is no such parameter here").of_parameter(name)
+    };
+    let mistakes: Mistakes = pairs(request.uri().query())
+        .into_iter()
+        .map(unknown)
+        .collect();
+    if mistakes.is_empty() {
+        next.run(request).await
+    } else {
+        Problem::invalid(mistakes).into_response()
+    }
+}
+
+/// Two sets of parameters are one.
+impl<A: Body, B: Body> Body for (A, B) {
+    fn fields() -> Vec<Field> {
+        A::fields().into_iter().chain(B::fields()).collect()
     }
 
-    /// Takes a parameter that must be there.
-    pub fn required<T>(
-        &mut self,
-        name: &str,
-        parse: impl FnOnce(&str) -> Result<T, Fault>,
-    ) -> Option<T> {
-        self.form.required(name, form::parsed(parse))
-    }
-
-    /// Takes a parameter.
-    pub fn optional<T>(
-        &mut self,
-        name: &str,
-        parse: impl FnOnce(&str) -> Result<T, Fault>,
-    ) -> Option<T> {
-        self.form.optional(name, form::parsed(parse))
-    }
-
-    /// Takes `true` or `false`; false if it is not given.
-    pub fn switch(&mut self, name: &str) -> bool {
-        let parse = |text: &str| match text {
-            "true" => Ok(true),
-            "false" => Ok(false),
-            _ => Err(Fault::new("invalid-value", "expected true or false")),
-        };
-        self.optional(name, parse).unwrap_or_default()
-    }
-
-    /// Takes a parameter as often as it is given.
-    pub fn all<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, Fault>) -> Vec<T> {
-        let (mine, others) = std::mem::take(&mut self.repeated)
-            .into_iter()
-            .partition(|(known, _)| known == name);
-        self.repeated = others;
-        let mut values = Vec::new();
-        let mine: Vec<(String, String)> = mine;
-        for (_, text) in mine {
-            match parse(&text) {
-                Ok(value) => values.push(value),
-                Err(fault) => self.form.report(name, fault),
-            }
-        }
-        values
-    }
-
-    /// Whether a parameter is given.
-    pub fn has(&self, name: &str) -> bool {
-        self.form.has(name)
-    }
-
-    /// Notes a mistake of a parameter.
-    pub fn report(&mut self, name: &str, fault: Fault) {
-        self.form.report(name, fault);
-    }
-
-    /// Ends the reading.
-    ///
-    /// # Errors
-    /// `validation-failed` with all mistakes, among them parameters that nobody took.
-    pub fn finish(mut self) -> Answer<()> {
-        for (name, _) in std::mem::take(&mut self.repeated) {
-            self.form.report(
-                &name,
-                Fault::new("unknown-field", "there is no such parameter here"),
-            );
-        }
-        self.form.finish(Some(())).map_err(Problem::invalid)
+    fn read_fields(form: &mut Form) -> Option<Self> {
+        let (one, other) = (A::read_fields(form), B::read_fields(form));
+        one.zip(other)
     }
 }

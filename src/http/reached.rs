@@ -8,8 +8,8 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, header};
 
 use super::App;
+use super::connection::Scheme;
 use super::problem::{Answer, Code, Problem};
-use super::server::Scheme;
 
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 

@@ -1,75 +1,123 @@
-//! The accept loop: time-outs, TLS, draining.
+//! The accept loop: places, TLS, draining. What one connection does is in `connection.rs`.
 //!
 //! `axum::serve` sets no timer, so a client that sends its headers one byte a minute would hold a
-//! connection for ever; this loop gives hyper its timer and bounds every stage.
+//! connection for ever; here every stage has its limit, and those who never said anything make room for others.
 
+use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, Request};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use rustix::process::{Resource, getrlimit};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
-use tokio_rustls::TlsAcceptor;
-use tower::ServiceExt;
 
-/// How long a client may take to send its request's head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a TLS handshake may take.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long requests that are under way may take once the server stops.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+use super::connection::Connection;
+pub use super::connection::Scheme;
+use super::metrics::Metrics;
+use super::pulse::Pulse;
+use super::tls::Tls;
+
+/// How long requests that are under way may take once the server stops. With what comes after, it is less than the 30
+/// seconds that a container gets.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long the loop rests when the system gives no connection (out of file descriptors).
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// Most connections at one time.
-const MOST_CONNECTIONS: usize = 10_000;
+const MOST_CONNECTIONS: usize = 16_384;
+/// File descriptors that are left for the database, registries and files.
+const OTHER_FILES: u64 = 256;
+/// Most connections that never sent a request. Past it the oldest one makes room: whoever has something to say says it
+/// within moments.
+const MOST_SILENT: usize = 4096;
 
 /// A listener with what it serves.
 pub struct Front {
     /// Where connections arrive.
     pub listener: TcpListener,
     /// TLS, if it is configured.
-    pub tls: Option<TlsAcceptor>,
+    pub tls: Option<Tls>,
     /// What answers.
     pub router: Router,
 }
 
+/// Connections that never sent a request, oldest first. One that did, or ended, is passed over when its turn comes.
+#[derive(Default)]
+struct Silent(VecDeque<Weak<Pulse>>);
+
+impl Silent {
+    fn add(&mut self, pulse: &Arc<Pulse>) {
+        self.0.push_back(Arc::downgrade(pulse));
+        // Those that are none any more are not to be kept for long either.
+        while self.0.front().is_some_and(|first| !is_silent(first)) {
+            self.0.pop_front();
+        }
+        if self.0.len() > MOST_SILENT {
+            self.0.retain(is_silent);
+        }
+        if self.0.len() > MOST_SILENT {
+            self.evict();
+        }
+    }
+
+    /// Has the oldest one end; false if there is none.
+    fn evict(&mut self) -> bool {
+        while let Some(first) = self.0.pop_front() {
+            if let Some(pulse) = first.upgrade().filter(|pulse| pulse.is_silent()) {
+                pulse.evict();
+                return true;
+            }
+        }
+        false
+    }
+}
+
+fn is_silent(pulse: &Weak<Pulse>) -> bool {
+    pulse.upgrade().is_some_and(|pulse| pulse.is_silent())
+}
+
 impl Front {
     /// Serves until `stop` becomes true, then lets requests under way end.
-    pub async fn serve(self, mut stop: watch::Receiver<bool>) {
+    pub async fn serve(self, stop: watch::Receiver<bool>) {
+        self.serve_counted(stop, Arc::default()).await;
+    }
+
+    /// The same, counting connections and refusals.
+    pub async fn serve_counted(self, mut stop: watch::Receiver<bool>, metrics: Arc<Metrics>) {
         let connections = GracefulShutdown::new();
-        let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+        let places = Arc::new(Semaphore::new(most_connections()));
+        let mut silent = Silent::default();
         loop {
-            if places.available_permits() == 0 {
-                tracing::warn!(
-                    MOST_CONNECTIONS,
-                    "all connections are taken; new ones wait until others end"
-                );
+            if places.available_permits() == 0 && !silent.evict() {
+                tracing::warn!("all connections are taken; new ones wait until others end");
             }
-            let Ok(place) = places.clone().acquire_owned().await else {
+            let place = tokio::select! {
+                place = places.clone().acquire_owned() => place,
+                () = stopped(&mut stop) => break,
+            };
+            let Ok(place) = place else {
                 break;
             };
             let (stream, address) = tokio::select! {
                 accepted = self.listener.accept() => match accepted {
                     Ok(accepted) => accepted,
                     Err(error) => {
-                        rest_after(&error).await;
+                        rest_after(&error, &mut silent).await;
                         continue;
                     }
                 },
                 () = stopped(&mut stop) => break,
             };
+            let pulse = Pulse::new();
+            silent.add(&pulse);
             let connection = Connection {
-                tls: self.tls.clone(),
+                tls: self.tls.as_ref().map(Tls::current),
                 router: self.router.clone(),
                 address,
+                pulse,
+                metrics: metrics.clone(),
             };
             let watcher = connections.watcher();
             tokio::spawn(async move {
@@ -87,13 +135,19 @@ impl Front {
     }
 }
 
+fn most_connections() -> usize {
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let room = files.saturating_sub(OTHER_FILES).max(OTHER_FILES);
+    usize::try_from(room).map_or(MOST_CONNECTIONS, |room| room.min(MOST_CONNECTIONS))
+}
+
 /// Waits until `stop` is true.
 pub async fn stopped(stop: &mut watch::Receiver<bool>) {
     // The sender lives as long as the server; without it there is nobody to wait for.
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-async fn rest_after(error: &io::Error) {
+async fn rest_after(error: &io::Error, silent: &mut Silent) {
     let of_the_peer = matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted
@@ -102,72 +156,28 @@ async fn rest_after(error: &io::Error) {
     );
     if !of_the_peer {
         tracing::error!(%error, "cannot accept a connection");
+        silent.evict();
         tokio::time::sleep(ACCEPT_REST).await;
     }
 }
 
-/// Whether a request came over TLS, in its extensions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scheme {
-    /// It did not.
-    Http,
-    /// It did.
-    Https,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-struct Connection {
-    tls: Option<TlsAcceptor>,
-    router: Router,
-    address: SocketAddr,
-}
-
-impl Connection {
-    async fn run(self, stream: TcpStream, watcher: hyper_util::server::graceful::Watcher) {
-        // Answers are small and written at once; waiting for more would only delay them.
-        let _ = stream.set_nodelay(true);
-        match self.tls.clone() {
-            None => self.talk(stream, watcher).await,
-            Some(tls) => match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
-                Ok(Ok(stream)) => self.talk(stream, watcher).await,
-                Ok(Err(error)) => {
-                    tracing::debug!(%error, address = %self.address, "TLS handshake failed")
-                }
-                Err(_) => tracing::debug!(address = %self.address, "TLS handshake took too long"),
-            },
+    #[test]
+    fn past_the_limit_the_oldest_silent_one_makes_room() {
+        let mut silent = Silent::default();
+        let pulses: Vec<_> = (0..=MOST_SILENT).map(|_| Pulse::new()).collect();
+        let spoken = pulses[0].begin();
+        for pulse in &pulses {
+            silent.add(pulse);
         }
-    }
-
-    async fn talk<I>(self, stream: I, watcher: hyper_util::server::graceful::Watcher)
-    where
-        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let address = self.address;
-        let scheme = match self.tls {
-            Some(_) => Scheme::Https,
-            None => Scheme::Http,
-        };
-        let service =
-            self.router
-                .map_request(move |mut request: Request<hyper::body::Incoming>| {
-                    request.extensions_mut().insert(ConnectInfo(address));
-                    request.extensions_mut().insert(scheme);
-                    request
-                });
-        let mut builder = Builder::new(TokioExecutor::new());
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT);
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .keep_alive_interval(Duration::from_secs(30))
-            .max_concurrent_streams(250);
-        let connection = builder
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
-            .into_owned();
-        if let Err(error) = watcher.watch(connection).await {
-            tracing::debug!(error, %address, "connection ended early");
-        }
+        assert_eq!(silent.0.len(), MOST_SILENT, "who spoke is not counted");
+        silent.add(&Pulse::new());
+        drop(spoken);
+        assert!(silent.evict());
+        drop(pulses);
+        assert!(!silent.evict(), "nobody is left");
     }
 }

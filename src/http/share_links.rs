@@ -6,24 +6,22 @@ use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::App;
 use super::body::JsonBody;
 use super::envelope::RequestId;
 use super::gate::{Entered, known_name, source_of};
-use super::idempotency::once;
-use super::manifests::document;
-use super::page::{page, slice};
+use super::idempotency::{answer_once, once};
+use super::manifests::{MEDIA_TYPES, document, rendering};
+use super::page::{PageParams, page};
 use super::problem::{Answer, Code, Problem};
-use super::query::Query;
+use super::query::Params;
 use super::reached::requested;
-use super::tokens::answer_once;
+use super::route::{Route, Tag, route};
+use crate::auth::role::Action;
 use crate::broker::share_links::{LinkView, LinkWrite, NewLinkView};
 use crate::broker::view::Page;
-use crate::model::pull_secret::{Layout, SecretType};
 
 /// How browsers and their predecessors say that nobody asked for the page yet.
 const PREFETCHES: [HeaderName; 4] = [
@@ -33,40 +31,54 @@ const PREFETCHES: [HeaderName; 4] = [
     HeaderName::from_static("x-moz"),
 ];
 
-/// A link as asked for.
-#[derive(Serialize, ToSchema)]
-#[schema(example = json!({"expires_in": 300, "max_uses": 1, "format": "kubectl"}))]
-pub struct LinkBody {
-    /// Seconds until it ends, at most a week; 300 unless given. It ends with its maker's token, too.
-    pub expires_in: Option<u64>,
-    /// How often it renders, at most 1000; once unless given.
-    pub max_uses: Option<u32>,
-    /// As the parameter of a manifest; `secret` unless given.
-    pub format: Option<String>,
-    /// As the parameter of a manifest.
-    pub output: Option<String>,
-    /// As the parameter of a manifest.
-    pub layout: Option<Layout>,
-    /// As the parameter of a manifest.
-    pub namespace: Option<String>,
-    /// As the parameter of a manifest.
-    pub secret_name: Option<String>,
-    /// As the parameter of a manifest.
-    #[serde(rename = "type")]
-    pub secret_type: Option<SecretType>,
-    /// As the parameter of a manifest.
-    pub strict: Option<bool>,
+const LINKS: &str = "/v1/tenants/{tenant}/pull-secrets/{pull_secret}/links";
+const ONE: &str = "/v1/tenants/{tenant}/pull-secrets/{pull_secret}/links/{link}";
+
+/// The routes of links, and that of who has one.
+pub fn routes() -> Vec<Route> {
+    vec![
+        route(Method::POST, LINKS, "createLink", Tag::Links)
+            .says(
+                "Creates a link",
+                "Who has its URL renders the pull secret without a token, as often as `max_uses` says. The answer is \
+                 the only one that holds the URL. A link works as long as the token that made it may render.",
+            )
+            .body::<LinkWrite>()
+            .answers::<NewLinkView>(201, "Created")
+            .header(201, "Location")
+            .once()
+            .may(Action::RenderPullSecret)
+            .to(create),
+        route(Method::GET, LINKS, "listLinks", Tag::Links)
+            .says(
+                "Lists links",
+                "In order of creation, without their URLs; those that ended, too, for a week.",
+            )
+            .query::<PageParams<Uuid>>()
+            .pages::<LinkView>("A page of links")
+            .may(Action::ReadPullSecrets)
+            .to(list),
+        route(Method::DELETE, ONE, "revokeLink", Tag::Links)
+            .says("Revokes a link", "It renders nothing from now on.")
+            .answers_nothing(204, "Revoked")
+            .may(Action::RenderPullSecret)
+            .to(revoke),
+        rendering(route(Method::GET, "/links/{link}", "followLink", Tag::Links))
+            .says(
+                "Renders by a link",
+                "Needs no token. HEAD does not count as a use, and a browser's prefetch is refused.",
+            )
+            .renders(&MEDIA_TYPES)
+            .problem(403, "`forbidden`: a prefetch")
+            .problem(404, "`not-found`: used up, over, revoked")
+            .problem(422, "`validation-failed`: what was stored meanwhile cannot be rendered so")
+            .problem(503, "`unavailable`")
+            .open()
+            .to(follow),
+    ]
 }
 
-/// Creates a link
-///
-/// Who has its URL renders the pull secret without a token, as often as `max_uses` says. The answer is the
-/// only one that holds the URL. A link works as long as the token that made it may render.
-#[utoipa::path(post, path = "/v1/tenants/{tenant}/pull-secrets/{pull_secret}/links", tag = "links",
-    params(super::openapi::PullSecretParam, super::openapi::IdempotencyHeader),
-    request_body = LinkBody,
-    responses((status = 201, description = "Created", body = NewLinkView)))]
-pub async fn create(
+async fn create(
     State(app): State<App>,
     Entered(scope): Entered,
     Path((_, name)): Path<(String, String)>,
@@ -75,7 +87,7 @@ pub async fn create(
 ) -> Answer<Response> {
     let name = known_name(&name)?;
     let once = once(&asked.headers, &asked.method, &asked.uri, &body.bytes)?;
-    let write = LinkWrite::read(body.json).map_err(Problem::invalid)?;
+    let write: LinkWrite = body.read()?;
     let answer = app
         .broker
         .create_link(&scope, &name, write, &asked.at, once.as_ref())
@@ -83,32 +95,19 @@ pub async fn create(
     Ok(answer_once(&answer))
 }
 
-/// Lists links
-///
-/// In order of creation, without their URLs; those that ended, too, for a week.
-#[utoipa::path(get, path = "/v1/tenants/{tenant}/pull-secrets/{pull_secret}/links", tag = "links",
-    params(super::openapi::PullSecretParam, super::openapi::PageParams),
-    responses((status = 200, description = "A page of links", body = Page<LinkView>)))]
-pub async fn list(
+async fn list(
     State(app): State<App>,
     Entered(scope): Entered,
     Path((_, name)): Path<(String, String)>,
-    mut query: Query,
+    params: Params<PageParams<Uuid>>,
 ) -> Answer<Json<Page<LinkView>>> {
-    let slice = slice(&mut query, |key| key.parse::<Uuid>().ok());
-    query.finish()?;
+    let PageParams { slice, .. } = params.read()?;
     let name = known_name(&name)?;
     let items = app.broker.link_page(&scope, &name, &slice).await?;
     Ok(Json(page(items, slice.limit, |item| item.id.to_string())))
 }
 
-/// Revokes a link
-///
-/// It renders nothing from now on.
-#[utoipa::path(delete, path = "/v1/tenants/{tenant}/pull-secrets/{pull_secret}/links/{link}", tag = "links",
-    params(super::openapi::LinkParam),
-    responses((status = 204, description = "Revoked")))]
-pub async fn revoke(
+async fn revoke(
     State(app): State<App>,
     Entered(scope): Entered,
     Path((_, name, link)): Path<(String, String, String)>,
@@ -119,15 +118,7 @@ pub async fn revoke(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Renders by a link
-///
-/// Needs no token. HEAD does not count as a use, and a browser's prefetch is refused.
-#[utoipa::path(get, path = "/links/{link}", tag = "links", security(()),
-    params(("link" = String, Path, description = "The last part of the URL",
-        example = "rgl_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefg000000")),
-    responses((status = 200, description = "The manifest; the media type depends on the format", content(
-        (String = "application/yaml"), (Object = "application/json"), (String = "text/x-shellscript")))))]
-pub async fn follow(
+async fn follow(
     State(app): State<App>,
     Path(token): Path<String>,
     method: Method,

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::App;
 use super::envelope::Here;
+use super::envelope::Rested;
 use super::gate;
 use super::problem::Answer;
 use crate::broker::Scope;
@@ -35,8 +36,10 @@ pub struct Patience {
 
 /// What a wait came to.
 pub enum Outcome {
-    /// The client does not have what would be rendered now; it is its turn to get that.
-    Changed(Option<Turn>),
+    /// The client does not have what would be rendered now, and was let in anew; it is its turn to get that.
+    Changed(Box<Scope>, Turn),
+    /// The same of a client that did not wait.
+    Other,
     /// The client has it: its fingerprint.
     Unchanged(String),
 }
@@ -95,7 +98,7 @@ impl Patience {
     ) -> Answer<Option<Outcome>> {
         let place = app
             .broker
-            .place(scope, source, options, self.presence.clone());
+            .place(scope, source, options, self.presence.clone())?;
         let Some(mut place) = place else {
             // As if nothing had been preferred.
             self.seconds = 0;
@@ -109,14 +112,18 @@ impl Patience {
             until: self.until,
         };
         loop {
+            let begun = std::time::Instant::now();
             let waited = app.broker.wait(&mut place, scope, &wait).await;
+            if let Some(rested) = self.head.extensions.get::<Rested>() {
+                rested.add(begun.elapsed());
+            }
             if let Ok(Waited::Unchanged(fingerprint)) = waited {
                 return Ok(Some(Outcome::Unchanged(fingerprint)));
             }
             let turn = app.broker.changes().turn().await;
-            gate::enter(app, &mut self.head).await?;
+            let (scope, _) = gate::enter(app, &mut self.head).await?;
             if let Waited::Changed = waited? {
-                return Ok(Some(Outcome::Changed(Some(turn))));
+                return Ok(Some(Outcome::Changed(Box::new(scope), turn)));
             }
         }
     }

@@ -1,13 +1,15 @@
 //! `/v1/whoami`.
 
 use axum::Json;
+use axum::http::Method;
 use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use super::gate::Entered;
+use super::route::{Route, Tag, route};
 use crate::auth::caller::{Actor, Caller, Grant};
-use crate::auth::role::Role;
+use crate::auth::role::{Action, Role};
 
 /// The caller as regcred sees it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -33,12 +35,18 @@ pub struct HeldRole {
     pub pull_secrets: Option<Vec<String>>,
 }
 
-/// Tells the caller who it is
-///
-/// And which roles it holds.
-#[utoipa::path(get, path = "/v1/whoami", tag = "callers",
-    responses((status = 200, description = "The caller", body = WhoAmI)))]
-pub async fn whoami(Entered(scope): Entered) -> Json<WhoAmI> {
+/// The route of a caller's own identity.
+pub fn routes() -> Vec<Route> {
+    vec![
+        route(Method::GET, "/v1/whoami", "whoAmI", Tag::Callers)
+            .says("Tells the caller who it is", "And which roles it holds.")
+            .answers::<WhoAmI>(200, "The caller")
+            .may(Action::WhoAmI)
+            .to(whoami),
+    ]
+}
+
+async fn whoami(Entered(scope): Entered) -> Json<WhoAmI> {
     Json(describe(&scope.caller))
 }
 

@@ -63,7 +63,7 @@ pub(super) fn write_of(key: &str, login: &Login) -> Result<CredentialWrite, Faul
                     mistake.code,
                     format!(
                         "{}: {}",
-                        mistake.pointer.trim_start_matches('/'),
+                        mistake.place().trim_start_matches('/'),
                         mistake.detail
                     ),
                 )

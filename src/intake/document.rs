@@ -23,6 +23,8 @@ const MOST_COPIED_BYTES: usize = 1024 * 1024;
 pub enum Content {
     /// A file as it stands.
     Text(Zeroizing<String>),
+    /// A file that was written in UTF-16. Readers of YAML take it; readers of auth files do not.
+    Wide(Zeroizing<String>),
     /// A document that was sent as JSON.
     Object(Json),
 }
@@ -43,6 +45,16 @@ pub struct Documents {
     pub syntax: Syntax,
     /// The documents, empty ones left out.
     pub documents: Vec<Json>,
+}
+
+impl Content {
+    /// The text that was given, if it was text.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) | Self::Wide(text) => Some(text),
+            Self::Object(_) => None,
+        }
+    }
 }
 
 /// Reads a text: what starts like a JSON object is one, all else is YAML.

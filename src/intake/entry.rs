@@ -7,12 +7,15 @@ use super::document::Content;
 use super::find::{AuthFile, CONTENT, Wording, find};
 use super::form::{Shape, escaped, shown};
 use super::format::Format;
+use super::request::OnInvalid;
 use crate::auth_file::consensus;
+use crate::auth_file::docker_session::{WHY_LEFT_OUT, is_session_key};
 use crate::auth_file::parse::{self, FileFormat, Standing};
 use crate::auth_file::reading::{Class, Login, ReadError};
 use crate::model::credential::CredentialWrite;
 use crate::model::json::Json;
 use crate::model::mistake::{Fault, Mistake};
+use crate::model::oddity;
 use crate::model::registry_path::RegistryPath;
 
 /// Most registry paths of one import.
@@ -22,7 +25,7 @@ const MOST_ENTRIES: usize = 10_000;
 const MOST_WARNINGS: usize = 500;
 
 /// What a content holds.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Gathered {
     /// The form that it has.
     pub format: Format,
@@ -65,13 +68,41 @@ pub struct FoundAccount {
     pub write: CredentialWrite,
 }
 
+/// How entries are taken that not every client would take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Manner {
+    /// What becomes of those that make no credential.
+    pub on_invalid: OnInvalid,
+    /// What becomes of an `auth` without the `=` at its end.
+    pub missing_padding: MissingPadding,
+}
+
+/// What becomes of an `auth` without the `=` at its end, which kubelet reads and others refuse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MissingPadding {
+    /// The entry cannot be read.
+    Refused,
+    /// They are added: what is meant is plain.
+    Added,
+}
+
+impl Manner {
+    /// Nothing is guessed at, and nothing left out.
+    pub const STRICT: Self = Self {
+        on_invalid: OnInvalid::Reject,
+        missing_padding: MissingPadding::Refused,
+    };
+}
+
 /// Reads everything that a content holds.
 ///
 /// # Errors
 /// What keeps it from being read at all; single entries are judged each for itself.
-pub fn gather(content: &Content, format: Format) -> Result<Gathered, Vec<Mistake>> {
-    let intake = find(content, format)?;
+pub fn gather(content: &Content, format: Format, manner: Manner) -> Result<Gathered, Vec<Mistake>> {
+    let intake = find(content, format, manner.on_invalid)?;
     let mut gatherer = Gatherer {
+        manner,
+        helpers: Vec::new(),
         by_path: BTreeMap::new(),
         others: Vec::new(),
         warnings: intake.warnings,
@@ -90,6 +121,9 @@ struct Spot {
 }
 
 struct Gatherer {
+    manner: Manner,
+    /// Credential helpers that files name.
+    helpers: Vec<String>,
     by_path: BTreeMap<RegistryPath, Entry>,
     others: Vec<Entry>,
     warnings: Vec<String>,
@@ -120,8 +154,24 @@ impl Gatherer {
             self.mistakes
                 .push(Fault::new("too-many", detail).at(CONTENT));
         }
-        if !self.mistakes.is_empty() {
+        if count == 0 && self.mistakes.is_empty() && self.helpers.is_empty() {
+            let detail = "no account is in it: the auth file has no entries";
+            self.mistakes
+                .push(Fault::new("no-auth-file", detail).at(CONTENT));
+        }
+        if !self.mistakes.is_empty() && (count == 0 || self.manner.on_invalid == OnInvalid::Reject)
+        {
             return Err(self.mistakes);
+        }
+        for mistake in std::mem::take(&mut self.mistakes) {
+            self.warn(format!(
+                "left-out: what stands at {} cannot be read: {}",
+                mistake.place(),
+                mistake.detail
+            ));
+        }
+        if count == 0 {
+            self.warn("no-entries: no account is in it; credential helpers hold them".into());
         }
         let entries = self.by_path.into_values().chain(self.others).collect();
         Ok(Gathered {
@@ -149,8 +199,7 @@ impl Gatherer {
             if entry.standing == Standing::Discarded {
                 continue;
             }
-            let login = consensus::of_entry(entry);
-            let login = login.map_err(|error| fault_of(error, file.wording));
+            let login = self.login_of(entry, file.wording);
             broken |= login.is_err();
             // Only what was sent as an object has places inside that a pointer can name.
             let pointer = match is_object {
@@ -163,10 +212,41 @@ impl Gatherer {
             };
             self.entry(entry, spot, login, &parsed);
         }
-        if let (false, Err(error)) = (broken, consensus::of_file(&parsed)) {
+        let whole = match broken {
+            true => Ok(()),
+            false => self.whole(&parsed),
+        };
+        if let Err(error) = whole {
             self.mistakes
                 .push(fault_of(error, file.wording).at(&*file.pointer));
         }
+    }
+
+    /// What is wrong with a file beside its entries.
+    fn whole(&self, parsed: &parse::AuthFile) -> Result<(), ReadError> {
+        match self.manner.missing_padding {
+            MissingPadding::Refused => consensus::of_file(parsed).map(drop),
+            // Its entries were read one by one.
+            MissingPadding::Added => consensus::of_file(&parsed.without_entries()).map(drop),
+        }
+    }
+
+    fn login_of(&mut self, entry: &parse::Entry, wording: Wording) -> Result<Login, Fault> {
+        let error = match consensus::of_entry(entry) {
+            Ok(login) => return Ok(login),
+            Err(error) => error,
+        };
+        if self.manner.missing_padding == MissingPadding::Added
+            && error.class == Class::Base64
+            && let Ok(login) = consensus::of_entry(&entry.with_padding())
+        {
+            self.warn(format!(
+                "padding: the `=` at the end of the auth of {} were missing",
+                entry.shown_key()
+            ));
+            return Ok(login);
+        }
+        Err(fault_of(error, wording))
     }
 
     fn entry(
@@ -178,10 +258,17 @@ impl Gatherer {
     ) {
         let path = RegistryPath::parse(&entry.key);
         let found = match (login, &path) {
+            _ if is_session_key(&entry.key) => Found::Nothing(WHY_LEFT_OUT.into()),
             (Err(fault), _) => Found::Rejected(fault),
             (Ok(login), _) if holds_nothing(&login) => Found::Nothing(why_nothing(entry, file)),
             (Ok(_), Err(fault)) => Found::Rejected(fault.clone()),
             (Ok(login), Ok(path)) => self.account(entry, path, &login),
+        };
+        let found = match (found, self.manner.on_invalid) {
+            (Found::Rejected(fault), OnInvalid::Skip) => {
+                Found::Nothing(format!("it makes no credential: {}", fault.detail))
+            }
+            (found, _) => found,
         };
         match path {
             Ok(path) => self.add(path, entry, spot, found),
@@ -196,6 +283,7 @@ impl Gatherer {
     fn account(&mut self, entry: &parse::Entry, path: &RegistryPath, login: &Login) -> Found {
         match write_of(&entry.key, login) {
             Ok(write) => {
+                self.oddities(entry, path, login);
                 if has_more(login) {
                     self.warn(format!(
                         "password-beside-token: what stands beside the token for {path} is not carried over"
@@ -207,6 +295,30 @@ impl Gatherer {
                 }))
             }
             Err(fault) => Found::Rejected(fault),
+        }
+    }
+
+    /// What people should look at before they rely on it.
+    fn oddities(&mut self, entry: &parse::Entry, path: &RegistryPath, login: &Login) {
+        let user = Some(login.username.expose()).filter(|user| !user.is_empty());
+        for secret in [
+            &login.password,
+            &login.identity_token,
+            &login.registry_token,
+        ] {
+            for what in oddity::of(user, secret.expose()) {
+                let warning = format!("odd-account: {path}: {what}; it is kept as it is");
+                if !self.warnings.contains(&warning) {
+                    self.warn(warning);
+                }
+            }
+        }
+        if entry.key.contains("://") && !path.path().is_empty() {
+            self.warn(format!(
+                "path-under-scheme: the account of {} is taken for {path}; if the path is none of an image but the product's own, it belongs to {}",
+                entry.shown_key(),
+                path.host()
+            ));
         }
     }
 
@@ -249,6 +361,9 @@ impl Gatherer {
 
     /// Names what a file holds beside accounts and is nowhere stored.
     fn settings(&mut self, file: &AuthFile, parsed: &parse::AuthFile) {
+        let named = parsed.cred_helpers.values().chain([&parsed.creds_store]);
+        let named = named.filter(|helper| !helper.is_empty()).cloned();
+        self.helpers.extend(named);
         if !parsed.creds_store.is_empty() {
             self.warn(format!(
                 "credential-helper: `credsStore` names the helper {}; what it holds is not in the file and is not imported",
@@ -318,7 +433,8 @@ mod tests {
     use crate::model::credential::{Kind, SecretChange};
 
     fn gathered(text: &str, format: Format) -> Result<Gathered, Vec<Mistake>> {
-        gather(&Content::Text(Zeroizing::new(text.to_owned())), format)
+        let content = Content::Text(Zeroizing::new(text.to_owned()));
+        gather(&content, format, Manner::STRICT)
     }
 
     /// What the clients agree on: key to user name and secret, entries without any left out.
@@ -363,8 +479,11 @@ mod tests {
         let cases = include_str!("../../tests/vectors/auth-files.json");
         let cases: Vec<serde_json::Value> = serde_json::from_str(cases).expect("JSON");
         // An account without a user name or a password is none that can be stored; two accounts for one
-        // path are told; and what is meant is seen where a file is laid out as another.
-        let ours = ["A012", "A013", "A041", "A042", "A048"];
+        // path are told; a file without entries is none to take over; and what is meant is seen where a
+        // file is laid out as another.
+        let ours = [
+            "A012", "A013", "A034", "A035", "A036", "A041", "A042", "A048",
+        ];
         let mut tried = 0;
         for case in &cases {
             let (Some(input), Some(name)) = (case["input"].as_str(), case["name"].as_str()) else {

@@ -5,8 +5,12 @@ use std::collections::HashSet;
 use zeroize::Zeroizing;
 
 use super::document::{self, Content, Documents, Syntax};
-use super::form::{Shape, decode_data, escaped, file_key, form_of};
+use super::form::{
+    Shape, decode_data, escaped, file_key, form_in, form_of, nested_credentials, shown, text_value,
+};
 use super::format::Format;
+use super::request::OnInvalid;
+use super::wrapping::{Wrapping, unwrapped};
 use crate::model::json::Json;
 use crate::model::mistake::{Fault, Mistake};
 
@@ -53,11 +57,17 @@ pub struct Intake {
 ///
 /// # Errors
 /// What cannot be read at all, or is another form than was said.
-pub fn find(content: &Content, format: Format) -> Result<Intake, Vec<Mistake>> {
+pub fn find(
+    content: &Content,
+    format: Format,
+    on_invalid: OnInvalid,
+) -> Result<Intake, Vec<Mistake>> {
     let text = match content {
         Content::Object(document) => {
-            return find_in(std::slice::from_ref(document), None, format);
+            let documents = std::slice::from_ref(document);
+            return find_in(documents, Syntax::Json, None, (format, on_invalid));
         }
+        Content::Wide(text) => return find_wide(text, format, on_invalid),
         Content::Text(text) => text,
     };
     let shape = match format {
@@ -73,7 +83,12 @@ pub fn find(content: &Content, format: Format) -> Result<Intake, Vec<Mistake>> {
             // The parser of auth files tells where it is no JSON.
             Ok(whole(text, Shape::Config, Format::DockerConfig))
         }
-        Ok(read) => find_in(&read.documents, Some(text), format),
+        Ok(read) => find_in(
+            &read.documents,
+            read.syntax,
+            Some(text),
+            (format, on_invalid),
+        ),
         // The parser of auth files tells more of what clients make of it.
         Err(fault) if fault.code == "json-syntax" && format == Format::Auto => {
             Ok(whole(text, Shape::Config, Format::DockerConfig))
@@ -82,15 +97,32 @@ pub fn find(content: &Content, format: Format) -> Result<Intake, Vec<Mistake>> {
     }
 }
 
+/// Whoever reads YAML takes UTF-16, too; readers of auth files do not.
+fn find_wide(text: &str, format: Format, on_invalid: OnInvalid) -> Result<Intake, Vec<Mistake>> {
+    let read = document::read(text).map_err(|fault| vec![fault.at(CONTENT)])?;
+    let is_manifest = |document: &Json| document.text_of("kind").is_some();
+    if read.documents.iter().all(is_manifest) {
+        return find_in(
+            &read.documents,
+            read.syntax,
+            Some(text),
+            (format, on_invalid),
+        );
+    }
+    let fault = Fault::new("utf-16", Wrapping::Utf16.detail());
+    Err(vec![fault.at(CONTENT)])
+}
+
 /// No client reads an auth file that is written in YAML.
 fn is_yaml_auth_file(read: &Documents) -> bool {
-    let auth_file = |document: &Json| {
-        matches!(
-            form_of(document),
-            Some(Format::DockerConfig | Format::DockerCfg)
-        )
-    };
-    read.syntax == Syntax::Yaml && read.documents.iter().any(auth_file)
+    let auth_file = |document: &Json| form_of(document) == Some(Format::DockerConfig);
+    let is_empty =
+        |document: &Json| matches!(document, Json::Object(members) if members.is_empty());
+    read.syntax == Syntax::Yaml
+        && read
+            .documents
+            .iter()
+            .any(|document| auth_file(document) && !is_empty(document))
 }
 
 fn whole(text: &str, shape: Shape, format: Format) -> Intake {
@@ -106,8 +138,16 @@ fn whole(text: &str, shape: Shape, format: Format) -> Intake {
     }
 }
 
-fn find_in(documents: &[Json], text: Option<&str>, format: Format) -> Result<Intake, Vec<Mistake>> {
-    let mut finder = Finder::default();
+fn find_in(
+    documents: &[Json],
+    syntax: Syntax,
+    text: Option<&str>,
+    (format, on_invalid): (Format, OnInvalid),
+) -> Result<Intake, Vec<Mistake>> {
+    let mut finder = Finder {
+        syntax,
+        ..Finder::default()
+    };
     let several = documents.len() > 1;
     for (index, document) in documents.iter().enumerate() {
         let pointer = match (text, several) {
@@ -118,19 +158,31 @@ fn find_in(documents: &[Json], text: Option<&str>, format: Format) -> Result<Int
         let original = text.filter(|text| !several && text.trim_start().starts_with('{'));
         finder.document(document, &pointer, original);
     }
-    finder.finish(format)
+    finder.finish(format, on_invalid)
 }
 
-#[derive(Default)]
 struct Finder {
+    syntax: Syntax,
     format: Option<Format>,
     files: Vec<AuthFile>,
     warnings: Vec<String>,
     mistakes: Vec<Mistake>,
 }
 
+impl Default for Finder {
+    fn default() -> Self {
+        Self {
+            syntax: Syntax::Json,
+            format: None,
+            files: Vec::new(),
+            warnings: Vec::new(),
+            mistakes: Vec::new(),
+        }
+    }
+}
+
 impl Finder {
-    fn finish(mut self, asked: Format) -> Result<Intake, Vec<Mistake>> {
+    fn finish(mut self, asked: Format, on_invalid: OnInvalid) -> Result<Intake, Vec<Mistake>> {
         let found = self.format.unwrap_or_default();
         if self.mistakes.is_empty() && self.format.is_some() && !asked.takes(found) {
             let detail = format!(
@@ -145,8 +197,15 @@ impl Finder {
             let fault = Fault::new("no-auth-file", "no auth file is in it");
             self.mistakes.push(fault.at(CONTENT));
         }
-        if !self.mistakes.is_empty() {
+        if !self.mistakes.is_empty() && (self.files.is_empty() || on_invalid == OnInvalid::Reject) {
             return Err(self.mistakes);
+        }
+        for mistake in std::mem::take(&mut self.mistakes) {
+            self.warnings.push(format!(
+                "left-out: what stands at {} is not read: {}",
+                mistake.place(),
+                mistake.detail
+            ));
         }
         let more = self.warnings.len().saturating_sub(MOST_WARNINGS);
         if more > 0 {
@@ -162,8 +221,8 @@ impl Finder {
     }
 
     fn document(&mut self, document: &Json, pointer: &str, original: Option<&str>) {
-        let Some(form) = form_of(document) else {
-            let detail = "expected an auth file, a Secret manifest, or a document with `pullSecret`, `imageCredentials` or a Secret's data";
+        let Some(form) = form_in(document, self.syntax) else {
+            let detail = unknown(document);
             self.mistakes
                 .push(Fault::new("unknown-format", detail).at(pointer));
             return;
@@ -228,7 +287,16 @@ impl Finder {
                     }
                 }
             }
-            _ => self.ignored("an object that is no Secret", pointer),
+            kind => {
+                let name = object.member("metadata").and_then(|at| at.text_of("name"));
+                let name = name
+                    .map(|name| format!(" {}", shown(name)))
+                    .unwrap_or_default();
+                self.ignored(
+                    &format!("a {}{name}, which is no Secret,", shown(kind)),
+                    pointer,
+                );
+            }
         }
     }
 
@@ -239,50 +307,61 @@ impl Finder {
 
     /// What `stringData` holds stands over `data`, as for the API server.
     fn secret(&mut self, secret: &Json, pointer: &str) {
-        let before = self.files.len();
-        let strings = match secret.member("stringData") {
-            Some(Json::Object(members)) => members.as_slice(),
-            _ => &[],
-        };
-        let data = match secret.member("data") {
-            Some(Json::Object(members)) => members.as_slice(),
-            _ => &[],
-        };
+        let before = (self.files.len(), self.mistakes.len());
+        let strings = members_of(secret, "stringData");
         for (key, value) in strings {
             let at = format!("{pointer}/stringData/{}", escaped(key));
-            let text = value.as_text().unwrap_or_default();
-            self.value(key, at, text.as_bytes());
+            match text_value(value) {
+                Ok(text) => self.value(key, at, text.as_bytes()),
+                Err(fault) => self.refused(key, at, fault),
+            }
         }
         let over: HashSet<&str> = strings.iter().map(|(key, _)| key.as_str()).collect();
-        for (key, value) in data {
+        for (key, value) in members_of(secret, "data") {
             if over.contains(key.as_str()) {
                 continue;
             }
             let at = format!("{pointer}/data/{}", escaped(key));
-            match decode_data(value.as_text().unwrap_or_default()) {
+            match text_value(value).and_then(decode_data) {
                 Ok(bytes) => self.value(key, at, &bytes),
-                Err(fault) if file_key(key).is_some() => self.mistakes.push(fault.at(at)),
-                Err(_) => {}
+                Err(fault) => self.refused(key, at, fault),
             }
         }
-        if self.files.len() == before && self.mistakes.is_empty() {
-            self.ignored("a Secret without an auth file", pointer);
+        if before == (self.files.len(), self.mistakes.len()) {
+            self.ignored(&without_file(secret), pointer);
         }
     }
 
-    /// A value of a Secret's data: under a key of auth files it is one, under another it may be.
+    /// Only where an auth file should be does it matter that there is none.
+    fn refused(&mut self, key: &str, pointer: String, fault: Fault) {
+        if file_key(key).is_some() {
+            self.mistakes.push(fault.at(pointer));
+        }
+    }
+
+    /// A value of a Secret's data: under a key of auth files it is one, under another it may be. How it
+    /// is laid out, its content says; the key does where the content does not.
     fn value(&mut self, key: &str, pointer: String, bytes: &[u8]) {
-        let shape = match file_key(key) {
-            Some(Shape::Flat) => Some(Shape::Flat),
-            Some(Shape::Config) | None => {
-                match Json::parse(bytes).ok().as_ref().and_then(form_of) {
-                    Some(Format::DockerConfig) => Some(Shape::Config),
-                    Some(Format::DockerCfg) => Some(Shape::Flat),
-                    _ => file_key(key),
-                }
-            }
+        let by_key = file_key(key);
+        if let (Some(_), Some((wrapping, _))) = (by_key, unwrapped(bytes)) {
+            let detail = format!("{}; regcred lint --fix mends it", wrapping.detail());
+            let fault = Fault::new("wrapped", detail);
+            return self.mistakes.push(fault.at(pointer));
+        }
+        let document = Json::parse(bytes).ok();
+        let by_content = match document.as_ref().and_then(form_of) {
+            Some(Format::DockerConfig) if !is_empty(bytes) => Some(Shape::Config),
+            Some(Format::DockerCfg) => Some(Shape::Flat),
+            _ => None,
         };
-        match shape {
+        if let (Some(by_key), Some(by_content)) = (by_key, by_content)
+            && by_key != by_content
+        {
+            self.warnings.push(format!(
+                "wrong-shape: what stands at {pointer} is laid out otherwise than {key} says; clients find nothing in it"
+            ));
+        }
+        match by_content.or(by_key) {
             Some(shape) => self.text(pointer, shape, bytes),
             None => self
                 .warnings
@@ -322,15 +401,9 @@ impl Finder {
 
     /// The values are entries with their registry beside them.
     fn helm_values(&mut self, document: &Json, pointer: &str) {
-        let at = format!("{pointer}/imageCredentials");
-        let credentials = match document.member("imageCredentials") {
-            Some(Json::List(items)) => items.clone(),
-            Some(one @ Json::Object(_)) => vec![one.clone()],
-            _ => Vec::new(),
-        };
-        let mut auths = Vec::with_capacity(credentials.len());
-        for (index, credential) in credentials.into_iter().enumerate() {
-            let Json::Object(mut fields) = credential else {
+        let mut auths = Vec::new();
+        for (at, credential) in credentials_of(document) {
+            let Json::Object(mut fields) = credential.clone() else {
                 continue;
             };
             let registry = fields.iter().position(|(name, _)| name == "registry");
@@ -338,14 +411,78 @@ impl Finder {
                 Some(Json::Text(registry)) => {
                     auths.push((registry.to_string(), Json::Object(fields)));
                 }
-                _ => self.mistakes.push(
-                    Fault::new("required", "expected a registry").at(format!("{at}/{index}")),
-                ),
+                _ => {
+                    let fault = Fault::new("required", "expected a registry");
+                    self.mistakes.push(fault.at(format!("{pointer}{at}")));
+                }
             }
         }
+        let at = format!("{pointer}/imageCredentials");
         let file = Json::Object(vec![("auths".into(), Json::Object(auths))]);
         self.rewritten(at, Shape::Config, &file);
     }
+}
+
+/// The credentials in values for charts, each with its pointer: one map, a list of them, or a map of them.
+pub fn credentials_of(document: &Json) -> Vec<(String, &Json)> {
+    const AT: &str = "/imageCredentials";
+    let is_credential = |value: &Json| value.member("registry").is_some();
+    match document.member("imageCredentials") {
+        Some(Json::List(items)) => {
+            let items = items.iter().enumerate();
+            items
+                .map(|(index, item)| (format!("{AT}/{index}"), item))
+                .collect()
+        }
+        Some(one @ Json::Object(members)) => {
+            let of_map = members.iter().filter(|(_, value)| is_credential(value));
+            let of_map: Vec<_> = of_map
+                .map(|(name, value)| (format!("{AT}/{}", escaped(name)), value))
+                .collect();
+            match is_credential(one) || of_map.is_empty() {
+                true => vec![(AT.to_owned(), one)],
+                false => of_map,
+            }
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// What a document is not, and where to look in it.
+pub fn unknown(document: &Json) -> String {
+    let expected = "expected an auth file, a Secret manifest, or a document with `pullSecret`, `imageCredentials` or a Secret's data";
+    match nested_credentials(document) {
+        Some(at) => format!("{expected}; `imageCredentials` stands at {at}: give that part alone"),
+        None => expected.to_owned(),
+    }
+}
+
+/// A Secret that holds no auth file, by its type and name.
+fn without_file(secret: &Json) -> String {
+    let name = secret.member("metadata").and_then(|at| at.text_of("name"));
+    let name = name
+        .map(|name| format!(" {}", shown(name)))
+        .unwrap_or_default();
+    match secret.text_of("type") {
+        Some(kind) => format!(
+            "the Secret{name} of type {}, without an auth file,",
+            shown(kind)
+        ),
+        None => format!("the Secret{name}, without an auth file,"),
+    }
+}
+
+fn members_of<'a>(object: &'a Json, name: &str) -> &'a [(String, Json)] {
+    match object.member(name) {
+        Some(Json::Object(members)) => members,
+        _ => &[],
+    }
+}
+
+/// Nothing but an object without members.
+fn is_empty(bytes: &[u8]) -> bool {
+    let mut rest = bytes.iter().filter(|byte| !byte.is_ascii_whitespace());
+    rest.by_ref().take(2).eq([b'{', b'}'].iter()) && rest.next().is_none()
 }
 
 #[cfg(test)]
@@ -354,13 +491,14 @@ mod tests {
 
     fn found(text: &str) -> Intake {
         let content = Content::Text(Zeroizing::new(text.to_owned()));
-        find(&content, Format::Auto).unwrap_or_else(|mistakes| panic!("{text}: {mistakes:?}"))
+        find(&content, Format::Auto, OnInvalid::Reject)
+            .unwrap_or_else(|mistakes| panic!("{text}: {mistakes:?}"))
     }
 
     fn code(text: &str, format: Format) -> (&'static str, String) {
         let content = Content::Text(Zeroizing::new(text.to_owned()));
-        let mistakes = find(&content, format).expect_err(text);
-        (mistakes[0].code, mistakes[0].pointer.clone())
+        let mistakes = find(&content, format, OnInvalid::Reject).expect_err(text);
+        (mistakes[0].code, mistakes[0].place().to_owned())
     }
 
     #[test]

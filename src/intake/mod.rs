@@ -12,3 +12,4 @@ pub mod form;
 pub mod format;
 pub mod name;
 pub mod request;
+pub mod wrapping;

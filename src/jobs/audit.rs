@@ -13,6 +13,8 @@ use crate::http::server::stopped;
 const WRITE_EVERY: Duration = Duration::from_secs(1);
 /// How long an event of a command without keys may wait for its seal.
 const SEAL_EVERY: Duration = Duration::from_secs(30);
+/// How long an event that this server wrote may be gone before it is noticed.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often old events are removed.
 const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
 
@@ -25,11 +27,14 @@ pub async fn run(broker: Broker, mut stop: watch::Receiver<bool>) {
     let mut seal = interval(SEAL_EVERY);
     let mut prune = interval(PRUNE_EVERY);
     let mut anchor = interval(ANCHOR_EVERY);
+    let mut look = interval(LOOK_EVERY);
     // After an outage there is nothing to catch up with.
     write.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let (what, done) = tokio::select! {
             _ = write.tick() => ("written", broker.write_backlog(Which::Due).await.map(|()| 0)),
+            _ = look.tick() => ("looked at", broker.look_at_news().await.map(|()| 0)),
             _ = seal.tick() => ("sealed", broker.seal_late_events().await),
             _ = prune.tick() => ("removed", broker.prune_audit().await),
             _ = anchor.tick() => ("looked at", log_anchor(&broker).await.map(|()| 0)),

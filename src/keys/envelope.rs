@@ -2,7 +2,7 @@
 //!
 //! | bytes | what |
 //! | --- | --- |
-//! | 1 | format, `2` |
+//! | 1 | format, `3` |
 //! | 16 | id of the data key |
 //! | 32 | salt |
 //! | 32 | commitment |
@@ -27,7 +27,9 @@ use super::key_bytes::KeyBytes;
 use super::{KeyError, random};
 
 /// Format 1 did not bind the document beside the secret; it was never released.
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
+/// Bound the document alone, and none of the facts beside it. It still opens, and nothing is sealed so any more.
+const FORMER: u8 = 2;
 const ID: usize = 16;
 const SALT: usize = 32;
 const COMMITMENT: usize = 32;
@@ -48,6 +50,10 @@ pub enum Field {
     IdempotentAnswer = 3,
     /// The digest of an idempotent request.
     IdempotentRequest = 4,
+    /// The state of a credential: nothing is sealed, but that the state is the one that was written.
+    CredentialState = 5,
+    /// Where a reader of the audit trail stands.
+    AuditCursor = 6,
 }
 
 /// The place that a record is sealed for. It opens nowhere else.
@@ -58,6 +64,7 @@ pub struct RecordContext {
     version: u64,
     field: Field,
     document: [u8; 32],
+    beside: [u8; 32],
 }
 
 impl RecordContext {
@@ -69,15 +76,17 @@ impl RecordContext {
             version,
             field,
             document: [0; 32],
+            beside: [0; 32],
         }
     }
 
-    /// The same place, beside a document in clear: the record opens beside no other. A secret whose
-    /// document says another registry would be sent there.
+    /// The same place, beside a document and other facts in clear: the record opens beside no others. A secret whose
+    /// document says another registry, or which is said to be the auth server's too, would be sent there.
     #[must_use]
-    pub fn beside(mut self, document: &str) -> Self {
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, document.as_bytes());
-        self.document.copy_from_slice(digest.as_ref());
+    pub fn beside(mut self, document: &str, facts: &[u8]) -> Self {
+        self.document = sha256(&[document.as_bytes()]);
+        let length = (document.len() as u64).to_be_bytes();
+        self.beside = sha256(&[&length, document.as_bytes(), facts]);
         self
     }
 
@@ -88,20 +97,38 @@ impl RecordContext {
 
     /// Associated data. Every part has a fixed length, so no two places have the same bytes:
     /// `regcred-record`, format, scope (0 platform, 1 tenant), tenant, record, version, field, data
-    /// key, SHA-256 of the document (zeros without one).
-    fn associated_data(&self, data_key: Uuid) -> Vec<u8> {
+    /// key, SHA-256 of what stands beside it (zeros if nothing does).
+    fn associated_data(&self, format: u8, data_key: Uuid) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(112);
         bytes.extend_from_slice(b"regcred-record");
-        bytes.push(FORMAT);
+        bytes.push(format);
         bytes.push(u8::from(self.tenant.is_some()));
         bytes.extend_from_slice(self.tenant.unwrap_or_default().as_bytes());
         bytes.extend_from_slice(self.record.as_bytes());
         bytes.extend_from_slice(&self.version.to_be_bytes());
         bytes.push(self.field as u8);
         bytes.extend_from_slice(data_key.as_bytes());
-        bytes.extend_from_slice(&self.document);
+        bytes.extend_from_slice(match format {
+            FORMER => &self.document,
+            _ => &self.beside,
+        });
         bytes
     }
+}
+
+fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+    for part in parts {
+        context.update(part);
+    }
+    let mut digest = [0; 32];
+    digest.copy_from_slice(context.finish().as_ref());
+    digest
+}
+
+/// Whether an envelope has the format that binds the document alone.
+pub fn is_former(envelope: &[u8]) -> bool {
+    envelope.first() == Some(&FORMER)
 }
 
 /// The id of the data key that sealed an envelope.
@@ -109,7 +136,7 @@ impl RecordContext {
 /// # Errors
 /// `Format` for bytes that are no envelope.
 pub fn data_key_of(envelope: &[u8]) -> Result<Uuid, KeyError> {
-    if envelope.len() < HEAD + TAG || envelope[0] != FORMAT {
+    if envelope.len() < HEAD + TAG || ![FORMER, FORMAT].contains(&envelope[0]) {
         return Err(KeyError::Format);
     }
     Uuid::from_slice(&envelope[1..=ID]).map_err(|_| KeyError::Format)
@@ -153,7 +180,7 @@ pub fn seal(
     let salt = random::<SALT>()?;
     let keys = RecordKeys::derive(data_key, salt.as_slice())?;
     let mut padded = pad(plain)?;
-    let aad = Aad::from(context.associated_data(data_key.id()));
+    let aad = Aad::from(context.associated_data(FORMAT, data_key.id()));
     let tag = keys
         .aead
         .seal_in_place_separate_tag(nonce(), aad, padded.as_mut_slice())?;
@@ -186,7 +213,7 @@ pub fn open(
     verify_slices_are_equal(commitment, keys.commitment.as_slice())
         .map_err(|_| KeyError::WrongKey)?;
     let mut buffer = Zeroizing::new(sealed.to_vec());
-    let aad = Aad::from(context.associated_data(data_key.id()));
+    let aad = Aad::from(context.associated_data(envelope[0], data_key.id()));
     let padded = keys
         .aead
         .open_in_place(nonce(), aad, buffer.as_mut_slice())
@@ -227,7 +254,7 @@ mod tests {
 
     fn place() -> RecordContext {
         let (tenant, record) = (Some(Uuid::from_u128(1)), Uuid::from_u128(2));
-        RecordContext::new(tenant, record, 3, Field::Secret).beside("{}")
+        RecordContext::new(tenant, record, 3, Field::Secret).beside("{}", b"facts")
     }
 
     fn sealed() -> Vec<u8> {
@@ -258,10 +285,12 @@ mod tests {
             RecordContext::new(tenant, record, 3, Field::IdempotentAnswer),
             RecordContext::new(tenant, record, 3, Field::IdempotentRequest),
         ]
-        .map(|other| other.beside("{}"))
+        .map(|other| other.beside("{}", b"facts"))
         .into_iter()
         .chain([
-            place().beside("{} "),
+            place().beside("{} ", b"facts"),
+            place().beside("{}", b"fact"),
+            place().beside("{}f", b"acts"),
             RecordContext::new(tenant, record, 3, Field::Secret),
         ]) {
             assert!(
@@ -354,5 +383,14 @@ mod tests {
             .collect();
         let opened = open(&key(7), &place(), &bytes).expect("the format has not drifted");
         assert_eq!(opened.as_slice(), b"known secret");
+        assert!(is_former(&bytes) && !is_former(&sealed()));
+    }
+
+    /// What was sealed beside a document alone opens beside it whatever else is said, as it did.
+    #[test]
+    fn a_former_envelope_is_not_taken_for_a_newer_one() {
+        let mut envelope = sealed();
+        envelope[0] = FORMER;
+        assert!(open(&key(7), &place(), &envelope).is_err());
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
 use time::OffsetDateTime;
+use tokio::sync::OwnedMutexGuard;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -12,6 +13,7 @@ use super::KeyError;
 use super::cache::Cache;
 use super::data_key::DataKey;
 use super::envelope::{self, RecordContext};
+use super::flights::{Flights, Place};
 use super::provider::{Provider, WrapContext, Wrapped};
 use crate::store::data_keys::{self, DataKeyRow};
 
@@ -29,6 +31,7 @@ pub struct Keyring {
     provider: Provider,
     cache: Cache,
     ticks: Ticks,
+    flights: Flights,
 }
 
 impl Keyring {
@@ -39,6 +42,7 @@ impl Keyring {
             provider,
             cache: Cache::new(KEEP_FOR),
             ticks: Arc::new(move || start.elapsed()),
+            flights: Flights::default(),
         }
     }
 
@@ -159,19 +163,35 @@ impl Keyring {
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
         let id = envelope::data_key_of(sealed)?;
-        let key = match self.cache.find(id, context.tenant(), (self.ticks)()) {
+        let key = match self.kept(id, context.tenant()) {
             Some(key) => key,
-            None => {
-                let row = data_keys::by_id(conn, id)
-                    .await?
-                    .ok_or(KeyError::UnknownDataKey(id))?;
-                if row.tenant_id != context.tenant() {
-                    return Err(KeyError::Tampered);
-                }
-                self.unwrap(row).await?
-            }
+            None => self.find(conn, id, context.tenant()).await?,
         };
         key.open(context, sealed)
+    }
+
+    /// A key of a tenant, or of the platform, if it is in memory and may be used.
+    pub fn kept(&self, id: Uuid, tenant: Option<Uuid>) -> Option<Arc<DataKey>> {
+        self.cache.find(id, tenant, (self.ticks)())
+    }
+
+    /// The same, read and unwrapped if it is not in memory.
+    ///
+    /// # Errors
+    /// `UnknownDataKey` if there is none, `Tampered` for another tenant's; those of the provider and of the database.
+    pub async fn find(
+        &self,
+        conn: &mut PgConnection,
+        id: Uuid,
+        tenant: Option<Uuid>,
+    ) -> Result<Arc<DataKey>, KeyError> {
+        let row = data_keys::by_id(conn, id)
+            .await?
+            .ok_or(KeyError::UnknownDataKey(id))?;
+        if row.tenant_id != tenant {
+            return Err(KeyError::Tampered);
+        }
+        self.unwrap(row).await
     }
 
     /// Checks that the provider has keys, whatever is kept: without them nothing starts.
@@ -248,10 +268,54 @@ impl Keyring {
         if let Some(key) = self.cache.find(row.id, row.tenant_id, (self.ticks)()) {
             return Ok(key);
         }
+        let _place = self.place_to_ask(&row).await?;
+        // Another request may have asked for it meanwhile.
+        if let Some(key) = self.cache.find(row.id, row.tenant_id, (self.ticks)()) {
+            return Ok(key);
+        }
         let tenant = row.tenant_id;
         let key = Arc::new(self.ask_provider(row).await?);
         self.cache.keep(tenant, &key, (self.ticks)());
         Ok(key)
+    }
+
+    /// A place among the few who may ask while they hold a connection. A file answers at once, and has room for all.
+    async fn place_to_ask(&self, row: &DataKeyRow) -> Result<Option<Place<'_>>, KeyError> {
+        if !self.provider.is_remote() {
+            return Ok(None);
+        }
+        let busy = || KeyError::Transit("others wait for its answer already".into());
+        self.flights.place(row.id).await.map(Some).ok_or_else(busy)
+    }
+
+    /// Whether a tenant's keys should be fetched before a transaction needs them.
+    pub fn is_cold(&self, tenant: Uuid) -> bool {
+        self.provider.is_remote() && !self.flights.knows(tenant, (self.ticks)())
+    }
+
+    /// The turn to fetch a tenant's keys: one request does it for all that come meanwhile.
+    pub async fn turn_to_fetch(&self, tenant: Uuid) -> OwnedMutexGuard<()> {
+        self.flights.turn(tenant).await
+    }
+
+    /// Fetches keys of a tenant from the provider. It may be slow, so nobody should hold a connection meanwhile.
+    ///
+    /// # Errors
+    /// The first of the provider.
+    pub async fn fetch(&self, tenant: Uuid, rows: Vec<DataKeyRow>) -> Result<(), KeyError> {
+        for row in rows {
+            if self
+                .cache
+                .find(row.id, row.tenant_id, (self.ticks)())
+                .is_none()
+            {
+                let of = row.tenant_id;
+                let key = Arc::new(self.ask_provider(row).await?);
+                self.cache.keep(of, &key, (self.ticks)());
+            }
+        }
+        self.flights.know(tenant, (self.ticks)());
+        Ok(())
     }
 
     async fn ask_provider(&self, row: DataKeyRow) -> Result<DataKey, KeyError> {

@@ -8,6 +8,7 @@ use uuid::Uuid;
 mod cache;
 pub mod data_key;
 pub mod envelope;
+mod flights;
 pub mod key_bytes;
 pub mod keyring;
 pub mod provider;

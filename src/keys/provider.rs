@@ -133,6 +133,15 @@ impl Provider {
         self
     }
 
+    /// Whether it may take long to answer.
+    pub fn is_remote(&self) -> bool {
+        let sources = [Some(&self.current), self.former.as_ref()];
+        sources
+            .into_iter()
+            .flatten()
+            .any(|source| matches!(source, Source::Transit(_)))
+    }
+
     /// Its name, as the configuration spells it.
     pub fn name(&self) -> &'static str {
         match self.current {

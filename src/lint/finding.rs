@@ -34,14 +34,10 @@ pub const KUBELET: &str = "kubelet";
 pub const CONTAINERS_IMAGE: &str = "containers-image";
 /// The Docker command line.
 pub const DOCKER: &str = "docker";
-/// nerdctl.
-pub const NERDCTL: &str = "nerdctl";
 /// OpenShift's image import.
 pub const OPENSHIFT_IMPORT: &str = "openshift-import";
-/// All of them.
-pub fn everybody() -> Vec<&'static str> {
-    CLIENTS.map(Client::name).into()
-}
+/// Those who pull images for pods and for people. A key that none of them ever uses pulls nothing.
+pub const RUNTIMES: [&str; 4] = [KUBELET, CONTAINERS_IMAGE, DOCKER, OPENSHIFT_IMPORT];
 
 /// Clients as the subject of a sentence, and the verb that goes with them.
 pub(super) fn said(clients: &[&'static str], one: &'static str, many: &'static str) -> String {
@@ -99,6 +95,10 @@ codes! {
     TwoAccounts, "two-accounts", Error;
     /// One account twice for one registry path.
     SamePathTwice, "same-path-twice", Warning;
+    /// No account where there should be some.
+    NoEntries, "no-entries", Warning;
+    /// The session of Docker's command line, which belongs to a person.
+    DockerSession, "docker-session", Warning;
     /// A key that names no registry.
     KeyInvalid, "key-invalid", Warning;
     /// A key with upper-case letters in its host.
@@ -119,18 +119,24 @@ codes! {
     KeyNeverMatched, "key-never-matched", Warning;
     /// A key whose path some client ignores.
     KeyPathIgnored, "key-path-ignored", Info;
+    /// A key with a default port, which images are seldom written with.
+    KeyDefaultPort, "key-default-port", Info;
     /// A key with a user name or password in it.
     KeyUserInfo, "key-user-info", Warning;
     /// User name and password without `auth`, which Podman ignores.
     NoAuth, "no-auth", Warning;
     /// `auth` says another account than the fields beside it.
     AuthDisagrees, "auth-disagrees", Warning;
+    /// White space or control characters at an end of a user name or secret.
+    OddAccount, "odd-account", Warning;
     /// An entry without an account.
     EmptyEntry, "empty-entry", Info;
     /// A token that some client ignores.
     TokenIgnored, "token-ignored", Warning;
     /// `credsStore` makes Docker ignore the entries.
     CredsStoreShadows, "creds-store-shadows", Warning;
+    /// `credHelpers` makes some client ignore an entry.
+    CredHelperShadows, "cred-helper-shadows", Warning;
     /// Credential helpers that some client ignores.
     HelperIgnored, "helper-ignored", Info;
     /// A file layout that Docker does not read any more.
@@ -141,6 +147,8 @@ codes! {
     TypeKeyMismatch, "type-key-mismatch", Error;
     /// An auth file that is laid out otherwise than its data key says.
     WrongShape, "wrong-shape", Error;
+    /// A value that must be text and is none.
+    NotText, "not-text", Error;
     /// A value of `data` that is no base64.
     NotBase64, "not-base64", Error;
     /// A value of `data` that was encoded twice.
@@ -155,6 +163,12 @@ codes! {
     InvalidNamespace, "invalid-namespace", Error;
     /// Another `apiVersion` than the kind has.
     WrongApiVersion, "wrong-api-version", Error;
+    /// A reference to a Secret that is none.
+    InvalidReference, "invalid-reference", Error;
+    /// A reference to a Secret that names none.
+    EmptyReference, "empty-reference", Info;
+    /// A part of the document that nobody judged.
+    NotLookedAt, "not-looked-at", Info;
     /// Metadata that only the API server sets.
     ServerSetMetadata, "server-set-metadata", Warning;
     /// An annotation with a copy of the secret.
@@ -221,8 +235,9 @@ impl Findings {
             code,
             detail: detail.into(),
             pointer: pointer.to_owned(),
-            clients: everybody()
-                .into_iter()
+            clients: CLIENTS
+                .iter()
+                .map(|client| client.name())
                 .filter(|client| clients.contains(client))
                 .collect(),
         });
@@ -231,6 +246,13 @@ impl Findings {
     /// Whether more of them would only be counted.
     pub fn is_full(&self) -> bool {
         self.found.len() >= MOST
+    }
+
+    /// Findings whose severity was changed, worst first again.
+    pub fn resorted(findings: impl Iterator<Item = Finding>) -> Vec<Finding> {
+        let mut found: Vec<Finding> = findings.collect();
+        found.sort_by_key(|finding| finding.severity);
+        found
     }
 
     /// All of them, worst first; those that are equally bad as they came.

@@ -4,11 +4,12 @@ use zeroize::Zeroizing;
 
 use super::file::{self, FileContext};
 use super::finding::{Code, Findings};
-use super::secret;
+use super::{references, sealed, secret};
 use crate::intake::document::Content;
 use crate::intake::find::{self, CONTENT};
 use crate::intake::form::{escaped, shown};
 use crate::intake::format::Format;
+use crate::intake::request::OnInvalid;
 use crate::model::json::Json;
 use crate::model::name::{Namespace, ObjectName};
 
@@ -28,23 +29,41 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// Judges an object, or a list of them, and corrects it; true if that changed it.
 pub fn lint(object: &mut Json, pointer: &str, findings: &mut Findings) -> bool {
-    match object.text_of("kind").unwrap_or_default() {
-        "List" | "SecretList" => lint_list(object, pointer, findings),
-        "Secret" => {
-            lint_metadata(object, pointer, findings);
-            let retyped = secret::lint(object, pointer, findings);
-            clean_metadata(object) | retyped
-        }
-        "ServiceAccount" => {
-            lint_metadata(object, pointer, findings);
-            lint_service_account(object, pointer, findings);
-            clean_metadata(object) | clean_references(object)
-        }
-        _ => {
-            lint_metadata(object, pointer, findings);
-            clean_metadata(object)
-        }
+    let kind = object.text_of("kind").unwrap_or_default().to_owned();
+    if matches!(kind.as_str(), "List" | "SecretList") {
+        return lint_list(object, pointer, findings);
     }
+    lint_metadata(object, pointer, findings);
+    let changed = match kind.as_str() {
+        "Secret" => secret::lint(object, pointer, findings),
+        "ServiceAccount" => {
+            lint_service_account(object, pointer, findings);
+            references::lint(object, pointer, findings).1
+        }
+        "SealedSecret" => {
+            sealed::lint(object, pointer, findings);
+            false
+        }
+        _ => lint_other(object, &kind, pointer, findings),
+    };
+    clean_metadata(object) | changed
+}
+
+/// Of other objects only what refers to pull secrets matters here.
+fn lint_other(object: &mut Json, kind: &str, pointer: &str, findings: &mut Findings) -> bool {
+    let (lists, changed) = references::lint(object, pointer, findings);
+    if lists == 0 {
+        let name = object.member("metadata").and_then(|at| at.text_of("name"));
+        let name = name
+            .map(|name| format!(" {}", shown(name)))
+            .unwrap_or_default();
+        let detail = format!(
+            "{}{name} is no Secret and refers to none; only its metadata was looked at",
+            shown(kind)
+        );
+        findings.push(Code::NotLookedAt, pointer, detail);
+    }
+    changed
 }
 
 fn lint_list(list: &mut Json, pointer: &str, findings: &mut Findings) -> bool {
@@ -52,9 +71,16 @@ fn lint_list(list: &mut Json, pointer: &str, findings: &mut Findings) -> bool {
     if let Some(Json::List(items)) = member_mut(list, "items") {
         for (index, item) in items.iter_mut().enumerate() {
             // A list in a list is no list to the API server, and an end to the depth here.
-            let nested = matches!(item.text_of("kind"), Some("List" | "SecretList"));
-            if !nested {
-                changed |= lint(item, &format!("{pointer}/items/{index}"), findings);
+            let at = format!("{pointer}/items/{index}");
+            match item.text_of("kind") {
+                Some("List" | "SecretList") => {
+                    findings.push(
+                        Code::NotLookedAt,
+                        &at,
+                        "a List in a List is none to the API server",
+                    );
+                }
+                _ => changed |= lint(item, &at, findings),
             }
         }
     }
@@ -162,27 +188,13 @@ fn clean_metadata(object: &mut Json) -> bool {
 }
 
 /// Lower case and dashes make a valid name of many that are none.
-fn mend_name(name: &mut Zeroizing<String>) -> bool {
+pub(super) fn mend_name(name: &mut Zeroizing<String>) -> bool {
     let better = name.to_ascii_lowercase().replace('_', "-");
     let mended = ObjectName::parse(name).is_err() && ObjectName::parse(&better).is_ok();
     if mended {
         *name = Zeroizing::new(better);
     }
     mended
-}
-
-/// Names of Secrets are mended where they are used as where they are given.
-fn clean_references(account: &mut Json) -> bool {
-    let Some(Json::List(secrets)) = member_mut(account, "imagePullSecrets") else {
-        return false;
-    };
-    let mut changed = false;
-    for secret in secrets {
-        if let Some(Json::Text(name)) = member_mut(secret, "name") {
-            changed |= mend_name(name);
-        }
-    }
-    changed
 }
 
 fn lint_service_account(account: &Json, pointer: &str, findings: &mut Findings) {
@@ -192,19 +204,16 @@ fn lint_service_account(account: &Json, pointer: &str, findings: &mut Findings) 
         let detail = "applying this over an existing ServiceAccount replaces its whole list of imagePullSecrets and drops the entries of others; patch the list, or use `oc secrets link`";
         let at = format!("{pointer}/imagePullSecrets");
         findings.push(Code::ServiceAccountReplacesList, &at, detail);
-        for (index, secret) in secrets.iter().enumerate() {
-            let name = secret.text_of("name").unwrap_or_default();
-            if let Err(fault) = ObjectName::parse(name) {
-                let detail = format!("{}: {}", shown(name), fault.detail);
-                findings.push(Code::InvalidName, &format!("{at}/{index}/name"), detail);
-            }
-        }
     }
 }
 
 /// Judges the auth files in a document of another kind; nothing is corrected there.
 pub fn lint_holder(document: &Json, pointer: &str, findings: &mut Findings) -> bool {
-    match find::find(&Content::Object(document.clone()), Format::Auto) {
+    match find::find(
+        &Content::Object(document.clone()),
+        Format::Auto,
+        OnInvalid::Reject,
+    ) {
         Ok(intake) => {
             for found in intake.files {
                 let inner = found.pointer.trim_start_matches(CONTENT);
@@ -220,7 +229,7 @@ pub fn lint_holder(document: &Json, pointer: &str, findings: &mut Findings) -> b
         }
         Err(mistakes) => {
             for mistake in mistakes {
-                let inner = mistake.pointer.trim_start_matches(CONTENT);
+                let inner = mistake.place().trim_start_matches(CONTENT);
                 findings.push(
                     Code::Unreadable,
                     &format!("{pointer}{inner}"),

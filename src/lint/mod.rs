@@ -7,18 +7,28 @@
 use zeroize::Zeroizing;
 
 use crate::intake::document::{self, Content, Documents, Syntax};
-use crate::intake::form::{Shape, form_of};
+use crate::intake::find::unknown;
+use crate::intake::form::{Shape, form_in};
 use crate::intake::format::Format;
+use crate::intake::wrapping::Wrapping;
 use crate::model::json::{Exposed, Json};
 use file::FileContext;
 use finding::{Code, Finding, Findings};
 
+pub mod asking;
+mod effect;
+mod entry;
 pub mod file;
 pub mod finding;
 pub mod fix;
+mod images;
 pub mod key;
 pub mod manifest;
+mod references;
+mod repeats;
+mod sealed;
 mod secret;
+mod values;
 
 /// What there is to say of a document. The corrected document holds its secrets.
 pub struct Report {
@@ -37,9 +47,16 @@ pub fn lint(content: &Content) -> Report {
                 syntax: Syntax::Json,
                 documents: vec![document.clone()],
             };
-            lint_documents(documents, None, &mut findings)
+            lint_documents(documents, None, None, &mut findings)
         }
-        Content::Text(text) => lint_text(text, &mut findings),
+        Content::Text(text) => match text.strip_prefix('\u{feff}') {
+            Some(bare) => lint_text(bare, Some(Wrapping::ByteOrderMark), &mut findings),
+            None => lint_text(text, None, &mut findings),
+        },
+        Content::Wide(text) => {
+            let bare = text.trim_start_matches('\u{feff}');
+            lint_text(bare, Some(Wrapping::Utf16), &mut findings)
+        }
     };
     Report {
         findings: findings.sorted(),
@@ -47,10 +64,15 @@ pub fn lint(content: &Content) -> Report {
     }
 }
 
-fn lint_text(text: &str, findings: &mut Findings) -> Option<Zeroizing<String>> {
+fn lint_text(
+    text: &str,
+    wrapping: Option<Wrapping>,
+    findings: &mut Findings,
+) -> Option<Zeroizing<String>> {
     match document::read(text) {
-        Ok(documents) => lint_documents(documents, Some(text), findings),
+        Ok(documents) => lint_documents(documents, Some(text), wrapping, findings),
         Err(fault) if fault.code == "json-syntax" || fault.code == "empty" => {
+            lint_wrapping(wrapping, findings);
             // The readers of auth files tell which clients refuse it, and where.
             file::lint(
                 text.as_bytes(),
@@ -68,9 +90,19 @@ fn lint_text(text: &str, findings: &mut Findings) -> Option<Zeroizing<String>> {
     }
 }
 
+/// No client takes what is around an auth file; readers of manifests do.
+fn lint_wrapping(wrapping: Option<Wrapping>, findings: &mut Findings) {
+    if let Some(wrapping) = wrapping {
+        let code = Code::Unreadable;
+        let detail = wrapping.detail();
+        findings.push_for(code, code.severity(), "", &asking::everybody(), detail);
+    }
+}
+
 fn lint_documents(
     documents: Documents,
     text: Option<&str>,
+    wrapping: Option<Wrapping>,
     findings: &mut Findings,
 ) -> Option<Zeroizing<String>> {
     let Documents {
@@ -78,6 +110,12 @@ fn lint_documents(
         mut documents,
     } = documents;
     let several = documents.len() > 1;
+    let is_file = |document: &Json| {
+        let form = form_in(document, syntax);
+        matches!(form, Some(Format::DockerConfig | Format::DockerCfg))
+    };
+    let unwrapped = wrapping.filter(|_| documents.iter().any(is_file));
+    lint_wrapping(unwrapped, findings);
     let mut changed = false;
     for (index, document) in documents.iter_mut().enumerate() {
         let pointer = if several {
@@ -91,7 +129,12 @@ fn lint_documents(
     if documents.is_empty() {
         findings.push(Code::UnknownDocument, "", "there is nothing in it");
     }
-    changed.then(|| written(&documents, syntax))
+    match (changed, unwrapped, text) {
+        (true, ..) => Some(written(&documents, syntax)),
+        // What is around it comes off, and nothing else is touched.
+        (false, Some(_), Some(text)) => Some(Zeroizing::new(text.to_owned())),
+        _ => None,
+    }
 }
 
 /// Judges one document and corrects it; true if that changed it.
@@ -102,17 +145,19 @@ fn lint_document(
     syntax: Syntax,
     findings: &mut Findings,
 ) -> bool {
-    let form = form_of(document);
-    let shape = match form {
+    let shape = match form_in(document, syntax) {
         Some(Format::Secret) => return manifest::lint(document, pointer, findings),
         Some(Format::DockerCfg) => Shape::Flat,
         Some(Format::DockerConfig | Format::PodmanAuth | Format::Auto) => Shape::Config,
-        Some(Format::PullSecret | Format::Data | Format::HelmValues) => {
+        Some(Format::PullSecret | Format::Data) => {
             return manifest::lint_holder(document, pointer, findings);
         }
+        Some(Format::HelmValues) => {
+            values::lint(document, pointer, findings);
+            return false;
+        }
         None => {
-            let detail = "it is neither an auth file nor a manifest with one";
-            findings.push(Code::UnknownDocument, pointer, detail);
+            findings.push(Code::UnknownDocument, pointer, unknown(document));
             return false;
         }
     };
@@ -125,7 +170,7 @@ fn lint_document(
         None => document.to_bytes(),
     };
     file::lint(&bytes, shape, pointer, FileContext::Alone, findings);
-    fix::auth_file(document, shape)
+    fix::auth_file(document, shape, FileContext::Alone)
 }
 
 /// Writes documents as they were written.

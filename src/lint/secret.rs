@@ -8,55 +8,72 @@ use super::file::{self, FileContext};
 use super::finding::{Code, Findings, KUBELET, OPENSHIFT_IMPORT};
 use super::fix;
 use super::manifest::member_mut;
-use crate::intake::form::{Shape, decode_data, escaped, file_key, form_of, shown};
+use crate::intake::form::{Shape, decode_data, escaped, file_key, form_of, shown, text_value};
 use crate::intake::format::Format;
+use crate::intake::wrapping::{Wrapping, unwrapped};
 use crate::model::json::Json;
 
 /// What Kubernetes takes in one Secret, all decoded values together (`MaxSecretSize`).
 const MOST_BYTES: usize = 1024 * 1024;
+
+/// Most wrappings that are taken off one value.
+const MOST_WRAPPINGS: usize = 4;
 
 /// A value of a Secret's data.
 struct Value {
     key: String,
     pointer: String,
     encoded: bool,
-    bytes: Zeroizing<Vec<u8>>,
+    /// None where it cannot be read.
+    bytes: Option<Zeroizing<Vec<u8>>>,
 }
 
 /// Judges a Secret's type and data, and corrects them; true if that changed it.
 pub(super) fn lint(secret: &mut Json, pointer: &str, findings: &mut Findings) -> bool {
     let values = values_of(secret, pointer, findings);
-    let size: usize = values.iter().map(|value| value.bytes.len()).sum();
+    let sizes = values.iter().filter_map(|value| value.bytes.as_ref());
+    let size: usize = sizes.map(|bytes| bytes.len()).sum();
     if size > MOST_BYTES {
         let detail =
             format!("the Secret holds {size} bytes; Kubernetes takes at most {MOST_BYTES}");
         findings.push(Code::TooLarge, &format!("{pointer}/data"), detail);
     }
     let kind = secret.text_of("type").unwrap_or("Opaque").to_owned();
+    let unread: Vec<String> = values
+        .iter()
+        .filter(|value| value.bytes.is_none())
+        .map(|value| value.key.clone())
+        .collect();
     let mut changed = false;
     let mut files = Vec::new();
     for value in values {
-        if let Some(shape) = shape_of(&value) {
-            let inner = unwrapped(&value, findings);
-            changed |= inner.is_some();
-            let bytes = inner.unwrap_or_else(|| value.bytes.clone());
-            file::lint(
-                &bytes,
-                shape,
-                &value.pointer,
-                FileContext::InSecret,
-                findings,
-            );
-            files.push((value, shape, bytes));
+        let Some(bytes) = value.bytes.clone() else {
+            continue;
+        };
+        let bare = bare(&value, &bytes, findings);
+        if let Some(shape) = shape_of(&value, bare.as_ref().unwrap_or(&bytes)) {
+            changed |= bare.is_some();
+            files.push((value, shape, bare.unwrap_or(bytes)));
         }
     }
-    changed |= lint_type(&kind, &files, pointer, findings);
+    for (value, shape, bytes) in &files {
+        // An empty value is told of below.
+        if bytes.is_empty() && wanted(&kind).is_some_and(|(key, _)| key == value.key) {
+            continue;
+        }
+        let shape = content_shape(bytes).unwrap_or(*shape);
+        let context = FileContext::InSecret;
+        file::lint(bytes, shape, &value.pointer, context, findings);
+    }
+    changed |= lint_type(&kind, &files, &unread, pointer, findings);
+    not_looked_at(secret, &kind, &files, &unread, pointer, findings);
     let mut fixed = Vec::with_capacity(files.len());
     for (value, shape, bytes) in files {
         let mut document = Json::parse(&bytes).ok();
+        let layout = content_shape(&bytes).unwrap_or(shape);
         let mended = document
             .as_mut()
-            .is_some_and(|document| fix::auth_file(document, shape));
+            .is_some_and(|document| fix::auth_file(document, layout, FileContext::InSecret));
         changed |= mended;
         let bytes = match (mended, document) {
             (true, Some(document)) => document.to_bytes(),
@@ -78,55 +95,124 @@ fn values_of(secret: &Json, pointer: &str, findings: &mut Findings) -> Vec<Value
         };
         for (key, value) in members {
             let at = format!("{pointer}/{field}/{}", escaped(key));
-            let text = value.as_text().unwrap_or_default();
-            let bytes = match encoded {
+            let bytes = text_value(value).and_then(|text| match encoded {
                 true => decode_data(text),
                 false => Ok(Zeroizing::new(text.as_bytes().to_vec())),
-            };
-            match bytes {
-                Ok(bytes) => values.push(Value {
-                    key: key.clone(),
-                    pointer: at,
-                    encoded,
-                    bytes,
-                }),
-                Err(fault) => findings.push(Code::NotBase64, &at, fault.detail),
+            });
+            if let Err(fault) = &bytes {
+                let code = match fault.code {
+                    "not-text" => Code::NotText,
+                    _ => Code::NotBase64,
+                };
+                findings.push(code, &at, fault.detail.clone());
             }
+            values.push(Value {
+                key: key.clone(),
+                pointer: at,
+                encoded,
+                bytes: bytes.ok(),
+            });
         }
     }
     values
 }
 
 /// The layout that the key of a value promises, or that its content shows.
-fn shape_of(value: &Value) -> Option<Shape> {
-    let content = Json::parse(&value.bytes).ok().as_ref().and_then(form_of);
+fn shape_of(value: &Value, bytes: &[u8]) -> Option<Shape> {
+    let content = Json::parse(bytes).ok().as_ref().and_then(form_of);
     match (file_key(&value.key), content) {
         (Some(shape), _) => Some(shape),
-        (None, Some(Format::DockerConfig)) if !value.bytes.starts_with(b"{}") => {
-            Some(Shape::Config)
-        }
+        (None, Some(Format::DockerConfig)) if !bytes.starts_with(b"{}") => Some(Shape::Config),
         (None, Some(Format::DockerCfg)) => Some(Shape::Flat),
         _ => None,
     }
 }
 
-/// The auth file in a value that was encoded once too often.
-fn unwrapped(value: &Value, findings: &mut Findings) -> Option<Zeroizing<Vec<u8>>> {
-    let text = std::str::from_utf8(&value.bytes).ok()?.trim();
-    if text.starts_with('{') || text.is_empty() {
-        return None;
+/// The auth file in a value that has something around it, each wrapping told.
+fn bare(
+    value: &Value,
+    bytes: &Zeroizing<Vec<u8>>,
+    findings: &mut Findings,
+) -> Option<Zeroizing<Vec<u8>>> {
+    let mut inner = None;
+    for _ in 0..MOST_WRAPPINGS {
+        let outer = inner.as_ref().unwrap_or(bytes);
+        let Some((wrapping, within)) = unwrapped(outer) else {
+            break;
+        };
+        if file_key(&value.key).is_none() && wrapping != Wrapping::Base64 {
+            return None;
+        }
+        let (code, clients) = match wrapping {
+            Wrapping::Base64 => (Code::EncodedTwice, Vec::new()),
+            Wrapping::ByteOrderMark | Wrapping::Utf16 => {
+                (Code::Unreadable, vec![KUBELET, OPENSHIFT_IMPORT])
+            }
+        };
+        findings.push_for(
+            code,
+            code.severity(),
+            &value.pointer,
+            &clients,
+            wrapping.detail(),
+        );
+        inner = Some(within);
     }
-    let inner = decode_data(text).ok()?;
-    form_of(&Json::parse(&inner).ok()?)?;
-    let detail = "the value is base64 of base64; it is encoded once too often";
-    findings.push(Code::EncodedTwice, &value.pointer, detail);
-    Some(inner)
+    match file_in_member(inner.as_ref().unwrap_or(bytes)) {
+        Some((name, file)) if file_key(&value.key).is_some() => {
+            let code = Code::WrongShape;
+            let detail = format!(
+                "the whole auth file stands as a text in `{}`, where no client looks; it must stand alone",
+                shown(&name)
+            );
+            let clients = [KUBELET, OPENSHIFT_IMPORT];
+            findings.push_for(code, code.severity(), &value.pointer, &clients, detail);
+            Some(file)
+        }
+        _ => inner,
+    }
+}
+
+/// The auth file in the one member of an object, as programs write it that know secrets with one value.
+fn file_in_member(bytes: &[u8]) -> Option<(String, Zeroizing<Vec<u8>>)> {
+    let Ok(Json::Object(members)) = Json::parse(bytes) else {
+        return None;
+    };
+    let [(name, Json::Text(text))] = members.as_slice() else {
+        return None;
+    };
+    let inner = Zeroizing::new(text.as_bytes().to_vec());
+    let holds = content_shape(&inner).is_some() && !text.trim().trim_matches(['{', '}']).is_empty();
+    holds.then(|| (name.clone(), inner))
+}
+
+/// Says so where a Secret has nothing that clients would look at.
+fn not_looked_at(
+    secret: &Json,
+    kind: &str,
+    files: &[File],
+    unread: &[String],
+    pointer: &str,
+    findings: &mut Findings,
+) {
+    if !files.is_empty() || !unread.is_empty() || wanted(kind).is_some() {
+        return;
+    }
+    let name = secret.member("metadata").and_then(|at| at.text_of("name"));
+    let name = name
+        .map(|name| format!(" {}", shown(name)))
+        .unwrap_or_default();
+    let detail = format!(
+        "the Secret{name} of type {} holds no auth file; its data was not looked at",
+        shown(kind)
+    );
+    findings.push(Code::NotLookedAt, pointer, detail);
 }
 
 type File = (Value, Shape, Zeroizing<Vec<u8>>);
 
 /// The key and layout that kubelet reads of a type.
-fn wanted(kind: &str) -> Option<(&'static str, Shape)> {
+pub(super) fn wanted(kind: &str) -> Option<(&'static str, Shape)> {
     match kind {
         "kubernetes.io/dockerconfigjson" => Some((".dockerconfigjson", Shape::Config)),
         "kubernetes.io/dockercfg" => Some((".dockercfg", Shape::Flat)),
@@ -135,7 +221,13 @@ fn wanted(kind: &str) -> Option<(&'static str, Shape)> {
 }
 
 /// Judges whether type, key and content fit; true if they do not and can be mended.
-fn lint_type(kind: &str, files: &[File], pointer: &str, findings: &mut Findings) -> bool {
+fn lint_type(
+    kind: &str,
+    files: &[File],
+    unread: &[String],
+    pointer: &str,
+    findings: &mut Findings,
+) -> bool {
     let kubelet = [KUBELET, OPENSHIFT_IMPORT];
     let at_type = format!("{pointer}/type");
     let Some((key, shape)) = wanted(kind) else {
@@ -149,6 +241,9 @@ fn lint_type(kind: &str, files: &[File], pointer: &str, findings: &mut Findings)
         }
         return mendable(files);
     };
+    if unread.iter().any(|unread| unread == key) {
+        return false;
+    }
     let Some((value, _, bytes)) = files.iter().find(|(value, ..)| value.key == key) else {
         let detail = format!("a Secret of type {kind} needs the data key {key}");
         findings.push_for(
@@ -197,7 +292,7 @@ fn content_shape(bytes: &[u8]) -> Option<Shape> {
     }
 }
 
-/// Writes the auth files back. A single one goes under the key and into the type that kubelet reads.
+/// Writes the auth files back, each laid out as its key says. A single one goes under the key and into the type that kubelet reads.
 fn rewrite(secret: &mut Json, kind: &str, files: Vec<File>) {
     let single = matches!(files.as_slice(), [_]);
     for (value, shape, bytes) in files {

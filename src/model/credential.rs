@@ -3,53 +3,39 @@
 
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
-use utoipa::ToSchema;
 
-use super::form::{self, Form, SecretField};
+use super::body::{Body, Seconds, Secret, Text, body, text_schema};
+use super::form::{Form, SecretField};
 use super::json::Json;
-use super::labels::{self, Labels};
-use super::mistake::{Fault, Mistake};
+use super::labels::Labels;
+use super::mistake::{Fault, Mistakes};
 use super::name::{Name, ObjectName};
 use super::registry_path::RegistryPath;
 use super::secret::SecretText;
+use super::spelled::spelled;
+use super::wire::check_length;
+use crate::text_wire;
 
-/// Longest secret in bytes.
-const MOST_SECRET_BYTES: usize = 64 * 1024;
-/// Longest user name or email in bytes.
-const MOST_ACCOUNT_BYTES: usize = 1024;
+/// Longest user name or email in characters.
+const MOST_ACCOUNT: usize = 1024;
 /// Longest time in seconds that a former version stays usable: 90 days.
 const LONGEST_OVERLAP: u64 = 90 * 24 * 60 * 60;
-/// Longest description in bytes.
-pub const MOST_DESCRIPTION_BYTES: usize = 4096;
 
 /// The user name that stands for "no user" beside an identity token (the all-zero GUID that Azure's
 /// registry made customary; containers/image and Docker need some user in `auth`).
 pub const NO_USER: &str = "00000000-0000-0000-0000-000000000000";
 
-/// What a secret is to the registry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema, Default)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// A user name and its password.
-    #[default]
-    Password,
-    /// An OAuth2 refresh token (`identitytoken` of an auth file).
-    IdentityToken,
-    /// A bearer token that is sent as it is (`registrytoken` of an auth file).
-    RegistryToken,
-}
-
-impl Kind {
-    fn parse(text: &str) -> Result<Self, Fault> {
-        match text {
-            "password" => Ok(Self::Password),
-            "identity_token" => Ok(Self::IdentityToken),
-            "registry_token" => Ok(Self::RegistryToken),
-            _ => Err(Fault::new(
-                "invalid-kind",
-                "expected password, identity_token or registry_token",
-            )),
-        }
+spelled! {
+    /// What a secret is to the registry.
+    #[derive(Default)]
+    pub enum Kind: "CredentialKind" or "invalid-kind" {
+        /// A user name and its password.
+        #[default]
+        Password = "password",
+        /// An OAuth2 refresh token (`identitytoken` of an auth file).
+        IdentityToken = "identity_token",
+        /// A bearer token that is sent as it is (`registrytoken` of an auth file).
+        RegistryToken = "registry_token",
     }
 }
 
@@ -116,207 +102,211 @@ pub struct CredentialWrite {
     pub overlap: Option<Duration>,
 }
 
-/// Whether a field that is not named keeps what is stored (PUT) or means that there is none (a
-/// merged PATCH, where what is kept is named).
+/// Whether a field that is not named keeps what is stored (PUT) or means that there is none (a new
+/// credential, and a merged PATCH, where what is kept is named).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unnamed {
-    /// PUT.
+    /// PUT of one that is there.
     Keeps,
-    /// PATCH, after the merge.
+    /// A new one, or PATCH after the merge.
     Drops,
 }
 
-impl CredentialWrite {
-    /// Reads a credential as written (contract: `PUT …/credentials/{name}`).
-    ///
-    /// # Errors
-    /// All mistakes at once.
-    pub fn read(document: Json, unnamed: Unnamed) -> Result<Self, Vec<Mistake>> {
-        let mut form = Form::new(document, "");
-        let registry = form.required("registry", form::parsed(RegistryPath::parse));
-        let kind = form
-            .optional("kind", form::parsed(Kind::parse))
-            .unwrap_or_default();
-        let username = read_username(&mut form, kind);
-        let secret = read_secret(&mut form, unnamed);
-        let email = read_email(&mut form);
-        let secret_name = form.optional("secret_name", form::parsed(ObjectName::parse));
-        let description = form.optional("description", form::text_up_to(MOST_DESCRIPTION_BYTES));
-        let labels = labels::read_labels(&mut form, "labels").unwrap_or_default();
-        let expires_at = form.optional("expires_at", form::time);
-        let overlap = read_overlap(&mut form);
-        let half = AuthServerHalf {
-            registry: registry.as_ref(),
-            kind,
-            username: username.as_deref(),
-            unnamed,
-        };
-        let auth = form.object("auth_server", |inner| half.read(inner));
-        let (auth_server, auth_secret) = match auth {
-            Some((spec, change)) => (Some(spec), change),
-            None => (None, SecretChange::Drop),
-        };
-        let write = registry.map(|registry| Self {
-            spec: CredentialSpec {
-                registry,
-                kind,
-                username,
-                email,
-                auth_server,
-                secret_name,
-                description: description.filter(|text| !text.is_empty()),
-                labels,
-                expires_at,
-            },
-            secret,
-            auth_secret,
-            overlap,
-        });
-        form.finish(write)
+/// How long the former version stays usable.
+pub type Overlap = Seconds<LONGEST_OVERLAP>;
+
+body! {
+    /// A credential as written.
+    #[derive(Debug)]
+    pub struct CredentialBody { whole: "CredentialInput"; patch: "CredentialPatch"; }
+    fields {
+        /// `host[:port][/path]`; labels of the host may hold `*`. A scheme, a leading `/v1/` or `/v2/` and a
+        /// trailing slash are dropped; every spelling of Docker Hub becomes `docker.io`.
+        registry: Option<RegistryPath>, needed;
+        /// What the secret is; `password` unless given.
+        kind: Kind, default;
+        /// Needed for a password, not allowed for a registry token. Cannot hold a colon.
+        username: Option<String> as Username, optional;
+        /// Left out, the stored one stays; needed for a new credential, and anew when `registry` changes.
+        secret: SecretField as Secret, secret;
+        /// Carried into auth files; clients ignore it.
+        email: Option<String> as Text<0, MOST_ACCOUNT>, optional;
+        /// The server that authenticates for the registry.
+        auth_server: Option<AuthServerBody>, partial;
+        /// Name of the registry's own Secret in the split layout; the credential's name unless given.
+        secret_name: Option<ObjectName>, optional;
+        /// Free text for people.
+        description: Option<String> as Text<0, 4096>, optional;
+        /// For selectors and filters.
+        labels: Labels, default;
+        /// When the registry stops taking the secret.
+        expires_at: Option<OffsetDateTime>, optional;
+        /// For a write that changes a secret: how many seconds the former version stays usable beside the
+        /// new one, up to 90 days. Not stored; of no effect where no secret changes.
+        overlap: Option<Duration> as Overlap, optional;
     }
-}
-
-struct AuthServerHalf<'a> {
-    registry: Option<&'a RegistryPath>,
-    kind: Kind,
-    username: Option<&'a str>,
-    unnamed: Unnamed,
-}
-
-impl AuthServerHalf<'_> {
-    fn read(&self, form: &mut Form) -> Option<(AuthServerSpec, SecretChange)> {
-        let registry = form.required("registry", form::parsed(RegistryPath::parse));
-        if registry.is_some() && registry.as_ref() == self.registry {
-            let fault = Fault::new(
-                "same-registry",
-                "the auth server must be another registry path",
-            );
-            form.report("registry", fault);
-        }
-        let kind = form.optional("kind", form::parsed(Kind::parse));
-        let own_username = form.has("username");
-        let username = form.optional("username", form::parsed(username));
-        self.check_username(form, kind.unwrap_or(self.kind), own_username);
-        let email = read_email(form);
-        let secret_name = form.optional("secret_name", form::parsed(ObjectName::parse));
-        let change = match form.secret("secret", check_secret) {
-            SecretField::Given(secret) => SecretChange::Set(secret),
-            SecretField::Kept => SecretChange::Keep,
-            SecretField::Null | SecretField::Invalid => SecretChange::Drop,
-            SecretField::Absent => match self.unnamed {
-                Unnamed::Keeps => SecretChange::Keep,
-                Unnamed::Drops => SecretChange::Drop,
-            },
-        };
-        let spec = AuthServerSpec {
-            registry: registry?,
-            kind,
-            username,
-            email,
-            secret_name,
-        };
-        Some((spec, change))
-    }
-
-    fn check_username(&self, form: &mut Form, kind: Kind, own: bool) {
-        if kind == Kind::Password && !own && self.username.is_none() {
-            form.report(
-                "username",
-                Fault::new("required", "a password needs a user name"),
-            );
-        }
-        if kind == Kind::RegistryToken && own {
-            form.report("username", no_username());
-        }
-    }
-}
-
-fn read_username(form: &mut Form, kind: Kind) -> Option<String> {
-    match kind {
-        Kind::Password => form.required("username", form::parsed(username)),
-        // "No user" is spelt as a user in auth files; both spellings are one account here.
-        Kind::IdentityToken => form
-            .optional("username", form::parsed(username))
-            .filter(|name| name != NO_USER),
-        Kind::RegistryToken => {
-            if form.has("username") {
-                form.report("username", no_username());
+    rules(form) {
+        let kind_meant = kind.unwrap_or_default();
+        check_username(form, "username", kind_meant, false);
+        if let Some(auth) = &auth_server {
+            let inherited = username.is_some();
+            let kind = auth.kind.unwrap_or(kind_meant);
+            check_username(form, "auth_server/username", kind, inherited);
+            if auth.registry.is_some() && auth.registry == registry {
+                let detail = "the auth server must be another registry path";
+                form.report("auth_server/registry", Fault::new("same-registry", detail));
             }
-            form.optional("username", form::text)
         }
+        // "No user" is spelt as a user in auth files; both spellings are one account here.
+        username = username.filter(|name| kind_meant != Kind::IdentityToken || name != NO_USER);
+        email = email.filter(|email| !email.is_empty());
+        description = description.filter(|text| !text.is_empty());
+    }
+    example {
+        "registry": "privateregistry.example.com", "kind": "password",
+        "username": "developer@example.com", "secret": "s3cret", "email": "unused",
+        "auth_server": {"registry": "sso.redhat.com", "secret_name": "redhat-connect-sso"},
+        "secret_name": "private-registry", "description": "Partner registry",
+        "labels": {"team": "payments"}, "expires_at": "2027-01-01T00:00:00Z"
+    }
+    patched {"description": "Rotated by the portal", "secret": "n3w-s3cret"}
+}
+
+body! {
+    /// The delegated half. What is left out is as for the registry.
+    #[derive(Debug)]
+    pub struct AuthServerBody { whole: "AuthServerInput"; patch: "AuthServerPatch"; }
+    fields {
+        /// Where clients authenticate.
+        registry: Option<RegistryPath>, needed;
+        /// What its own secret is.
+        kind: Option<Kind>, optional;
+        /// Its own user name.
+        username: Option<String> as Username, optional;
+        /// Its own secret; `null` drops it, and the registry's is used.
+        secret: SecretField as Secret, own_secret;
+        /// Its own email.
+        email: Option<String> as Text<0, MOST_ACCOUNT>, optional;
+        /// Name of its Secret; the registry's with `-auth` unless given.
+        secret_name: Option<ObjectName>, optional;
+    }
+    rules(_form) {
+        email = email.filter(|email| !email.is_empty());
+    }
+}
+/// Only a password needs a user name, and a registry token goes without.
+fn check_username(form: &mut Form, field: &'static str, kind: Kind, inherited: bool) {
+    let given = form.has(field);
+    if kind == Kind::Password && !given && !inherited && form.is_object() {
+        let fault = Fault::new("required", "a password needs a user name");
+        form.report(field, fault);
+    }
+    if kind == Kind::RegistryToken && given {
+        let fault = Fault::new("not-allowed", "a registry token goes without a user name");
+        form.report(field, fault);
     }
 }
 
-fn no_username() -> Fault {
-    Fault::new("not-allowed", "a registry token goes without a user name")
-}
+/// Who logs in.
+struct Username;
+
+text_wire!(
+    Username => String,
+    username,
+    text_schema(1, MOST_ACCOUNT).pattern(Some("^[^:]+$"))
+);
 
 /// The first `:` of a decoded `auth` ends the user name (RFC 7617, section 2), so none can hold one.
 fn username(text: &str) -> Result<String, Fault> {
-    if text.is_empty() {
-        return Err(Fault::new("required", "the user name is empty"));
-    }
+    check_length(text, 1, MOST_ACCOUNT)?;
     if text.contains(':') {
-        return Err(Fault::new(
-            "invalid-username",
-            "a user name cannot hold a colon",
-        ));
-    }
-    if text.len() > MOST_ACCOUNT_BYTES {
-        return Err(Fault::new(
-            "too-long",
-            format!("at most {MOST_ACCOUNT_BYTES} bytes"),
-        ));
+        let detail = "a user name cannot hold a colon";
+        return Err(Fault::new("invalid-username", detail));
     }
     Ok(text.to_owned())
 }
 
-fn read_email(form: &mut Form) -> Option<String> {
-    form.optional("email", form::text_up_to(MOST_ACCOUNT_BYTES))
-        .filter(|email| !email.is_empty())
+impl CredentialWrite {
+    /// Whether a secret is given, to either half.
+    pub fn gives_a_secret(&self) -> bool {
+        let is_given = |change: &SecretChange| matches!(change, SecretChange::Set(_));
+        is_given(&self.secret) || is_given(&self.auth_secret)
+    }
+
+    /// Reads a credential as written (contract: `PUT …/credentials/{name}`).
+    ///
+    /// # Errors
+    /// All mistakes at once.
+    pub fn read(document: Json, unnamed: Unnamed) -> Result<Self, Mistakes> {
+        let mut form = Form::new(document);
+        let write = Self::read_fields(&mut form, unnamed);
+        form.finish(write)
+    }
+
+    /// Reads the fields of a credential.
+    pub fn read_fields(form: &mut Form, unnamed: Unnamed) -> Option<Self> {
+        let body = CredentialBody::read_fields(form);
+        let is_missing = match body.as_ref().map(|body| &body.secret) {
+            Some(SecretField::Absent) => unnamed == Unnamed::Drops,
+            Some(SecretField::Null) => true,
+            _ => false,
+        };
+        if is_missing {
+            let fault = Fault::new("required", "a credential needs its secret");
+            form.report("secret", fault);
+        }
+        body.and_then(|body| body.into_write(unnamed))
+    }
 }
 
-fn read_secret(form: &mut Form, unnamed: Unnamed) -> SecretChange {
-    match form.secret("secret", check_secret) {
+impl CredentialBody {
+    fn into_write(self, unnamed: Unnamed) -> Option<CredentialWrite> {
+        let (auth_server, auth_secret) = match self.auth_server {
+            Some(auth) => {
+                let change = change_of(auth.secret, unnamed);
+                (
+                    Some(AuthServerSpec {
+                        registry: auth.registry?,
+                        kind: auth.kind,
+                        username: auth.username,
+                        email: auth.email,
+                        secret_name: auth.secret_name,
+                    }),
+                    change,
+                )
+            }
+            None => (None, SecretChange::Drop),
+        };
+        Some(CredentialWrite {
+            secret: match self.secret {
+                SecretField::Given(secret) => SecretChange::Set(secret),
+                _ => SecretChange::Keep,
+            },
+            auth_secret,
+            overlap: self.overlap,
+            spec: CredentialSpec {
+                registry: self.registry?,
+                kind: self.kind,
+                username: self.username,
+                email: self.email,
+                auth_server,
+                secret_name: self.secret_name,
+                description: self.description,
+                labels: self.labels,
+                expires_at: self.expires_at,
+            },
+        })
+    }
+}
+
+/// What is said of the auth server's own secret.
+fn change_of(field: SecretField, unnamed: Unnamed) -> SecretChange {
+    match field {
         SecretField::Given(secret) => SecretChange::Set(secret),
-        SecretField::Kept | SecretField::Invalid => SecretChange::Keep,
+        SecretField::Kept => SecretChange::Keep,
         SecretField::Absent if unnamed == Unnamed::Keeps => SecretChange::Keep,
-        SecretField::Absent | SecretField::Null => {
-            form.report(
-                "secret",
-                Fault::new("required", "a credential needs its secret"),
-            );
-            SecretChange::Keep
-        }
+        SecretField::Absent | SecretField::Null | SecretField::Invalid => SecretChange::Drop,
     }
-}
-
-/// Reads `overlap`: how many seconds the former version stays usable.
-pub fn read_overlap(form: &mut Form) -> Option<Duration> {
-    form.optional("overlap", |value| {
-        let seconds = form::whole_number(value)?;
-        if (1..=LONGEST_OVERLAP).contains(&seconds) {
-            Ok(Duration::seconds(seconds.cast_signed()))
-        } else {
-            Err(Fault::new(
-                "out-of-range",
-                format!("expected 1 to {LONGEST_OVERLAP} seconds"),
-            ))
-        }
-    })
-}
-
-fn check_secret(secret: &SecretText) -> Result<(), Fault> {
-    if secret.is_empty() {
-        return Err(Fault::new("required", "the secret is empty"));
-    }
-    if secret.len() > MOST_SECRET_BYTES {
-        return Err(Fault::new(
-            "too-long",
-            format!("at most {MOST_SECRET_BYTES} bytes"),
-        ));
-    }
-    Ok(())
 }
 
 impl CredentialSpec {

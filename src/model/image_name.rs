@@ -45,7 +45,7 @@ pub enum ImageError {
     #[error("the repository must be in lower case")]
     Uppercase,
     /// It has a scheme.
-    #[error("an image name has no scheme such as https://")]
+    #[error("an image name has no scheme such as https:// or docker://")]
     Scheme,
     /// A part of the path is none.
     #[error(
@@ -132,9 +132,19 @@ fn refuse_what_is_no_name(text: &str) -> Result<(), ImageError> {
         "" => Err(ImageError::Empty),
         _ if text.len() > MOST_TEXT_BYTES => Err(ImageError::TooLong),
         _ if is_id => Err(ImageError::ImageId),
-        _ if text.starts_with("https://") || text.starts_with("http://") => Err(ImageError::Scheme),
+        _ if has_scheme(text) => Err(ImageError::Scheme),
         _ => Ok(()),
     }
+}
+
+/// Whether there is a transport in front, as in `docker://` of Podman, or `docker-pullable://` of a
+/// pod's status (RFC 3986, section 3.1).
+fn has_scheme(text: &str) -> bool {
+    let Some((scheme, _)) = text.split_once("://") else {
+        return false;
+    };
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+    scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.bytes().all(inner)
 }
 
 /// The domain, or what would be one, and the rest with what Docker Hub leaves out.

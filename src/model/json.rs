@@ -1,5 +1,6 @@
 //! A JSON document as it was sent: order and repeated names kept, text zeroed when dropped.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -27,6 +28,9 @@ pub enum Json {
     /// A secret that is stored and stays as it is; stands for it while a patch is merged and can
     /// not be sent.
     Kept,
+    /// What a patch takes out although it is not there, which changes nothing. It stays so that the reader tells
+    /// whether there could be such a member; can not be sent.
+    Removed,
 }
 
 impl Json {
@@ -46,7 +50,7 @@ impl Json {
     /// What kind of value it is, in JSON's words.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Null => "null",
+            Self::Null | Self::Removed => "null",
             Self::Bool(_) => "a boolean",
             Self::Number(_) => "a number",
             Self::Text(_) | Self::Kept => "a string",
@@ -91,7 +95,7 @@ impl Json {
     /// No less than the document needs: a control character takes six bytes, a number at most 32.
     fn most_bytes(&self) -> usize {
         match self {
-            Self::Null | Self::Bool(_) | Self::Kept => 8,
+            Self::Null | Self::Bool(_) | Self::Kept | Self::Removed => 8,
             Self::Number(_) => 32,
             Self::Text(text) => text.len() * 6 + 4,
             Self::List(items) => {
@@ -111,35 +115,41 @@ impl Json {
 
     /// Applies a merge patch (RFC 7396, section 2) and gives the result.
     ///
-    /// A name that the patch repeats stays repeated, so that reading it reports the repetition.
+    /// A name that the patch repeats stays repeated, so that reading it reports the repetition; what it removes and was
+    /// not there stays as [`Json::Removed`].
     #[must_use]
     pub fn merged_with(self, patch: Json) -> Json {
         let Json::Object(changes) = patch else {
             return patch;
         };
-        let mut members = match self {
+        let members = match self {
             Json::Object(members) => members,
             _ => Vec::new(),
         };
-        let mut seen: Vec<String> = Vec::new();
+        let mut places = HashMap::with_capacity(members.len());
+        for (at, (name, _)) in members.iter().enumerate() {
+            places.entry(name.clone()).or_insert(at);
+        }
+        let mut members: Vec<Option<(String, Json)>> = members.into_iter().map(Some).collect();
+        let mut seen = HashSet::with_capacity(changes.len());
         for (name, change) in changes {
-            if seen.contains(&name) {
-                members.push((name, change));
+            if !seen.insert(name.clone()) {
+                members.push(Some((name, change)));
                 continue;
             }
-            seen.push(name.clone());
-            let before = take(&mut members, &name);
-            if !matches!(change, Json::Null) {
-                members.push((name, before.unwrap_or(Json::Null).merged_with(change)));
-            }
+            let before = places.get(&name).and_then(|at| members[*at].take());
+            let merged = match (change, before) {
+                (Json::Null, None) => Json::Removed,
+                (Json::Null, Some(_)) => continue,
+                (change, before) => {
+                    let before = before.map_or(Json::Null, |(_, value)| value);
+                    before.merged_with(change)
+                }
+            };
+            members.push(Some((name, merged)));
         }
-        Json::Object(members)
+        Json::Object(members.into_iter().flatten().collect())
     }
-}
-
-fn take(members: &mut Vec<(String, Json)>, name: &str) -> Option<Json> {
-    let at = members.iter().position(|(known, _)| known == name)?;
-    Some(members.remove(at).1)
 }
 
 impl fmt::Debug for Json {
@@ -173,7 +183,7 @@ pub struct Exposed<'a>(pub &'a Json);
 impl Serialize for Exposed<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
-            Json::Null | Json::Kept => serializer.serialize_unit(),
+            Json::Null | Json::Kept | Json::Removed => serializer.serialize_unit(),
             Json::Bool(value) => serializer.serialize_bool(*value),
             Json::Number(value) => value.serialize(serializer),
             Json::Text(text) => serializer.serialize_str(text),
@@ -265,7 +275,7 @@ mod tests {
 
     fn plain(value: &Json) -> serde_json::Value {
         match value {
-            Json::Null => serde_json::Value::Null,
+            Json::Null | Json::Removed => serde_json::Value::Null,
             Json::Bool(value) => (*value).into(),
             Json::Number(value) => value.clone().into(),
             Json::Text(value) => value.as_str().into(),
@@ -273,6 +283,7 @@ mod tests {
             Json::List(items) => items.iter().map(plain).collect(),
             Json::Object(members) => members
                 .iter()
+                .filter(|(_, value)| !matches!(value, Json::Removed))
                 .map(|(name, value)| (name.clone(), plain(value)))
                 .collect(),
         }

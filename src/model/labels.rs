@@ -1,10 +1,18 @@
 //! Kubernetes label and annotation syntax (apimachinery's `validation` package).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::form::{self, Form};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::body::{Annotations, Face, Schemas, Wire, nullable, reference, text_schema};
+use super::form::{self, At};
 use super::json::Json;
 use super::mistake::Fault;
+use super::wire::read_map;
+use crate::text_wire;
 
 /// Labels or annotations by name.
 pub type Labels = BTreeMap<String, String>;
@@ -15,47 +23,126 @@ const MOST_LABELS: usize = 64;
 /// Kubernetes' limit for all annotations of one object together, names and values, in bytes.
 const MOST_ANNOTATION_BYTES: usize = 256 * 1024;
 
-/// Takes a field of labels.
-pub fn read_labels(form: &mut Form, field: &str) -> Option<Labels> {
-    let labels = form.map(field, |name, value| {
-        check_key(name)?;
-        let value = form::text(value)?;
-        check_value(&value)?;
-        Ok(value)
-    })?;
-    if labels.len() > MOST_LABELS {
-        form.report(
-            field,
-            Fault::new("too-many", format!("at most {MOST_LABELS} labels")),
-        );
+/// What a label's or an annotation's name looks like.
+const NAME_PATTERN: &str = "^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$";
+/// What a label's value looks like.
+const VALUE_PATTERN: &str = "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$";
+/// Longest name: a prefix of 253 characters, a slash, 63 characters.
+const MOST_NAME: usize = 317;
+
+impl Wire for Labels {
+    type Value = Self;
+
+    fn read(json: Json, at: &mut At) -> Option<Self> {
+        let labels = read_map(json, at, |name, value, at| {
+            at.take(check_key(name))?;
+            let value = at.take(form::text(value))?;
+            at.take(check_value(&value))?;
+            Some(value)
+        })?;
+        if labels.len() > MOST_LABELS {
+            at.report(Fault::new(
+                "too-many",
+                format!("at most {MOST_LABELS} labels"),
+            ));
+        }
+        Some(labels)
     }
-    Some(labels)
+
+    fn schema(face: Face) -> RefOr<Schema> {
+        reference(name_of(face))
+    }
+
+    fn register(face: Face, schemas: &mut Schemas) {
+        schemas.push((name_of(face).to_owned(), labels_schema(face)));
+    }
 }
 
-/// Takes a field of annotations: names as for labels, any text as value.
-pub fn read_annotations(form: &mut Form, field: &str) -> Option<Labels> {
-    let annotations = form.map(field, |name, value: Json| {
-        check_key(name)?;
-        form::text(value)
-    })?;
-    let bytes: usize = annotations
-        .iter()
-        .map(|(name, value)| name.len() + value.len())
-        .sum();
-    if bytes > MOST_ANNOTATION_BYTES {
-        let detail = format!(
-            "annotations hold {bytes} bytes; Kubernetes takes at most {MOST_ANNOTATION_BYTES}"
-        );
-        form.report(field, Fault::new("too-large", detail));
+fn name_of(face: Face) -> &'static str {
+    match face {
+        Face::Patch => "LabelsPatch",
+        Face::Whole | Face::Answer => "Labels",
     }
-    Some(annotations)
 }
+
+fn labels_schema(face: Face) -> RefOr<Schema> {
+    let value = text_schema(0, 63).pattern(Some(VALUE_PATTERN));
+    map_schema(face, value)
+        .max_properties(Some(MOST_LABELS))
+        .description(Some("Labels and their values, as Kubernetes takes them."))
+        .into()
+}
+
+/// The schema of labels in answers.
+pub struct ShownLabels;
+
+impl PartialSchema for ShownLabels {
+    fn schema() -> RefOr<Schema> {
+        labels_schema(Face::Answer)
+    }
+}
+
+impl ToSchema for ShownLabels {
+    fn name() -> Cow<'static, str> {
+        name_of(Face::Answer).into()
+    }
+}
+
+impl Wire for Annotations {
+    type Value = Labels;
+
+    fn read(json: Json, at: &mut At) -> Option<Labels> {
+        let annotations = read_map(json, at, |name, value, at| {
+            at.take(check_key(name))?;
+            at.take(form::text(value))
+        })?;
+        let sizes = annotations
+            .iter()
+            .map(|(name, value)| name.len() + value.len());
+        let bytes: usize = sizes.sum();
+        if bytes > MOST_ANNOTATION_BYTES {
+            let detail = format!(
+                "annotations hold {bytes} bytes; Kubernetes takes at most {MOST_ANNOTATION_BYTES}"
+            );
+            at.report(Fault::new("too-large", detail));
+        }
+        Some(annotations)
+    }
+
+    fn schema(face: Face) -> RefOr<Schema> {
+        map_schema(face, ObjectBuilder::new().schema_type(Type::String)).into()
+    }
+}
+
+/// An object whose names are those of labels; in a patch, `null` removes one.
+fn map_schema(face: Face, value: ObjectBuilder) -> ObjectBuilder {
+    let value = match face {
+        Face::Patch => nullable(value.into()),
+        Face::Whole | Face::Answer => value.into(),
+    };
+    let name = text_schema(1, MOST_NAME)
+        .pattern(Some(NAME_PATTERN))
+        .build();
+    ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .property_names(Some(name))
+        .additional_properties(Some(value))
+}
+
+/// `key=value`, as a list is filtered.
+pub struct LabelPair;
+
+text_wire!(
+    LabelPair => (String, String),
+    parse_pair,
+    text_schema(2, MOST_NAME + 1 + 63).pattern(Some("^[^=]+=[^=]*$"))
+);
 
 /// Reads `key=value` as a list filter gives it.
 ///
 /// # Errors
 /// `invalid-label` unless both are valid.
-pub fn parse_pair(text: &str) -> Result<(String, String), Fault> {
+fn parse_pair(text: &str) -> Result<(String, String), Fault> {
     let (key, value) = text
         .split_once('=')
         .ok_or_else(|| Fault::new("invalid-label", "expected key=value"))?;

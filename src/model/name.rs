@@ -4,7 +4,11 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use utoipa::openapi::schema::ObjectBuilder;
+
+use super::body::text_schema;
 use super::mistake::Fault;
+use crate::text_wire;
 
 /// RFC 1123 label: the form of every name in regcred and of a Kubernetes namespace.
 fn is_label(text: &str) -> bool {
@@ -30,8 +34,18 @@ fn is_subdomain(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(part)
 }
 
+/// What a label looks like.
+pub fn label_schema() -> ObjectBuilder {
+    text_schema(1, 63).pattern(Some("^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))
+}
+
+fn subdomain_schema() -> ObjectBuilder {
+    let part = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
+    text_schema(1, 253).pattern(Some(format!(r"^{part}(\.{part})*$")))
+}
+
 macro_rules! name_type {
-    ($(#[$doc:meta])* $name:ident, $check:ident, $rule:literal) => {
+    ($(#[$doc:meta])* $name:ident, $check:ident, $schema:expr, $rule:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(String);
@@ -54,6 +68,8 @@ macro_rules! name_type {
                 &self.0
             }
         }
+
+        text_wire!($name, Self::parse, $schema);
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -80,6 +96,7 @@ name_type!(
     /// Name of a tenant, credential, pull secret, token or role binding: an RFC 1123 label.
     Name,
     is_label,
+    label_schema(),
     "expected a name of lower-case letters, digits and inner dashes, 1 to 63 characters (RFC 1123 label)"
 );
 
@@ -87,6 +104,7 @@ name_type!(
     /// Name of a Kubernetes namespace: an RFC 1123 label.
     Namespace,
     is_label,
+    label_schema(),
     "expected a namespace of lower-case letters, digits and inner dashes, 1 to 63 characters (RFC 1123 label)"
 );
 
@@ -94,6 +112,7 @@ name_type!(
     /// Name of a Kubernetes Secret or ServiceAccount: an RFC 1123 subdomain.
     ObjectName,
     is_subdomain,
+    subdomain_schema(),
     "expected lower-case letters, digits, inner dashes and dots, 1 to 253 characters (RFC 1123 subdomain)"
 );
 

@@ -2,14 +2,18 @@
 
 use std::fmt;
 
+use super::body::text_schema;
 use super::host_pattern;
 use super::image_name::{Grammar, ImageName};
 use super::mistake::Fault;
 use super::registry_path::RegistryPath;
+use crate::text_wire;
 
 /// A pulled image. Short names are Docker Hub's, as they are for kubelet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PulledImage(ImageName);
+
+text_wire!(PulledImage, Self::parse, text_schema(1, 4096));
 
 impl PulledImage {
     /// Reads `[domain/]path[:tag][@digest]`.

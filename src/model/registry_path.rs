@@ -5,7 +5,10 @@ use std::net::Ipv6Addr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::body::text_schema;
 use super::mistake::Fault;
+use super::web_page;
+use crate::text_wire;
 
 /// Longest registry path in bytes, after normalisation.
 const MOST_BYTES: usize = 255;
@@ -22,6 +25,13 @@ const DOCKER_HUB_HOSTS: [&str; 5] = [
     "hub.docker.com",
 ];
 
+/// Code of what is said of a key under which the Docker CLI keeps its own session.
+pub const SESSION_TOKEN: &str = "docker-session-token";
+
+/// Below Docker Hub's address, where the Docker CLI keeps what it logs in and out of Docker Hub itself with, since its
+/// version 27.3 (`internal/oauth/manager`). No registry is meant, and no Docker ID holds a hyphen.
+const SESSION_PATHS: [&str; 2] = ["access-token", "refresh-token"];
+
 /// A registry, or a part of one, in its one normal form.
 ///
 /// The host is lower case; there is no scheme, no `/v1/` or `/v2/` prefix and no trailing slash;
@@ -37,15 +47,16 @@ impl RegistryPath {
     /// Normalises and checks a registry as people write it.
     ///
     /// # Errors
-    /// `invalid-registry` that says what is wrong.
+    /// `invalid-registry` that says what is wrong; [`SESSION_TOKEN`] for a key of the Docker CLI's own session, which is
+    /// a person's and no registry's.
     pub fn parse(input: &str) -> Result<Self, Fault> {
         if input.is_empty() {
             return Err(fault("is empty"));
         }
         if let Some(odd) = input.chars().find(|c| !c.is_ascii_graphic()) {
             return Err(fault(&format!(
-                "holds {}, only printable ASCII is allowed",
-                odd.escape_unicode()
+                "holds {}; only printable ASCII is allowed, without spaces",
+                named(odd)
             )));
         }
         let rest = without_scheme(input)?;
@@ -58,8 +69,21 @@ impl RegistryPath {
         };
         let authority = authority.to_ascii_lowercase();
         check_authority(&authority)?;
+        let has_scheme = rest.len() < input.len();
+        if let Some(images) = web_page::images_of(&authority, path.unwrap_or_default(), has_scheme)
+        {
+            return Err(fault(&format!(
+                "is the address of a web page; its images are at {images}"
+            )));
+        }
         let host = hub_or(&authority);
         let path = normal_path(path, host == DOCKER_HUB)?;
+        if host == DOCKER_HUB && SESSION_PATHS.contains(&path) {
+            return Err(Fault::new(
+                SESSION_TOKEN,
+                "the Docker CLI keeps its own session here, a person's token for Docker Hub itself: it is for no registry",
+            ));
+        }
         Self::assemble(host, path)
     }
 
@@ -126,6 +150,24 @@ impl<'de> Deserialize<'de> for RegistryPath {
     }
 }
 
+// A scheme and an API prefix may stand around the longest path.
+text_wire!(
+    RegistryPath,
+    Self::parse,
+    text_schema(1, 300).pattern(Some("^[!-?A-~]+$"))
+);
+
+/// A character as a person knows it.
+fn named(odd: char) -> String {
+    match odd {
+        ' ' => "a space".into(),
+        odd if odd.is_control() || odd.is_whitespace() => {
+            format!("the character U+{:04X}", u32::from(odd))
+        }
+        odd => format!("the character {odd}"),
+    }
+}
+
 fn fault(what: &str) -> Fault {
     Fault::new(
         "invalid-registry",
@@ -144,9 +186,15 @@ fn without_scheme(input: &str) -> Result<&str, Fault> {
     }
 }
 
+/// Whether a host, with its port, reaches Docker Hub's registry.
+pub fn is_docker_hub_host(authority: &str) -> bool {
+    let authority = authority.to_ascii_lowercase();
+    let host = authority.strip_suffix(":443").unwrap_or(&authority);
+    DOCKER_HUB_HOSTS.contains(&host)
+}
+
 fn hub_or(authority: &str) -> &str {
-    let host = authority.strip_suffix(":443").unwrap_or(authority);
-    if DOCKER_HUB_HOSTS.contains(&host) {
+    if is_docker_hub_host(authority) {
         DOCKER_HUB
     } else {
         authority
@@ -301,7 +349,32 @@ fn is_path_component(component: &str) -> bool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::RegistryPath;
+    use super::{RegistryPath, SESSION_TOKEN};
+
+    #[test]
+    fn the_docker_clis_own_session_is_no_registry() {
+        for key in [
+            "https://index.docker.io/v1/access-token",
+            "https://index.docker.io/v1/refresh-token",
+            "https://index.docker.io/v1/refresh-token/",
+            "http://INDEX.docker.io:443/v1/access-token",
+            "index.docker.io/v1/access-token",
+            "docker.io/refresh-token",
+            "registry-1.docker.io/v2/access-token",
+        ] {
+            let fault = RegistryPath::parse(key).expect_err(key);
+            assert_eq!(fault.code, SESSION_TOKEN, "{key}");
+        }
+        for key in [
+            "https://index.docker.io/v1/",
+            "docker.io/accesstoken",
+            "docker.io/team/access-token",
+            "quay.io/access-token",
+            "docker.io.example.com/refresh-token",
+        ] {
+            assert!(RegistryPath::parse(key).is_ok(), "{key}");
+        }
+    }
 
     fn normal(input: &str) -> String {
         RegistryPath::parse(input)

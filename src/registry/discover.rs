@@ -2,28 +2,27 @@
 
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
-use serde::Serialize;
 use url::Url;
-use utoipa::ToSchema;
 
 use super::challenge::{Challenge, challenges};
 use super::egress::{Egress, Reply};
 use super::egress_error::EgressError;
 use super::endpoint;
 use crate::model::registry_path::RegistryPath;
+use crate::model::spelled::spelled;
 
-/// The way to log in that a registry asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Scheme {
-    /// User name and password at the registry itself.
-    Basic,
-    /// A token from the realm.
-    Bearer,
-    /// None: it lets everybody in.
-    None,
-    /// Another, or it does not answer as a registry does.
-    Unknown,
+spelled! {
+    /// The way to log in that a registry asks for.
+    pub enum Scheme: "AuthenticationScheme" or "invalid-value" {
+        /// User name and password at the registry itself.
+        Basic = "basic",
+        /// A token from the realm.
+        Bearer = "bearer",
+        /// None: it lets everybody in.
+        None = "none",
+        /// Another, or it does not answer as a registry does.
+        Unknown = "unknown",
+    }
 }
 
 /// What a registry offers.

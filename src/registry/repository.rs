@@ -1,7 +1,9 @@
 //! The name of a repository within a registry.
 
+use crate::model::body::text_schema;
 use crate::model::mistake::Fault;
 use crate::model::registry_path::RegistryPath;
+use crate::text_wire;
 
 /// Longest name in bytes (distribution's reference grammar).
 const MOST_BYTES: usize = 255;
@@ -9,6 +11,14 @@ const MOST_BYTES: usize = 255;
 /// A valid repository name: `team/app`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repository(String);
+
+text_wire!(
+    Repository,
+    Self::parse,
+    text_schema(1, MOST_BYTES).pattern(Some(
+        "^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*$"
+    ))
+);
 
 impl Repository {
     /// Checks a name as the distribution specification has it, without tag or digest.

@@ -30,6 +30,15 @@ struct TokenAnswer {
     access_token: Option<SecretText>,
 }
 
+impl TokenAnswer {
+    /// The token; an empty one is none, whichever member it is in.
+    fn token(self) -> Option<SecretText> {
+        let given = |token: &SecretText| !token.is_empty();
+        let token = self.token.filter(given);
+        token.or_else(|| self.access_token.filter(given))
+    }
+}
+
 /// The `error` of RFC 6749, section 5.2.
 #[derive(Deserialize)]
 struct Refusal {
@@ -107,9 +116,11 @@ fn read(reply: &Reply, host: String, kind: Kind) -> Obtained {
     let status = reply.status.as_u16();
     match status {
         200..=299 => {
-            let answer = reply.json::<TokenAnswer>().ok();
-            let token = answer.and_then(|answer| answer.token.or(answer.access_token));
-            match token.filter(|token| !token.is_empty()) {
+            match reply
+                .json::<TokenAnswer>()
+                .ok()
+                .and_then(TokenAnswer::token)
+            {
                 Some(token) => Obtained::Token(token),
                 None => nothing(
                     State::Inconclusive,

@@ -1,45 +1,28 @@
 //! What trying a credential gave.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::egress_error::EgressError;
+use crate::model::spelled::spelled;
 
-/// Whether a credential logs in. Ordered by what counts: of two halves, the later state is the pair's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// It logs in.
-    Accepted,
-    /// It cannot be told: the registry asks nobody, or the account may not be sent where it points.
-    Inconclusive,
-    /// Nobody answers, or with an error of their own.
-    Unreachable,
-    /// The account is refused.
-    Rejected,
-}
-
-impl State {
-    /// All, in order.
-    pub const ALL: [Self; 4] = [
-        Self::Accepted,
-        Self::Inconclusive,
-        Self::Unreachable,
-        Self::Rejected,
-    ];
-
-    /// The state as the API spells it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Inconclusive => "inconclusive",
-            Self::Unreachable => "unreachable",
-            Self::Rejected => "rejected",
-        }
+spelled! {
+    /// Whether a credential logs in. Ordered by what counts: of two halves, the later state is the pair's.
+    pub enum State: "VerdictState" or "invalid-value" {
+        /// It logs in.
+        Accepted = "accepted",
+        /// It cannot be told: the registry asks nobody, or the account may not be sent where it points.
+        Inconclusive = "inconclusive",
+        /// Nobody answers, or with an error of their own.
+        Unreachable = "unreachable",
+        /// The account is refused.
+        Rejected = "rejected",
     }
 }
 
 /// What one endpoint said.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = VerificationHalf)]
 pub struct Half {
     /// Whether it takes the account.
     pub state: State,

@@ -169,8 +169,10 @@ pub fn of_type<E: Borrow<Endpoint>>(
     secret_type: SecretType,
 ) -> Zeroizing<Vec<u8>> {
     match secret_type {
-        SecretType::DockerConfigJson => config(endpoints, Fields::All, Hub::Url),
+        SecretType::DockerConfigJson | SecretType::Opaque => {
+            config(endpoints, Fields::All, Hub::Url)
+        }
         SecretType::DockerCfg => dockercfg(endpoints),
-        SecretType::Opaque | SecretType::PodmanConfigJson => podman_auth(endpoints),
+        SecretType::PodmanConfigJson => podman_auth(endpoints),
     }
 }

@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
+use super::script::quote;
 use crate::model::mistake::{Fault, Mistake};
 use crate::model::name::{Namespace, ObjectName};
 
@@ -13,21 +14,39 @@ pub struct ServiceAccountObject {
     object: serde_json::Map<String, Value>,
     name: ObjectName,
     namespace: Option<Namespace>,
-    /// Names in its `imagePullSecrets`; `None` if it has no such list.
+    /// Names in its `imagePullSecrets`, empty ones for entries that link nothing; `None` if it has no
+    /// such list.
     linked: Option<Vec<String>>,
+}
+
+/// An operation of a JSON patch (RFC 6902).
+#[derive(ToSchema)]
+#[schema(as = JsonPatchOperation)]
+#[allow(dead_code, reason = "describes what a link's patch is made of")]
+struct PatchOperation {
+    /// `test`, `add`, `replace` or `remove`.
+    #[schema(example = "test")]
+    op: String,
+    /// What it is done to.
+    #[schema(example = "/imagePullSecrets")]
+    path: String,
+    /// What is tested for or put there.
+    value: Option<Value>,
 }
 
 /// What to change.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ServiceAccountLink)]
 pub struct Link {
     /// The object with the full merged `imagePullSecrets`; everything else as it was sent.
-    #[schema(value_type = Object)]
+    #[schema(value_type = std::collections::HashMap<String, Value>)]
     pub service_account: Value,
     /// The same as a JSON patch (RFC 6902) that fails if the account was changed meanwhile.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<PatchOperation>)]
     pub json_patch: Vec<Value>,
-    /// The same as commands.
-    #[schema(example = json!(["oc secrets link default team-pull --for=pull --namespace=default"]))]
+    /// The same as commands: those of `oc`, and last one of `kubectl`, which does all that they do and fails if the
+    /// account was changed meanwhile. Run either.
+    #[schema(example = json!(["oc secrets link default team-pull --for=pull --namespace=default", "kubectl patch serviceaccount default --namespace=default --type=json --patch='[{\"op\":\"test\",\"path\":\"/metadata/resourceVersion\",\"value\":\"41\"},{\"op\":\"add\",\"path\":\"/imagePullSecrets/-\",\"value\":{\"name\":\"team-pull\"}}]'"]))]
     pub commands: Vec<String>,
     /// Whether anything is missing.
     pub changed: bool,
@@ -96,9 +115,10 @@ impl ServiceAccountObject {
             .filter(|(_, known)| retired.iter().any(|name| name.as_str() == *known))
             .map(|(at, _)| at)
             .collect();
+        let json_patch = self.patch(&missing, &gone);
         Ok(Link {
-            json_patch: self.patch(&missing, &gone),
-            commands: self.commands(&missing, &gone, namespace),
+            commands: self.commands(&missing, &gone, namespace, &json_patch),
+            json_patch,
             changed: !missing.is_empty() || !gone.is_empty(),
             service_account: self.merged(&missing, &gone),
         })
@@ -139,13 +159,18 @@ impl ServiceAccountObject {
         patch
     }
 
-    /// Every name here is a lower-case label or subdomain, which no shell reads otherwise.
+    /// With `oc`, and then with `kubectl` alone. Every name here is a lower-case label or subdomain, which no shell reads
+    /// otherwise; what the patch holds beside them is quoted.
     fn commands(
         &self,
         missing: &[&ObjectName],
         gone: &[usize],
         namespace: Option<&Namespace>,
+        json_patch: &[Value],
     ) -> Vec<String> {
+        if missing.is_empty() && gone.is_empty() {
+            return Vec::new();
+        }
         let namespace = self.namespace.as_ref().or(namespace);
         let place = namespace
             .map(|namespace| format!(" --namespace={namespace}"))
@@ -157,7 +182,12 @@ impl ServiceAccountObject {
         let unlinks = gone
             .iter()
             .map(|at| format!("oc secrets unlink {} {}{place}", self.name, linked[*at]));
-        links.chain(unlinks).collect()
+        let patch = quote(&Value::from(json_patch.to_vec()).to_string());
+        let kubectl = format!(
+            "kubectl patch serviceaccount {}{place} --type=json --patch={patch}",
+            self.name
+        );
+        links.chain(unlinks).chain([kubectl]).collect()
     }
 
     fn merged(mut self, missing: &[&ObjectName], gone: &[usize]) -> Value {
@@ -194,6 +224,9 @@ fn read_name(metadata: &Value, mistakes: &mut Vec<Mistake>) -> Option<ObjectName
 
 fn read_namespace(metadata: &Value, mistakes: &mut Vec<Mistake>) -> Option<Namespace> {
     let namespace = metadata.get("namespace").filter(|value| !value.is_null())?;
+    if namespace.as_str() == Some("") {
+        return None;
+    }
     Namespace::parse(namespace.as_str().unwrap_or_default())
         .map_err(|fault| mistakes.push(fault.at("/metadata/namespace")))
         .ok()
@@ -208,15 +241,29 @@ fn read_linked(list: Option<&Value>, mistakes: &mut Vec<Mistake>) -> Option<Vec<
             return None;
         }
     };
-    let mut names = Vec::with_capacity(items.len());
-    for (index, item) in items.iter().enumerate() {
-        match item.get("name").and_then(Value::as_str) {
-            Some(name) => names.push(name.to_owned()),
-            None => mistakes.push(
-                Fault::new("wrong-type", "expected an object with a name")
-                    .at(format!("/imagePullSecrets/{index}")),
-            ),
+    let names = items.iter().enumerate();
+    let names = names.map(|(index, item)| match linked_name(item) {
+        Some(name) => name,
+        None => {
+            let detail = "expected an object with a name, such as {\"name\": \"team-pull\"}";
+            let at = format!("/imagePullSecrets/{index}");
+            mistakes.push(Fault::new("wrong-type", detail).at(at));
+            String::new()
         }
+    });
+    Some(names.collect())
+}
+
+/// The name in an entry; empty for an entry that links nothing. The API server takes `{"name": ""}` and
+/// gives it back as `{}`: charts write it where a value was left empty. Such an entry stays as it is.
+fn linked_name(item: &Value) -> Option<String> {
+    match item {
+        Value::Null => Some(String::new()),
+        Value::Object(item) => match item.get("name") {
+            None | Some(Value::Null) => Some(String::new()),
+            Some(Value::String(name)) => Some(name.clone()),
+            Some(_) => None,
+        },
+        _ => None,
     }
-    Some(names)
 }

@@ -5,7 +5,7 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use zeroize::Zeroizing;
 
-use crate::model::mistake::Fault;
+use crate::model::spelled::spelled;
 use bundle::Bundle;
 use inputs::Inputs;
 use plan::RenderError;
@@ -31,51 +31,58 @@ mod unreached;
 pub mod warning;
 
 /// Grows when the bytes of an unchanged state change, because this program renders it otherwise.
-const RENDERING_REVISION: &str = "1";
+const RENDERING_REVISION: &str = "2";
 
-/// A document that a bundle is rendered as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Format {
-    /// Kubernetes Secrets, then RoleBindings.
-    #[default]
-    Secret,
-    /// `~/.docker/config.json`.
-    DockerConfig,
-    /// `containers/auth.json`.
-    PodmanAuth,
-    /// The legacy `.dockercfg`.
-    DockerCfg,
-    /// A shell script for `oc`.
-    Oc,
-    /// A shell script for `kubectl`.
-    Kubectl,
-    /// ServiceAccounts with `imagePullSecrets`.
-    ServiceAccount,
-    /// RoleBindings alone.
-    ImagePuller,
-    /// A Secret's decoded data.
-    Data,
-    /// The same of the Secret for former versions, while a rotation overlaps.
-    DataPrevious,
-    /// Values for Helm charts.
-    HelmValues,
-    /// A store and an ExternalSecret of the External Secrets Operator.
-    ExternalSecret,
-    /// SealedSecrets for one controller.
-    SealedSecret,
-    /// What kubelet's credential provider answers; it has a route of its own.
-    CredentialProvider,
+spelled! {
+    /// A document that credentials are rendered as.
+    #[derive(Default)]
+    pub enum Format: "ManifestFormat" or "invalid-format" {
+        /// Kubernetes Secrets, then RoleBindings.
+        #[default]
+        Secret = "secret",
+        /// `~/.docker/config.json`.
+        DockerConfig = "docker-config",
+        /// `containers/auth.json`.
+        PodmanAuth = "podman-auth",
+        /// The legacy `.dockercfg`.
+        DockerCfg = "dockercfg",
+        /// A shell script for `oc`.
+        Oc = "oc",
+        /// A shell script for `kubectl`.
+        Kubectl = "kubectl",
+        /// ServiceAccounts with `imagePullSecrets`.
+        ServiceAccount = "service-account",
+        /// RoleBindings alone.
+        ImagePuller = "image-puller",
+        /// A Secret's decoded data.
+        Data = "data",
+        /// The same of the Secret for former versions; 404 unless a rotation overlaps.
+        DataPrevious = "data-previous",
+        /// Values for Helm charts.
+        HelmValues = "helm-values",
+        /// A store and an ExternalSecret of the External Secrets Operator.
+        ExternalSecret = "external-secret",
+        /// SealedSecrets for one controller, whose certificate a POST gives.
+        SealedSecret = "sealed-secret",
+    }
+    hidden {
+        /// What kubelet's credential provider answers; it has a route of its own.
+        CredentialProvider = "credential-provider",
+    }
 }
 
-/// How a document is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Output {
-    /// YAML documents.
-    Yaml,
-    /// One JSON value.
-    Json,
-    /// A shell script.
-    Script,
+spelled! {
+    /// How a document is written.
+    pub enum Output: "ManifestOutput" or "invalid-output" {
+        /// YAML documents.
+        Yaml = "yaml",
+        /// One JSON value.
+        Json = "json",
+    }
+    hidden {
+        /// A shell script, which is written in no other way.
+        Script = "script",
+    }
 }
 
 /// A rendered document. It may hold secrets.
@@ -87,60 +94,6 @@ pub struct Rendered {
 }
 
 impl Format {
-    /// Every format that can be asked for by name, but `data-previous`, which mostly has nothing to give.
-    pub const ALL: [Self; 12] = [
-        Self::Secret,
-        Self::DockerConfig,
-        Self::PodmanAuth,
-        Self::DockerCfg,
-        Self::Oc,
-        Self::Kubectl,
-        Self::ServiceAccount,
-        Self::ImagePuller,
-        Self::Data,
-        Self::HelmValues,
-        Self::ExternalSecret,
-        Self::SealedSecret,
-    ];
-
-    /// The format as the API spells it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Secret => "secret",
-            Self::DockerConfig => "docker-config",
-            Self::PodmanAuth => "podman-auth",
-            Self::DockerCfg => "dockercfg",
-            Self::Oc => "oc",
-            Self::Kubectl => "kubectl",
-            Self::ServiceAccount => "service-account",
-            Self::ImagePuller => "image-puller",
-            Self::Data => "data",
-            Self::DataPrevious => "data-previous",
-            Self::HelmValues => "helm-values",
-            Self::ExternalSecret => "external-secret",
-            Self::SealedSecret => "sealed-secret",
-            Self::CredentialProvider => "credential-provider",
-        }
-    }
-
-    /// Reads the API's spelling.
-    ///
-    /// # Errors
-    /// `invalid-format` that lists all.
-    pub fn parse(text: &str) -> Result<Self, Fault> {
-        Self::ALL
-            .into_iter()
-            .chain([Self::DataPrevious])
-            .find(|format| format.as_str() == text)
-            .ok_or_else(|| {
-                let all: Vec<&str> = Self::ALL.into_iter().map(Self::as_str).collect();
-                Fault::new(
-                    "invalid-format",
-                    format!("expected one of {}", all.join(", ")),
-                )
-            })
-    }
-
     /// How it is written unless something else is asked for.
     pub fn default_output(self) -> Output {
         match self {
@@ -197,26 +150,6 @@ impl Format {
 }
 
 impl Output {
-    /// The output as this program spells it; `script` is what scripts are written as anyway.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Yaml => "yaml",
-            Self::Json => "json",
-            Self::Script => "script",
-        }
-    }
-
-    /// Reads that spelling.
-    ///
-    /// # Errors
-    /// `invalid-output` for any other word.
-    pub fn parse(text: &str) -> Result<Self, Fault> {
-        [Self::Yaml, Self::Json, Self::Script]
-            .into_iter()
-            .find(|output| output.as_str() == text)
-            .ok_or_else(|| Fault::new("invalid-output", "expected yaml or json"))
-    }
-
     /// The media type of documents written so.
     pub fn media_type(self) -> &'static str {
         match self {

@@ -72,6 +72,8 @@ pub struct Conflict {
     pub first: Name,
     /// The one that claims it too.
     pub second: Name,
+    /// Whether their secrets are all that differs; of stand-ins, whether only their secrets could tell.
+    pub by_secret_alone: bool,
 }
 
 impl fmt::Display for Conflict {
@@ -80,6 +82,7 @@ impl fmt::Display for Conflict {
             path,
             first,
             second,
+            ..
         } = self;
         if first == second {
             return write!(f, "credential {first} has two accounts for {path}");
@@ -98,7 +101,7 @@ pub enum RenderError {
     #[error("different accounts for one registry path")]
     Conflict(Vec<Conflict>),
     /// A mistake of the request.
-    #[error("{}: {}", .0.pointer, .0.detail)]
+    #[error("{}", .0.line())]
     Mistake(Mistake),
     /// What is asked for is a former version's, and none is usable.
     #[error("no former version is usable")]
@@ -137,7 +140,7 @@ pub fn plan(request: Request) -> Result<Bundle, RenderError> {
             .map(move |(endpoint, half)| (endpoint, half, at))
         })
         .collect();
-    let endpoints = one_a_path(endpoints, request.on_conflict)?;
+    let (endpoints, dropped) = one_a_path(endpoints, request.on_conflict)?;
     let mut secrets = match request.layout {
         Layout::Merged => vec![merged(&request, endpoints.len())],
         Layout::Split => split(&request, &endpoints)?,
@@ -147,7 +150,8 @@ pub fn plan(request: Request) -> Result<Bundle, RenderError> {
         .into_iter()
         .map(|(endpoint, ..)| endpoint)
         .collect();
-    let warnings = warnings(&request, &endpoints);
+    let mut warnings = warnings(&request, &endpoints);
+    warnings.extend(dropped.iter().map(warning::of_dropped));
     Ok(Bundle {
         endpoints,
         former,
@@ -201,9 +205,12 @@ pub(super) fn endpoints_of(
 /// An endpoint, its half, and the index of its item.
 pub(super) type Placed = (Endpoint, Half, usize);
 
-/// No auth file may name one path twice. Equal accounts are one; of different ones the first wins, or
-/// none does.
-fn one_a_path(endpoints: Vec<Placed>, on_conflict: OnConflict) -> Result<Vec<Placed>, RenderError> {
+/// No auth file may name one path twice. Equal accounts are one; of different ones the first wins, and
+/// what is dropped is told, or none does.
+fn one_a_path(
+    endpoints: Vec<Placed>,
+    on_conflict: OnConflict,
+) -> Result<(Vec<Placed>, Vec<Conflict>), RenderError> {
     let mut kept: Vec<Placed> = Vec::with_capacity(endpoints.len());
     let mut conflicts = Vec::new();
     for placed in endpoints {
@@ -211,18 +218,18 @@ fn one_a_path(endpoints: Vec<Placed>, on_conflict: OnConflict) -> Result<Vec<Pla
         match kept.iter().find(|(known, ..)| known.path == endpoint.path) {
             None => kept.push(placed),
             Some((known, ..)) if known.account.same_login(&endpoint.account) => {}
-            Some(_) if on_conflict == OnConflict::First => {}
             Some((known, ..)) => conflicts.push(Conflict {
                 path: endpoint.path.clone(),
                 first: known.credential.clone(),
                 second: endpoint.credential.clone(),
+                by_secret_alone: known.account.kind == endpoint.account.kind
+                    && known.account.username == endpoint.account.username,
             }),
         }
     }
-    if conflicts.is_empty() {
-        Ok(kept)
-    } else {
-        Err(RenderError::Conflict(conflicts))
+    match on_conflict {
+        OnConflict::Reject if !conflicts.is_empty() => Err(RenderError::Conflict(conflicts)),
+        OnConflict::Reject | OnConflict::First => Ok((kept, conflicts)),
     }
 }
 

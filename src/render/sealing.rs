@@ -17,41 +17,28 @@ use zeroize::Zeroizing;
 
 use crate::model::labels::Labels;
 use crate::model::mistake::Fault;
+use crate::model::spelled::spelled;
 
 /// The annotation that says "anywhere in the cluster".
 const CLUSTER_WIDE: &str = "sealedsecrets.bitnami.com/cluster-wide";
 /// The annotation that says "under any name in the namespace".
 const NAMESPACE_WIDE: &str = "sealedsecrets.bitnami.com/namespace-wide";
 
-/// Where a sealed value can be unsealed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum SealingScope {
-    /// In its namespace, under its name.
-    #[default]
-    Strict,
-    /// In its namespace, under any name.
-    NamespaceWide,
-    /// Anywhere in the cluster.
-    ClusterWide,
+spelled! {
+    /// Where a sealed value can be unsealed.
+    #[derive(Default)]
+    pub enum SealingScope: "SealingScope" or "invalid-scope" {
+        /// In its namespace, under its name.
+        #[default]
+        Strict = "strict",
+        /// In its namespace, under any name.
+        NamespaceWide = "namespace-wide",
+        /// Anywhere in the cluster.
+        ClusterWide = "cluster-wide",
+    }
 }
 
 impl SealingScope {
-    /// Reads the controller's spelling.
-    ///
-    /// # Errors
-    /// `invalid-scope` that lists the three.
-    pub fn parse(text: &str) -> Result<Self, Fault> {
-        match text {
-            "strict" => Ok(Self::Strict),
-            "namespace-wide" => Ok(Self::NamespaceWide),
-            "cluster-wide" => Ok(Self::ClusterWide),
-            _ => Err(Fault::new(
-                "invalid-scope",
-                "expected strict, namespace-wide or cluster-wide",
-            )),
-        }
-    }
-
     /// The scope that annotations of a Secret ask for, as `kubeseal` reads them.
     pub fn of(annotations: &Labels) -> Self {
         let is_set = |name: &str| annotations.get(name).is_some_and(|value| value == "true");

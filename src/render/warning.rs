@@ -4,7 +4,9 @@ use std::fmt;
 
 use super::Format;
 use super::bundle::Endpoint;
+use super::plan::Conflict;
 use crate::model::credential::Kind;
+use crate::model::oddity;
 use crate::model::pull_secret::{ServiceAccounts, Target};
 
 /// A word for programs and a sentence for people, in ASCII, without secrets.
@@ -120,6 +122,22 @@ pub(super) fn of_target(target: &Target) -> Vec<Warning> {
     warnings
 }
 
+/// An account that is left out because another is for its path and comes first.
+pub(super) fn of_dropped(conflict: &Conflict) -> Warning {
+    let Conflict {
+        path,
+        first,
+        second,
+        ..
+    } = conflict;
+    Warning::for_everybody(
+        "left-out",
+        format!(
+            "the account of credential {second} for {path} is left out: that of {first} comes first"
+        ),
+    )
+}
+
 /// What there is to say about endpoints and the clients that read them.
 pub(super) fn of_endpoints(endpoints: &[Endpoint]) -> Vec<Warning> {
     let mut warnings = Vec::new();
@@ -127,6 +145,7 @@ pub(super) fn of_endpoints(endpoints: &[Endpoint]) -> Vec<Warning> {
         of_kind(endpoint, &mut warnings);
         of_key(endpoint, &mut warnings);
         of_password(endpoint, &mut warnings);
+        of_characters(endpoint, &mut warnings);
     }
     warnings
 }
@@ -193,6 +212,17 @@ fn of_key(endpoint: &Endpoint, warnings: &mut Vec<Warning>) {
             Audience::Docker,
             detail,
         ));
+    }
+}
+
+/// They are sent as they are; whether they were meant, only people know.
+fn of_characters(endpoint: &Endpoint, warnings: &mut Vec<Warning>) {
+    for what in oddity::of_account(&endpoint.account) {
+        let detail = format!(
+            "{what} (credential {}, {})",
+            endpoint.credential, endpoint.path
+        );
+        warnings.push(Warning::for_everybody("odd-account", detail));
     }
 }
 

@@ -1,16 +1,17 @@
 //! Table `audit_events`.
 
 use futures_util::stream::BoxStream;
-use sqlx::{FromRow, PgConnection, Result};
+use sqlx::{FromRow, PgConnection, Result, Row};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::Slice;
 use super::Statement;
 use super::audit_lanes::LaneRow;
+use super::consumers::ConsumerRow;
 
 /// A row of `audit_events`, without its seal.
-#[derive(Debug, Clone, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 #[allow(missing_docs, reason = "the columns' comments stand in the migration")]
 pub struct AuditRow {
     pub id: Uuid,
@@ -62,16 +63,22 @@ pub struct Filter {
     pub until: Option<OffsetDateTime>,
 }
 
-/// Adds an event at the end of a lane that is held; `lane` is the lane after it. False, and nothing is
-/// done, if there is something in its place already.
-pub async fn append(conn: &mut PgConnection, row: &AuditRow, lane: &LaneRow) -> Result<bool> {
+/// Adds an event at the end of a lane that is held; `lane` is the lane after it. Gives the number of the
+/// transaction, or of the part of it that may be undone by itself. None, and nothing is done, if there is something in
+/// its place already.
+pub async fn append(
+    conn: &mut PgConnection,
+    row: &AuditRow,
+    lane: &LaneRow,
+) -> Result<Option<i64>> {
     let statement = super::query(
         "WITH added AS (
              INSERT INTO audit_events (id, at, tenant_id, tenant, actor, actor_id, actor_name, source, action, target,
                                        target_version, outcome, detail, request_id, lane, seq, key_id, mac)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
              ON CONFLICT (lane, seq) DO NOTHING RETURNING lane)
-         UPDATE audit_lanes SET seq = $16, mac = $18, head = $19 FROM added WHERE audit_lanes.lane = added.lane",
+         UPDATE audit_lanes SET seq = $16, mac = $18, head = $19 FROM added WHERE audit_lanes.lane = added.lane
+         RETURNING audit_lanes.xmin::text::bigint AS part, pg_current_xact_id()::text::bigint AS whole",
     );
     let done = bound(statement, row)
         .bind(lane.lane)
@@ -79,9 +86,167 @@ pub async fn append(conn: &mut PgConnection, row: &AuditRow, lane: &LaneRow) -> 
         .bind(lane.key_id)
         .bind(&lane.mac)
         .bind(lane.head.as_deref())
-        .execute(conn)
+        .fetch_optional(conn)
         .await?;
-    Ok(done.rows_affected() == 1)
+    let Some(done) = done else { return Ok(None) };
+    let (part, whole): (i64, i64) = (done.try_get("part")?, done.try_get("whole")?);
+    Ok(Some(in_full(part, whole)))
+}
+
+/// `xmin` has the last 32 bits of a number. A part of a transaction begins after it, and not 2^32 transactions later.
+fn in_full(part: i64, whole: i64) -> i64 {
+    const ROUND: i64 = 1 << 32;
+    let full = whole - whole.rem_euclid(ROUND) + part;
+    if full < whole { full + ROUND } else { full }
+}
+
+/// Places of events in a lane that is extended by them, in order.
+pub struct Places {
+    /// The numbers.
+    pub seqs: Vec<i64>,
+    /// The seals.
+    pub macs: Vec<Vec<u8>>,
+}
+
+/// What came of a batch.
+#[derive(Debug, Clone, FromRow)]
+pub struct Added {
+    /// Whether the events were added. They were not if the lane did not end where it was thought to, or if somebody
+    /// else holds it.
+    pub added: bool,
+    /// Of the pull secrets whose consumers were to be noted those that nobody deletes: theirs were.
+    pub kept: Vec<Uuid>,
+}
+
+/// Adds events at the end of a lane that ends as `before` says, and notes consumers, in one statement. Nobody is waited
+/// for: neither who holds the lane, nor who deletes a pull secret. `after` is the lane after the events.
+///
+/// # Errors
+/// A unique violation, and nothing is done, if there is something in the place of an event already.
+pub async fn append_all(
+    conn: &mut PgConnection,
+    rows: &[AuditRow],
+    places: &Places,
+    (before, after): (&LaneRow, &LaneRow),
+    consumers: &[ConsumerRow],
+) -> Result<Added> {
+    // Two texts, so that what mostly happens is planned and run without the rest.
+    let statement = if consumers.is_empty() {
+        super::query_as(
+            r#"WITH lane AS (
+                 SELECT lane FROM audit_lanes
+                  WHERE lane = $1 AND head = $2 AND seq = $23 AND mac = $24 AND base_seq = $25 AND base_mac = $26
+                    AND key_id = $27 FOR UPDATE SKIP LOCKED),
+                    added AS (
+                 INSERT INTO audit_events (lane, key_id, id, at, tenant_id, tenant, actor, actor_id, actor_name, source,
+                                           action, target, target_version, outcome, detail, request_id, seq, mac)
+                 SELECT lane.lane, $6, n.* FROM lane,
+                        unnest($7::uuid[], $8::timestamptz[], $9::uuid[], $10::text[], $11::text[], $12::text[],
+                               $13::text[], $14::text[], $15::text[], $16::text[], $17::bigint[], $18::text[],
+                               $19::text[], $20::uuid[], $21::bigint[], $22::bytea[]) AS n),
+                    moved AS (
+                 UPDATE audit_lanes l SET seq = $3, mac = $4, head = $5 FROM lane WHERE l.lane = lane.lane RETURNING 1)
+               SELECT EXISTS (SELECT 1 FROM moved) AS added, '{}'::uuid[] AS kept"#,
+        )
+    } else {
+        super::query_as(
+            r#"WITH lane AS (
+                 SELECT lane FROM audit_lanes
+                  WHERE lane = $1 AND head = $2 AND seq = $23 AND mac = $24 AND base_seq = $25 AND base_mac = $26
+                    AND key_id = $27 FOR UPDATE SKIP LOCKED),
+                    added AS (
+                 INSERT INTO audit_events (lane, key_id, id, at, tenant_id, tenant, actor, actor_id, actor_name, source,
+                                           action, target, target_version, outcome, detail, request_id, seq, mac)
+                 SELECT lane.lane, $6, n.* FROM lane,
+                        unnest($7::uuid[], $8::timestamptz[], $9::uuid[], $10::text[], $11::text[], $12::text[],
+                               $13::text[], $14::text[], $15::text[], $16::text[], $17::bigint[], $18::text[],
+                               $19::text[], $20::uuid[], $21::bigint[], $22::bytea[]) AS n),
+                    moved AS (
+                 UPDATE audit_lanes l SET seq = $3, mac = $4, head = $5 FROM lane WHERE l.lane = lane.lane RETURNING 1),
+                    kept AS (
+                 SELECT p.tenant_id, p.id FROM pull_secrets p
+                  WHERE p.tenant_id = ANY($40) AND p.id = ANY($29) AND EXISTS (SELECT 1 FROM lane)
+                  ORDER BY p.id FOR KEY SHARE SKIP LOCKED),
+                    noted AS (
+                 INSERT INTO consumers AS known (tenant_id, id, pull_secret_id, caller_key, caller, source, format, options,
+                                                 fingerprint, pull_secret_version, contents, credentials,
+                                                 first_fetched_at, last_fetched_at)
+                 SELECT kept.tenant_id, c.*, c.at
+                   FROM kept JOIN unnest($28::uuid[], $29::uuid[], $30::text[], $31::text[], $32::text[], $33::text[],
+                                         $34::text[], $35::text[], $36::bigint[], $37::bigint[], $38::text[],
+                                         $39::timestamptz[])
+                          AS c (id, pull_secret_id, caller_key, caller, source, format, options, fingerprint,
+                                pull_secret_version, contents, credentials, at) ON c.pull_secret_id = kept.id
+                  ORDER BY c.pull_secret_id, c.caller_key, c.source, c.options
+                 ON CONFLICT (tenant_id, pull_secret_id, caller_key, source, options) DO UPDATE
+                    SET caller = EXCLUDED.caller, fingerprint = EXCLUDED.fingerprint,
+                        pull_secret_version = EXCLUDED.pull_secret_version, contents = EXCLUDED.contents,
+                        credentials = EXCLUDED.credentials,
+                        last_fetched_at = greatest(known.last_fetched_at, EXCLUDED.last_fetched_at)
+                  WHERE known.contents <= EXCLUDED.contents)
+               SELECT EXISTS (SELECT 1 FROM moved) AS added, ARRAY (SELECT id FROM kept) AS kept"#,
+        )
+    };
+    let statement = statement
+        .bind(before.lane)
+        .bind(before.head.as_deref())
+        .bind(after.seq)
+        .bind(&after.mac)
+        .bind(after.head.as_deref())
+        .bind(after.key_id)
+        .bind(column(rows, |row| row.id))
+        .bind(column(rows, |row| row.at))
+        .bind(column(rows, |row| row.tenant_id))
+        .bind(column(rows, |row| row.tenant.as_deref()))
+        .bind(column(rows, |row| row.actor.as_str()))
+        .bind(column(rows, |row| row.actor_id.as_deref()))
+        .bind(column(rows, |row| row.actor_name.as_deref()))
+        .bind(column(rows, |row| row.source.as_deref()))
+        .bind(column(rows, |row| row.action.as_str()))
+        .bind(column(rows, |row| row.target.as_str()))
+        .bind(column(rows, |row| row.target_version))
+        .bind(column(rows, |row| row.outcome.as_str()))
+        .bind(column(rows, |row| row.detail.as_deref()))
+        .bind(column(rows, |row| row.request_id))
+        .bind(&places.seqs)
+        .bind(&places.macs)
+        .bind(before.seq)
+        .bind(&before.mac)
+        .bind(before.base_seq)
+        .bind(&before.base_mac)
+        .bind(before.key_id);
+    if consumers.is_empty() {
+        return statement.fetch_one(conn).await;
+    }
+    statement
+        .bind(column(consumers, |row| row.id))
+        .bind(column(consumers, |row| row.pull_secret_id))
+        .bind(column(consumers, |row| row.caller_key.as_str()))
+        .bind(column(consumers, |row| row.caller.as_str()))
+        .bind(column(consumers, |row| row.source.as_str()))
+        .bind(column(consumers, |row| row.format.as_str()))
+        .bind(column(consumers, |row| row.options.as_str()))
+        .bind(column(consumers, |row| row.fingerprint.as_str()))
+        .bind(column(consumers, |row| row.pull_secret_version))
+        .bind(column(consumers, |row| row.contents))
+        .bind(column(consumers, |row| row.credentials.as_str()))
+        .bind(column(consumers, |row| row.last_fetched_at))
+        .bind(column(consumers, |row| row.tenant_id))
+        .fetch_one(conn)
+        .await
+}
+
+fn column<'a, R, T>(rows: &'a [R], of: impl Fn(&'a R) -> T) -> Vec<T> {
+    rows.iter().map(of).collect()
+}
+
+/// Whether there is an event of a lane after a number.
+pub async fn is_beyond(conn: &mut PgConnection, lane: i16, seq: i64) -> Result<bool> {
+    super::query_scalar("SELECT EXISTS (SELECT 1 FROM audit_events WHERE lane = $1 AND seq > $2)")
+        .bind(lane)
+        .bind(seq)
+        .fetch_one(conn)
+        .await
 }
 
 /// Adds an event without a seal.
@@ -127,6 +292,50 @@ pub async fn unsealed(
     .bind(after)
     .bind(limit)
     .planned_anew()
+    .fetch_all(conn)
+    .await
+}
+
+/// Whether another event says the same of the same target.
+pub async fn is_told_by_another(conn: &mut PgConnection, row: &AuditRow) -> Result<bool> {
+    super::query_scalar(
+        r#"SELECT EXISTS (SELECT 1 FROM audit_events
+            WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid)
+                  = coalesce($1, '00000000-0000-0000-0000-000000000000'::uuid)
+              AND target COLLATE "C" = $2 AND action = $3 AND detail IS NOT DISTINCT FROM $4 AND id <> $5)"#,
+    )
+    .bind(row.tenant_id)
+    .bind(&row.target)
+    .bind(&row.action)
+    .bind(row.detail.as_deref())
+    .bind(row.id)
+    .fetch_one(conn)
+    .await
+}
+
+/// The details of a credential's writes that lead beyond a version, and of the early end of a former one.
+pub async fn later_writes(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    target: &str,
+    version: i64,
+    previous: Option<i64>,
+) -> Result<Vec<String>> {
+    super::query_scalar(
+        r#"SELECT coalesce(detail, '') FROM audit_events
+            WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid) = $1
+              AND target COLLATE "C" = $2 AND target_version > $3
+              AND action IN ('credential.write', 'credential.retire') AND outcome = 'success'
+           UNION ALL
+           SELECT coalesce(detail, '') FROM audit_events
+            WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid) = $1
+              AND target COLLATE "C" = $2 || '/previous' AND target_version = $4
+              AND action IN ('credential.write', 'credential.retire') AND outcome = 'success'"#,
+    )
+    .bind(tenant)
+    .bind(target)
+    .bind(version)
+    .bind(previous)
     .fetch_all(conn)
     .await
 }
@@ -194,6 +403,28 @@ fn first_id(at: OffsetDateTime, later: u64) -> Uuid {
     Uuid::from_u128(u128::from(millis + later) << 80)
 }
 
+/// Events of a tenant, or of the platform, in all lanes: after the number in `after` and up to that in `until`, both with
+/// the first lane first. Lane by lane, in the order of their numbers.
+pub async fn between(
+    conn: &mut PgConnection,
+    tenant: Option<Uuid>,
+    after: &[i64],
+    until: &[i64],
+) -> Result<Vec<SealedRow>> {
+    super::query_as(
+        r#"SELECT e.* FROM unnest($2::bigint[], $3::bigint[]) WITH ORDINALITY AS w (after, until, lane)
+             JOIN audit_events e ON e.lane = w.lane AND e.seq > w.after AND e.seq <= w.until
+            WHERE coalesce(e.tenant_id, '00000000-0000-0000-0000-000000000000'::uuid)
+                  = coalesce($1, '00000000-0000-0000-0000-000000000000'::uuid)
+            ORDER BY e.lane, e.seq"#,
+    )
+    .bind(tenant)
+    .bind(after)
+    .bind(until)
+    .fetch_all(conn)
+    .await
+}
+
 /// Events of a lane after a number, in order, streamed.
 pub fn of_lane(conn: &mut PgConnection, lane: i16, after: i64) -> BoxStream<'_, Result<SealedRow>> {
     super::query_as("SELECT * FROM audit_events WHERE lane = $1 AND seq > $2 ORDER BY seq")
@@ -251,12 +482,66 @@ pub async fn mac_at(conn: &mut PgConnection, lane: i16, seq: i64) -> Result<Opti
         .await
 }
 
+/// What stands now where an event is known to have stood.
+#[derive(Debug, Clone, FromRow)]
+pub struct Standing {
+    /// The lane.
+    pub lane: i16,
+    /// The event's number.
+    pub seq: i64,
+    /// The hash that it had.
+    pub known: Vec<u8>,
+    /// The lane's last number now, if the lane is there.
+    pub last: Option<i64>,
+    /// The number up to which retention has removed events.
+    pub base: Option<i64>,
+    /// The hash that stands there now.
+    pub mac: Option<Vec<u8>>,
+}
+
+/// What stands now in each of these places (lanes, numbers and known hashes at the same index), all at one moment.
+pub async fn standing(
+    conn: &mut PgConnection,
+    lanes: &[i16],
+    seqs: &[i64],
+    known: &[Vec<u8>],
+) -> Result<Vec<Standing>> {
+    super::query_as(
+        "SELECT w.lane, w.seq, w.known, l.seq AS last, l.base_seq AS base,
+                CASE WHEN l.base_seq = w.seq THEN l.base_mac ELSE e.mac END AS mac
+           FROM unnest($1::smallint[], $2::bigint[], $3::bytea[]) AS w (lane, seq, known)
+           LEFT JOIN audit_lanes l ON l.lane = w.lane
+           LEFT JOIN audit_events e ON e.lane = w.lane AND e.seq = w.seq
+          ORDER BY w.lane, w.seq",
+    )
+    .bind(lanes)
+    .bind(seqs)
+    .bind(known)
+    .fetch_all(conn)
+    .await
+}
+
 /// Removes the events of a lane up to its base.
 pub async fn remove(conn: &mut PgConnection, lane: i16, base: i64) -> Result<u64> {
     let done = super::query("DELETE FROM audit_events WHERE lane = $1 AND seq <= $2")
+        .heavy()
         .bind(lane)
         .bind(base)
         .execute(conn)
         .await?;
     Ok(done.rows_affected())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_a_part_is_told_from_its_last_bits() {
+        assert_eq!(in_full(7, 5), 7);
+        assert_eq!(in_full(5, 5), 5);
+        assert_eq!(in_full(5, (3 << 32) + 5), (3 << 32) + 5);
+        assert_eq!(in_full(9, (3 << 32) + 5), (3 << 32) + 9);
+        assert_eq!(in_full(3, (3 << 32) + 0xffff_fff0), (4 << 32) + 3);
+    }
 }

@@ -83,6 +83,36 @@ pub async fn keep_key(conn: &mut PgConnection, id: Uuid) -> Result<()> {
     Ok(())
 }
 
+/// What became of a transaction, or of a part of one that may be undone by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It is committed.
+    Committed,
+    /// It was undone, or it was so long ago that nobody knows.
+    Undone,
+    /// It is under way; or it is of a time that this server has not reached, after a fail-over.
+    Open,
+}
+
+/// What became of each of these transactions, in their order.
+pub async fn fates(conn: &mut PgConnection, transactions: &[i64]) -> Result<Vec<Fate>> {
+    // One that has not begun here is an error to ask about.
+    let told: Vec<Option<String>> = super::query_scalar(
+        "SELECT CASE WHEN x::text::xid8 < pg_snapshot_xmax(pg_current_snapshot()) THEN pg_xact_status(x::text::xid8)
+                     ELSE 'in progress' END
+           FROM unnest($1::bigint[]) WITH ORDINALITY AS asked (x, place) ORDER BY place",
+    )
+    .bind(transactions)
+    .fetch_all(conn)
+    .await?;
+    let fate = |told: Option<String>| match told.as_deref() {
+        Some("committed") => Fate::Committed,
+        Some("in progress") => Fate::Open,
+        _ => Fate::Undone,
+    };
+    Ok(told.into_iter().map(fate).collect())
+}
+
 /// Makes this transaction the only one that removes events, or gives false at once.
 pub async fn become_pruner(conn: &mut PgConnection) -> Result<bool> {
     super::query_scalar(

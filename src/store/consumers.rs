@@ -20,25 +20,29 @@ pub struct ConsumerRow {
     pub options: String,
     pub fingerprint: String,
     pub pull_secret_version: i64,
+    pub contents: i64,
     pub credentials: String,
     pub first_fetched_at: OffsetDateTime,
     pub last_fetched_at: OffsetDateTime,
 }
 
-/// Notes what a consumer got. Of two that come at the same time the later one stays. Of a pull secret that is
-/// being deleted nothing is noted: who deletes it is waited for.
+/// Notes what a consumer got. Of two that come at the same time that of the newer state stays, whatever the clocks of
+/// replicas say. Of a pull secret that is being deleted nothing is noted: who deletes it is waited for.
 pub async fn note(conn: &mut PgConnection, row: &ConsumerRow) -> Result<()> {
     super::query(
-        "INSERT INTO consumers AS known (tenant_id, id, pull_secret_id, caller_key, caller, source, format, options, fingerprint,
-                                         pull_secret_version, credentials, first_fetched_at, last_fetched_at)
-         SELECT p.tenant_id, $1, p.id, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 FROM pull_secrets p
-          WHERE p.tenant_id = $13 AND p.id = $2 FOR KEY SHARE OF p
-         ON CONFLICT (tenant_id, pull_secret_id, caller_key, source, format) DO UPDATE
-            SET caller = EXCLUDED.caller, options = EXCLUDED.options, fingerprint = EXCLUDED.fingerprint,
-                pull_secret_version = EXCLUDED.pull_secret_version, credentials = EXCLUDED.credentials,
-                last_fetched_at = EXCLUDED.last_fetched_at
-          WHERE known.last_fetched_at <= EXCLUDED.last_fetched_at",
+        "INSERT INTO consumers AS known (tenant_id, id, pull_secret_id, caller_key, caller, source, format, options,
+                                         fingerprint, pull_secret_version, contents, credentials, first_fetched_at,
+                                         last_fetched_at)
+         SELECT p.tenant_id, $2, p.id, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13 FROM pull_secrets p
+          WHERE p.tenant_id = $1 AND p.id = $3 FOR KEY SHARE OF p
+         ON CONFLICT (tenant_id, pull_secret_id, caller_key, source, options) DO UPDATE
+            SET caller = EXCLUDED.caller, fingerprint = EXCLUDED.fingerprint,
+                pull_secret_version = EXCLUDED.pull_secret_version, contents = EXCLUDED.contents,
+                credentials = EXCLUDED.credentials,
+                last_fetched_at = greatest(known.last_fetched_at, EXCLUDED.last_fetched_at)
+          WHERE known.contents <= EXCLUDED.contents",
     )
+    .bind(row.tenant_id)
     .bind(row.id)
     .bind(row.pull_secret_id)
     .bind(&row.caller_key)
@@ -48,10 +52,9 @@ pub async fn note(conn: &mut PgConnection, row: &ConsumerRow) -> Result<()> {
     .bind(&row.options)
     .bind(&row.fingerprint)
     .bind(row.pull_secret_version)
+    .bind(row.contents)
     .bind(&row.credentials)
-    .bind(row.first_fetched_at)
     .bind(row.last_fetched_at)
-    .bind(row.tenant_id)
     .execute(conn)
     .await?;
     Ok(())

@@ -69,6 +69,7 @@ pub async fn several(
     .bind(credentials)
     .bind(versions)
     .bind(tenant)
+    .heavy()
     .fetch_all(conn)
     .await
 }
@@ -114,6 +115,7 @@ pub async fn revisions(
     .bind(credentials)
     .bind(versions)
     .bind(tenant)
+    .heavy()
     .fetch_all(conn)
     .await
 }
@@ -155,6 +157,22 @@ pub async fn insert(conn: &mut PgConnection, row: &VersionRow) -> Result<()> {
     Ok(())
 }
 
+/// Replaces what is sealed in a version.
+pub async fn set_sealed(conn: &mut PgConnection, row: &VersionRow) -> Result<()> {
+    super::query(
+        "UPDATE credential_versions SET secret = $3, auth_secret = $4
+          WHERE tenant_id = $5 AND credential_id = $1 AND version = $2",
+    )
+    .bind(row.credential_id)
+    .bind(row.version)
+    .bind(&row.secret)
+    .bind(row.auth_secret.as_deref())
+    .bind(row.tenant_id)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Adds many versions at once.
 pub async fn insert_all(conn: &mut PgConnection, rows: &[VersionRow]) -> Result<()> {
     super::query(
@@ -173,6 +191,7 @@ pub async fn insert_all(conn: &mut PgConnection, rows: &[VersionRow]) -> Result<
     .bind(column(rows, |row| row.auth_secret_revision))
     .bind(column(rows, |row| row.created_by.clone()))
     .bind(column(rows, |row| row.created_at))
+    .heavy()
     .execute(conn)
     .await?;
     Ok(())

@@ -24,6 +24,7 @@ pub struct CredentialRow {
     pub updated_at: OffsetDateTime,
     pub previous_version: Option<i64>,
     pub previous_retires_at: Option<OffsetDateTime>,
+    pub seal: Option<Vec<u8>>,
     pub changes_beside_version: i64,
     /// Of the current version.
     #[sqlx(default)]
@@ -179,8 +180,8 @@ pub async fn insert(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> 
     super::query(
         "INSERT INTO credentials (id, tenant_id, name, version, registry, labels, expires_at,
                                   secret_changed_at, verification_state, verification, created_at, updated_at,
-                                  previous_version, previous_retires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+                                  previous_version, previous_retires_at, seal)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
     )
     .bind(row.id)
     .bind(row.tenant_id)
@@ -196,6 +197,7 @@ pub async fn insert(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> 
     .bind(row.updated_at)
     .bind(row.previous_version)
     .bind(row.previous_retires_at)
+    .bind(row.seal.as_deref())
     .execute(conn)
     .await?;
     Ok(())
@@ -207,7 +209,7 @@ pub async fn update(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> 
         "UPDATE credentials
             SET version = $2, registry = $3, labels = $4, expires_at = $5, secret_changed_at = $6,
                 verification_state = $7, verification = $8, updated_at = $9,
-                previous_version = $10, previous_retires_at = $11,
+                previous_version = $10, previous_retires_at = $11, seal = $13,
                 changes_beside_version = CASE WHEN version = $2 THEN changes_beside_version + 1 ELSE 0 END
           WHERE tenant_id = $12 AND id = $1",
     )
@@ -223,6 +225,7 @@ pub async fn update(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> 
     .bind(row.previous_version)
     .bind(row.previous_retires_at)
     .bind(row.tenant_id)
+    .bind(row.seal.as_deref())
     .execute(conn)
     .await?;
     Ok(())
@@ -261,10 +264,11 @@ pub async fn count_by_state(conn: &mut PgConnection) -> Result<Vec<(String, i64)
 pub async fn insert_all(conn: &mut PgConnection, rows: &[CredentialRow]) -> Result<()> {
     super::query(
         "INSERT INTO credentials (id, tenant_id, name, version, registry, labels, expires_at,
-                                  secret_changed_at, verification_state, verification, created_at, updated_at)
+                                  secret_changed_at, verification_state, verification, created_at, updated_at,
+                                  seal)
          SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::jsonb[],
                               $7::timestamptz[], $8::timestamptz[], $9::text[], $10::text[],
-                              $11::timestamptz[], $12::timestamptz[])",
+                              $11::timestamptz[], $12::timestamptz[], $13::bytea[])",
     )
     .bind(column(rows, |row| row.id))
     .bind(column(rows, |row| row.tenant_id))
@@ -278,6 +282,8 @@ pub async fn insert_all(conn: &mut PgConnection, rows: &[CredentialRow]) -> Resu
     .bind(column(rows, |row| row.verification.clone()))
     .bind(column(rows, |row| row.created_at))
     .bind(column(rows, |row| row.updated_at))
+    .bind(column(rows, |row| row.seal.clone()))
+    .heavy()
     .execute(conn)
     .await?;
     Ok(())
@@ -293,13 +299,13 @@ pub async fn update_all(
         "UPDATE credentials AS c
             SET version = n.version, registry = n.registry, labels = n.labels, expires_at = n.expires_at,
                 secret_changed_at = n.secret_changed_at, verification_state = n.verification_state,
-                verification = n.verification, updated_at = n.updated_at,
+                verification = n.verification, updated_at = n.updated_at, seal = n.seal,
                 changes_beside_version = CASE WHEN c.version = n.version THEN c.changes_beside_version + 1 ELSE 0 END
            FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::jsonb[], $5::timestamptz[],
-                       $6::timestamptz[], $7::text[], $8::text[], $9::timestamptz[])
+                       $6::timestamptz[], $7::text[], $8::text[], $9::timestamptz[], $10::bytea[])
              AS n (id, version, registry, labels, expires_at, secret_changed_at, verification_state,
-                   verification, updated_at)
-          WHERE c.tenant_id = $10 AND c.id = n.id",
+                   verification, updated_at, seal)
+          WHERE c.tenant_id = $11 AND c.id = n.id",
     )
     .bind(column(rows, |row| row.id))
     .bind(column(rows, |row| row.version))
@@ -310,7 +316,9 @@ pub async fn update_all(
     .bind(column(rows, |row| row.verification_state.clone()))
     .bind(column(rows, |row| row.verification.clone()))
     .bind(column(rows, |row| row.updated_at))
+    .bind(column(rows, |row| row.seal.clone()))
     .bind(tenant)
+    .heavy()
     .execute(conn)
     .await?;
     Ok(())
@@ -330,15 +338,16 @@ pub async fn delete(conn: &mut PgConnection, tenant: Uuid, id: Uuid) -> Result<(
     Ok(())
 }
 
-/// Ends the overlap of one.
-pub async fn end_previous(conn: &mut PgConnection, tenant: Uuid, id: Uuid) -> Result<()> {
+/// Ends the overlap of one, with the seal of the state after it.
+pub async fn end_previous(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> {
     super::query(
-        "UPDATE credentials
-            SET previous_version = NULL, previous_retires_at = NULL, changes_beside_version = changes_beside_version + 1
+        "UPDATE credentials SET previous_version = NULL, previous_retires_at = NULL, seal = $3,
+                changes_beside_version = changes_beside_version + 1
           WHERE tenant_id = $1 AND id = $2",
     )
-    .bind(tenant)
-    .bind(id)
+    .bind(row.tenant_id)
+    .bind(row.id)
+    .bind(row.seal.as_deref())
     .execute(conn)
     .await?;
     Ok(())
@@ -361,24 +370,57 @@ pub async fn retiring(
     .await
 }
 
-/// Ends up to `most` overlaps of a tenant whose time is over; gives the ids.
-pub async fn retire(
+/// Up to `most` of a tenant whose overlap is over.
+pub async fn due(
     conn: &mut PgConnection,
     tenant: Uuid,
     now: OffsetDateTime,
     most: i64,
-) -> Result<Vec<Uuid>> {
-    super::query_scalar(
-        "UPDATE credentials
-            SET previous_version = NULL, previous_retires_at = NULL, changes_beside_version = changes_beside_version + 1
-          WHERE tenant_id = $1 AND id IN (
-             SELECT id FROM credentials WHERE tenant_id = $1 AND previous_retires_at <= $2
-              ORDER BY previous_retires_at LIMIT $3)
-         RETURNING id",
+) -> Result<Vec<CredentialRow>> {
+    super::query_as(
+        "SELECT * FROM credentials WHERE tenant_id = $1 AND previous_retires_at <= $2
+          ORDER BY previous_retires_at LIMIT $3",
     )
     .bind(tenant)
     .bind(now)
     .bind(most)
     .fetch_all(conn)
     .await
+}
+
+/// Finds one by its id and holds it until the transaction ends.
+pub async fn hold(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    id: Uuid,
+) -> Result<Option<CredentialRow>> {
+    super::query_as("SELECT * FROM credentials WHERE tenant_id = $1 AND id = $2 FOR UPDATE")
+        .bind(tenant)
+        .bind(id)
+        .fetch_optional(conn)
+        .await
+}
+
+/// Some that have no seal yet, and whose current version is of that time, too (format 2, `docs/keys.md`), each with its
+/// tenant.
+pub async fn without_seal(conn: &mut PgConnection, most: i64) -> Result<Vec<(Uuid, Uuid)>> {
+    super::query_as(
+        "SELECT c.tenant_id, c.id FROM credentials c
+           JOIN credential_versions v ON v.tenant_id = c.tenant_id AND v.credential_id = c.id AND v.version = c.version
+          WHERE c.seal IS NULL AND get_byte(v.secret, 0) = 2 ORDER BY c.tenant_id, c.id LIMIT $1",
+    )
+    .bind(most)
+    .fetch_all(conn)
+    .await
+}
+
+/// Gives one its seal.
+pub async fn set_seal(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> {
+    super::query("UPDATE credentials SET seal = $3 WHERE tenant_id = $1 AND id = $2")
+        .bind(row.tenant_id)
+        .bind(row.id)
+        .bind(row.seal.as_deref())
+        .execute(conn)
+        .await?;
+    Ok(())
 }

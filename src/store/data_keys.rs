@@ -204,3 +204,11 @@ pub async fn count_of(conn: &mut PgConnection, tenant: Uuid) -> Result<i64> {
     .fetch_one(conn)
     .await
 }
+
+/// All keys of a tenant.
+pub async fn of_tenant(conn: &mut PgConnection, tenant: Uuid) -> Result<Vec<DataKeyRow>> {
+    super::query_as("SELECT * FROM data_keys WHERE tenant_id = $1 ORDER BY version")
+        .bind(tenant)
+        .fetch_all(conn)
+        .await
+}

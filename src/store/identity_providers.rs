@@ -51,6 +51,13 @@ pub async fn of_issuer(conn: &mut PgConnection, issuer: &str) -> Result<Vec<Prov
         .await
 }
 
+/// How many there are.
+pub async fn count(conn: &mut PgConnection) -> Result<i64> {
+    super::query_scalar("SELECT count(*) FROM identity_providers")
+        .fetch_one(conn)
+        .await
+}
+
 /// A page in order of name.
 pub async fn page(conn: &mut PgConnection, slice: &Slice<String>) -> Result<Vec<ProviderRow>> {
     super::query_as(

@@ -44,6 +44,7 @@ pub async fn count(
     .bind(credentials)
     .bind(now)
     .bind(since)
+    .heavy()
     .execute(conn)
     .await?;
     Ok(())

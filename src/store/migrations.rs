@@ -22,8 +22,13 @@ pub struct Applied {
 pub async fn lock(conn: &mut PgConnection) -> Result<()> {
     super::query("SELECT pg_advisory_xact_lock($1)")
         .bind(LOCK)
+        .heavy()
         .execute(&mut *conn)
         .await?;
+    // Asking first spares the server's notice that it is there.
+    if exists(conn).await? {
+        return Ok(());
+    }
     super::query(
         "CREATE TABLE IF NOT EXISTS _sqlx_migrations (
              version         bigint PRIMARY KEY,
@@ -39,12 +44,15 @@ pub async fn lock(conn: &mut PgConnection) -> Result<()> {
     Ok(())
 }
 
+async fn exists(conn: &mut PgConnection) -> Result<bool> {
+    super::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
+        .fetch_one(conn)
+        .await
+}
+
 /// The migrations that were applied, oldest first; none in an empty database.
 pub async fn applied(conn: &mut PgConnection) -> Result<Vec<Applied>> {
-    let exists: bool = super::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
-        .fetch_one(&mut *conn)
-        .await?;
-    if !exists {
+    if !exists(conn).await? {
         return Ok(Vec::new());
     }
     super::query_as("SELECT version, checksum FROM _sqlx_migrations ORDER BY version")

@@ -29,7 +29,7 @@ pub mod webhook_deliveries;
 
 pub use pool::Database;
 pub use statement::{Statement, StatementAs, StatementScalar, query, query_as, query_scalar};
-pub use transaction::Transaction;
+pub use transaction::{Single, Transaction};
 
 /// A page of a list: rows after a key, at most so many.
 #[derive(Debug, Clone)]

@@ -148,6 +148,16 @@ impl Database {
         Ok(())
     }
 
+    /// Where the database is, for people; without user and password.
+    pub fn place(&self) -> String {
+        let options = self.options();
+        let host = match options.get_socket() {
+            Some(socket) => socket.display().to_string(),
+            None => format!("{}:{}", options.get_host(), options.get_port()),
+        };
+        format!("{host}/{}", options.get_database().unwrap_or_default())
+    }
+
     /// What may be used of a session.
     pub fn sessions(&self) -> Sessions {
         self.pool.manager().sessions()

@@ -39,6 +39,18 @@ pub async fn by_name(
     .await
 }
 
+/// Keeps one from being deleted until the transaction ends, waiting for whoever is about to. False if it is gone.
+pub async fn hold(conn: &mut PgConnection, tenant: Uuid, id: Uuid) -> Result<bool> {
+    let found: Option<Uuid> = super::query_scalar(
+        "SELECT id FROM pull_secrets WHERE tenant_id = $1 AND id = $2 FOR KEY SHARE",
+    )
+    .bind(tenant)
+    .bind(id)
+    .fetch_optional(conn)
+    .await?;
+    Ok(found.is_some())
+}
+
 /// A page in order of name; only those with one of the names, if given.
 pub async fn page(
     conn: &mut PgConnection,

@@ -125,6 +125,14 @@ pub async fn any_live(
     .await
 }
 
+/// How many a tenant has.
+pub async fn count(conn: &mut PgConnection, tenant: Uuid) -> Result<i64> {
+    super::query_scalar("SELECT count(*) FROM role_bindings WHERE tenant_id = $1")
+        .bind(tenant)
+        .fetch_one(conn)
+        .await
+}
+
 /// Adds one; the caller holds the tenant against other writers.
 pub async fn insert(conn: &mut PgConnection, row: &BindingRow) -> Result<()> {
     super::query(

@@ -12,6 +12,8 @@ use uuid::Uuid;
 pub enum Table {
     /// `credential_versions`: `secret`, `auth_secret`.
     CredentialVersions,
+    /// `credentials`: `seal`.
+    Credentials,
     /// `idempotent_answers`: `answer`, `request_digest`.
     IdempotentAnswers,
 }
@@ -28,7 +30,13 @@ pub struct SealedRow {
     pub name: String,
     /// The document that it was sealed beside, if any.
     pub document: Option<String>,
-    /// `secret`, or `answer`.
+    /// The versions that brought the secrets of a version of a credential.
+    #[sqlx(default)]
+    pub secret_revision: Option<i64>,
+    /// That of the auth server's own, if it has one.
+    #[sqlx(default)]
+    pub auth_secret_revision: Option<i64>,
+    /// `secret`, `seal`, or `answer`.
     pub first: Vec<u8>,
     /// `auth_secret`, or `request_digest`.
     pub second: Option<Vec<u8>>,
@@ -45,7 +53,11 @@ pub struct Place {
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::CredentialVersions, Self::IdempotentAnswers];
+    pub const ALL: [Self; 3] = [
+        Self::CredentialVersions,
+        Self::Credentials,
+        Self::IdempotentAnswers,
+    ];
 }
 
 /// Columns of bytes that are not sealed: hashes and wrapped keys.
@@ -61,7 +73,8 @@ pub const NOT_SEALED: [(&str, &str); 8] = [
 ];
 
 /// Columns that are sealed.
-pub const SEALED: [(&str, &str); 4] = [
+pub const SEALED: [(&str, &str); 5] = [
+    ("credentials", "seal"),
     ("credential_versions", "secret"),
     ("credential_versions", "auth_secret"),
     ("idempotent_answers", "answer"),
@@ -81,12 +94,19 @@ pub async fn under_older(
     let statement = match table {
         Table::CredentialVersions => {
             "SELECT v.credential_id AS record, v.version, 'credentials/' || c.name AS name, v.document,
-                    v.secret AS first, v.auth_secret AS second
+                    v.secret_revision, v.auth_secret_revision, v.secret AS first, v.auth_secret AS second
                FROM credential_versions v JOIN credentials c ON c.tenant_id = v.tenant_id AND c.id = v.credential_id
               WHERE v.tenant_id = $1 AND (v.credential_id, v.version) > ($3, $4)
                 AND (substring(v.secret FROM 2 FOR 16) <> uuid_send($2)
                      OR substring(v.auth_secret FROM 2 FOR 16) <> uuid_send($2))
               ORDER BY v.credential_id, v.version LIMIT $5"
+        }
+        Table::Credentials => {
+            "SELECT id AS record, 1::bigint AS version, 'credentials/' || name AS name, NULL::text AS document,
+                    seal AS first, NULL::bytea AS second
+               FROM credentials
+              WHERE tenant_id = $1 AND (id, 1) > ($3, $4) AND substring(seal FROM 2 FOR 16) <> uuid_send($2)
+              ORDER BY id LIMIT $5"
         }
         Table::IdempotentAnswers => {
             "SELECT id AS record, 1::bigint AS version, 'idempotent-answers/' || id AS name,
@@ -122,6 +142,10 @@ pub async fn count_under_older(
               WHERE v.tenant_id = $1 AND (substring(v.secret FROM 2 FOR 16) <> uuid_send($2)
                      OR substring(v.auth_secret FROM 2 FOR 16) <> uuid_send($2))"
         }
+        Table::Credentials => {
+            "SELECT count(*) FROM credentials
+              WHERE tenant_id = $1 AND substring(seal FROM 2 FOR 16) <> uuid_send($2)"
+        }
         Table::IdempotentAnswers => {
             "SELECT count(*) FROM idempotent_answers
               WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid)
@@ -151,6 +175,10 @@ pub async fn replace(
             "UPDATE credential_versions SET secret = $3, auth_secret = $4
               WHERE tenant_id = $7 AND credential_id = $1 AND version = $2
                 AND secret = $5 AND auth_secret IS NOT DISTINCT FROM $6"
+        }
+        Table::Credentials => {
+            "UPDATE credentials SET seal = $3
+              WHERE tenant_id = $7 AND id = $1 AND $2 = 1 AND seal = $5 AND $4::bytea IS NULL AND $6::bytea IS NULL"
         }
         Table::IdempotentAnswers => {
             "UPDATE idempotent_answers SET answer = $3, request_digest = $4
@@ -186,6 +214,7 @@ pub async fn remove_unneeded(
              SELECT substring(secret FROM 2 FOR 16) FROM credential_versions WHERE tenant_id = $1
               UNION SELECT substring(auth_secret FROM 2 FOR 16) FROM credential_versions
                      WHERE tenant_id = $1 AND auth_secret IS NOT NULL
+              UNION SELECT substring(seal FROM 2 FOR 16) FROM credentials WHERE tenant_id = $1 AND seal IS NOT NULL
               UNION SELECT substring(s.value FROM 2 FOR 16)
                       FROM idempotent_answers a CROSS JOIN LATERAL (VALUES (a.answer), (a.request_digest)) AS s (value)
                      WHERE coalesce(a.tenant_id, '00000000-0000-0000-0000-000000000000'::uuid)

@@ -26,6 +26,29 @@ pub async fn by_name(conn: &mut PgConnection, name: &str) -> Result<Option<Tenan
         .await
 }
 
+/// The id of a tenant, with how often it had changed in the same state of the database.
+#[derive(Debug, Clone, Copy, FromRow)]
+#[allow(missing_docs, reason = "the columns' comments stand in the migration")]
+pub struct StandingTenantRow {
+    pub id: Uuid,
+    pub contents: i64,
+    pub access: i64,
+}
+
+/// Finds a tenant by name, with the numbers of its changes.
+pub async fn by_name_with_changes(
+    conn: &mut PgConnection,
+    name: &str,
+) -> Result<Option<StandingTenantRow>> {
+    super::query_as(
+        "SELECT n.id, coalesce(k.contents, 0) AS contents, coalesce(k.access, 0) AS access
+           FROM tenants n LEFT JOIN tenant_changes k ON k.tenant_id = n.id WHERE n.name = $1",
+    )
+    .bind(name)
+    .fetch_optional(conn)
+    .await
+}
+
 /// Finds a tenant by name and holds it against other writers until the transaction ends.
 pub async fn lock_by_name(conn: &mut PgConnection, name: &str) -> Result<Option<TenantRow>> {
     super::query_as("SELECT * FROM tenants WHERE name = $1 FOR UPDATE")
@@ -108,6 +131,8 @@ pub async fn update(conn: &mut PgConnection, row: &TenantRow) -> Result<()> {
 /// them, each table in one statement: their foreign keys would look for it again for each row.
 pub async fn delete(conn: &mut PgConnection, id: Uuid) -> Result<()> {
     for statement in [
+        // Whoever notes what became of a pull secret holds it before it writes to what hangs on it.
+        "SELECT id FROM pull_secrets WHERE tenant_id = $1 ORDER BY id FOR UPDATE",
         "DELETE FROM data_keys WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid) = $1",
         "DELETE FROM idempotent_answers WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid) = $1",
         "DELETE FROM tokens WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid) = $1",
@@ -122,7 +147,11 @@ pub async fn delete(conn: &mut PgConnection, id: Uuid) -> Result<()> {
         "DELETE FROM credentials WHERE tenant_id = $1",
         "DELETE FROM tenants WHERE id = $1",
     ] {
-        super::query(statement).bind(id).execute(&mut *conn).await?;
+        super::query(statement)
+            .bind(id)
+            .heavy()
+            .execute(&mut *conn)
+            .await?;
     }
     Ok(())
 }

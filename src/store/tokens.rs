@@ -25,10 +25,27 @@ pub struct TokenRow {
     pub tenant: Option<String>,
 }
 
-/// Finds a token by its hash, revoked and expired ones too.
-pub async fn by_hash(conn: &mut PgConnection, hash: &[u8]) -> Result<Option<TokenRow>> {
+/// A token with how often its tenant, or the platform, had changed in the same state of the database.
+#[derive(Debug, Clone, FromRow)]
+#[allow(missing_docs, reason = "the columns' comments stand in the migration")]
+pub struct StandingTokenRow {
+    #[sqlx(flatten)]
+    pub row: TokenRow,
+    pub contents: i64,
+    pub access: i64,
+}
+
+/// Finds a token by its hash, revoked and expired ones too, with the numbers of changes where it is held.
+pub async fn by_hash_with_changes(
+    conn: &mut PgConnection,
+    hash: &[u8],
+) -> Result<Option<StandingTokenRow>> {
     super::query_as(
-        "SELECT t.*, n.name AS tenant FROM tokens t LEFT JOIN tenants n ON n.id = t.tenant_id WHERE t.hash = $1",
+        "SELECT t.*, n.name AS tenant, coalesce(k.contents, 0) AS contents, coalesce(k.access, 0) AS access
+           FROM tokens t LEFT JOIN tenants n ON n.id = t.tenant_id
+           LEFT JOIN tenant_changes k
+             ON k.tenant_id = coalesce(t.tenant_id, '00000000-0000-0000-0000-000000000000'::uuid)
+          WHERE t.hash = $1",
     )
     .bind(hash)
     .fetch_optional(conn)
@@ -101,6 +118,27 @@ pub async fn page(
     .await
 }
 
+/// How many tokens of a tenant, or of the platform, work at this time; counted up to `most`.
+pub async fn count_live(
+    conn: &mut PgConnection,
+    tenant: Option<Uuid>,
+    now: OffsetDateTime,
+    most: i64,
+) -> Result<i64> {
+    super::query_scalar(
+        "SELECT count(*) FROM (
+             SELECT 1 FROM tokens
+              WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid)
+                    = coalesce($1, '00000000-0000-0000-0000-000000000000'::uuid)
+                AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2) LIMIT $3) AS live",
+    )
+    .bind(tenant)
+    .bind(now)
+    .bind(most)
+    .fetch_one(conn)
+    .await
+}
+
 /// Adds a token; false if a live one has the name.
 pub async fn insert(conn: &mut PgConnection, row: &TokenRow, hash: &[u8]) -> Result<bool> {
     let done = super::query(
@@ -120,6 +158,16 @@ pub async fn insert(conn: &mut PgConnection, row: &TokenRow, hash: &[u8]) -> Res
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Whether the platform has an admin token that works and never ends.
+pub async fn has_endless_admin(conn: &mut PgConnection) -> Result<bool> {
+    super::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM tokens WHERE tenant_id IS NULL AND role = 'admin' AND revoked_at IS NULL
+                                               AND expires_at IS NULL)",
+    )
+    .fetch_one(conn)
+    .await
 }
 
 /// Whether a tenant has a token of this role that still works, other than the one left out.

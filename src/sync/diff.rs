@@ -8,13 +8,15 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::manifest::{Manifest, wipe};
+use super::owner::is_owner_key;
+use crate::model::pull_secret::LAST_APPLIED;
 
 /// One line a difference: labels, annotations, the type, and the registry paths of the auth file; never an account.
 pub fn differences(live: &Manifest, wanted: &Manifest) -> Vec<String> {
     let mut lines = Vec::new();
     for field in ["labels", "annotations"] {
         let (there, here) = (live.texts(field), wanted.texts(field));
-        for (key, value) in &here {
+        for (key, value) in here.iter().filter(|(key, _)| !is_owner_key(key)) {
             match there.get(key) {
                 Some(old) if old == value => {}
                 Some(old) => lines.push(format!("{field} {key}: {old:?} -> {value:?}")),
@@ -22,12 +24,18 @@ pub fn differences(live: &Manifest, wanted: &Manifest) -> Vec<String> {
             }
         }
     }
+    if live.texts("annotations").contains_key(LAST_APPLIED) {
+        lines.push(format!(
+            "annotations {LAST_APPLIED}: removed, kubectl apply keeps the data there (apply with --server-side)"
+        ));
+    }
     if let (old, Some(new)) = (live.field("type"), wanted.field("type"))
         && old != Some(new)
     {
         lines.push(format!("type: {} -> {new}", old.unwrap_or(&Value::Null)));
     }
-    if live.field("immutable") != wanted.field("immutable") {
+    let immutable = |one: &Manifest| one.field("immutable").is_some_and(|value| value == true);
+    if immutable(live) != immutable(wanted) {
         lines.push("immutable: changed".into());
     }
     lines.extend(data(live, wanted));

@@ -1,11 +1,13 @@
 //! An object for or from the API server: it may hold secrets, so it does not print, and is zeroed when dropped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Serialize, Serializer};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use zeroize::Zeroize;
+
+use super::owner::{is_field_manager, is_owner_key};
 
 /// The kinds of objects that a sync makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,7 +73,8 @@ impl Manifest {
         let kind = text("/kind").ok_or("an object without a kind")?;
         let kind = Kind::parse(&kind).ok_or_else(|| format!("unexpected kind {kind}"))?;
         let name = text("/metadata/name").ok_or("an object without a name")?;
-        let namespace = text("/metadata/namespace").ok_or("an object without a namespace")?;
+        // A manifest may leave it to whoever applies it.
+        let namespace = text("/metadata/namespace").unwrap_or_default();
         Ok(Self {
             key: Key {
                 namespace,
@@ -106,21 +109,118 @@ impl Manifest {
             .collect()
     }
 
-    /// Puts a label on it.
-    pub fn set_label(&mut self, key: &str, value: &str) {
-        let metadata = self
-            .object
-            .get_mut("metadata")
-            .and_then(Value::as_object_mut);
-        if let Some(metadata) = metadata {
-            let labels = metadata.entry("labels").or_insert_with(|| json!({}));
-            if !labels.is_object() {
-                *labels = json!({});
-            }
-            if let Some(labels) = labels.as_object_mut() {
-                labels.insert(key.to_owned(), Value::from(value));
+    /// Puts a label or an annotation on it.
+    pub fn set(&mut self, field: &str, key: &str, value: &str) {
+        if let Some(members) = self.members_of(field) {
+            members.insert(key.to_owned(), Value::from(value));
+        }
+    }
+
+    /// Takes labels or annotations off it.
+    pub fn retain(&mut self, field: &str, mut keep: impl FnMut(&str) -> bool) {
+        if let Some(members) = self.members_of(field) {
+            members.retain(|key, _| keep(key));
+        }
+    }
+
+    /// The same without anybody's claim: those are not regcred's to write.
+    pub fn unclaimed(mut self) -> Self {
+        for field in ["labels", "annotations"] {
+            if !self.texts(field).is_empty() {
+                self.retain(field, |key| !is_owner_key(key));
             }
         }
+        self
+    }
+
+    /// Says from which state of the object it was made: the API server refuses it over another one.
+    pub fn only_over(&mut self, live: &Self) {
+        let version = live.metadata("resourceVersion").map(str::to_owned);
+        if let (Some(version), Some(metadata)) = (version, self.metadata_mut()) {
+            metadata.insert("resourceVersion".into(), Value::from(version));
+        }
+    }
+
+    /// The same object for another namespace. It is copied: each copy is zeroed by itself.
+    pub fn moved_to(&self, namespace: &str) -> Self {
+        let mut copy = self.copied();
+        if let Some(metadata) = copy.metadata_mut() {
+            metadata.insert("namespace".into(), Value::from(namespace));
+        }
+        copy.key.namespace = namespace.to_owned();
+        copy
+    }
+
+    /// The same object again.
+    pub fn copied(&self) -> Self {
+        Self {
+            key: self.key.clone(),
+            object: self.object.clone(),
+        }
+    }
+
+    fn metadata_mut(&mut self) -> Option<&mut Map<String, Value>> {
+        self.object.get_mut("metadata")?.as_object_mut()
+    }
+
+    fn members_of(&mut self, field: &str) -> Option<&mut Map<String, Value>> {
+        let members = self
+            .metadata_mut()?
+            .entry(field)
+            .or_insert_with(|| json!({}));
+        if !members.is_object() {
+            *members = json!({});
+        }
+        members.as_object_mut()
+    }
+
+    /// Whether it is being deleted, and the finalizers that still hold it.
+    pub fn is_leaving(&self) -> Option<Vec<&str>> {
+        self.metadata("deletionTimestamp")?;
+        Some(self.finalizers())
+    }
+
+    /// What holds it when it is deleted.
+    pub fn finalizers(&self) -> Vec<&str> {
+        let list = self.object.pointer("/metadata/finalizers");
+        let list = list.and_then(Value::as_array).into_iter().flatten();
+        list.filter_map(Value::as_str).collect()
+    }
+
+    /// Field managers other than those of syncs, as people know them: `kubectl-create`, `helm`.
+    pub fn managers(&self) -> BTreeSet<&str> {
+        let managers = self
+            .managed()
+            .filter_map(|entry| entry.get("manager")?.as_str());
+        managers.filter(|name| !is_field_manager(name)).collect()
+    }
+
+    /// Labels or annotations that syncs have put there.
+    pub fn applied(&self, field: &str) -> BTreeSet<&str> {
+        let path = format!("/fieldsV1/f:metadata/f:{field}");
+        let own = self.managed().filter(|entry| {
+            let text = |name: &str| entry.get(name).and_then(Value::as_str);
+            text("manager").is_some_and(is_field_manager) && text("operation") == Some("Apply")
+        });
+        own.filter_map(|entry| entry.pointer(&path)?.as_object())
+            .flat_map(|fields| fields.keys())
+            .filter_map(|key| key.strip_prefix("f:"))
+            .collect()
+    }
+
+    fn managed(&self) -> impl Iterator<Item = &Value> {
+        let list = self.object.pointer("/metadata/managedFields");
+        list.and_then(Value::as_array).into_iter().flatten()
+    }
+
+    /// Keys of the data that the other does not have.
+    pub fn data_beside<'a>(&'a self, other: &'a Self) -> Vec<String> {
+        let data = |one: &'a Self| one.object.get("data").and_then(Value::as_object);
+        let there = data(other);
+        let keys = data(self).into_iter().flat_map(Map::keys);
+        keys.filter(|key| !there.is_some_and(|there| there.contains_key(*key)))
+            .cloned()
+            .collect()
     }
 
     /// Whether `other` has the same content, whatever the metadata says. Nothing is copied: it may be secret.

@@ -1,22 +1,26 @@
 //! One pass: fetch, compare, do.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
+use futures_util::StreamExt;
 use serde_json::Value;
 
-use super::accounts;
-use super::cluster::{Applied, Changed, Cluster, Conflicts};
-use super::desired::{Desired, Links};
-use super::diff::differences;
+use super::accounts::Parting;
+use super::claim::Claims;
+use super::cluster::{Cluster, Mode, Seen};
+use super::desired::{Desired, in_words, noted};
+use super::grants::LinkWish;
 use super::manifest::{Key, Kind, Manifest};
 use super::owner::Owner;
-use super::plan::{Step, steps};
-use super::source::Source;
+use super::plan::{Conflicts, Step, step};
+use super::report::Report;
+use super::source::{Purpose, Source, Whither};
 use super::{Error, Result};
 
-/// How often a change that lost against another is made anew.
-const TRIES: usize = 5;
+/// Namespaces that are worked on at a time.
+const AT_ONCE: usize = 8;
+/// How often what changed meanwhile is looked at again at once.
+const ROUNDS: usize = 3;
 
 /// Where pull secrets go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,17 +29,31 @@ pub enum Place {
     OwnTarget,
     /// To these namespaces.
     Named(BTreeSet<String>),
-    /// To the namespaces that a label selector selects.
+    /// To the namespaces that a label selector selects, those of the platform itself left out.
     Selected(String),
 }
 
-/// Whether anything is changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// The cluster is changed.
-    Apply,
-    /// The cluster is only read.
-    DryRun,
+/// Which namespaces a pass works on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Focus {
+    /// All but these, which failed a moment ago.
+    AllBut(BTreeSet<String>),
+    /// These, whose rest is over.
+    Only(BTreeSet<String>),
+}
+
+impl Focus {
+    /// All of them.
+    pub fn all() -> Self {
+        Self::AllBut(BTreeSet::new())
+    }
+
+    fn holds(&self, namespace: &str) -> bool {
+        match self {
+            Self::AllBut(left_out) => !left_out.contains(namespace),
+            Self::Only(these) => these.contains(namespace),
+        }
+    }
 }
 
 /// What a sync is about.
@@ -50,379 +68,451 @@ pub struct Sync {
     pub pull_secrets: Vec<String>,
     /// To which namespaces.
     pub place: Place,
-    /// What to do about fields that others manage.
+    /// What to do about objects that nobody claims.
     pub conflicts: Conflicts,
-    /// Whether anything is changed.
-    pub mode: Mode,
 }
 
-/// One thing that was done, or would be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
-    /// `+` made, `~` changed, `=` left as it is, `-` removed.
-    pub sign: char,
-    /// To what.
-    pub what: String,
-    /// What is different, without secrets.
-    pub details: Vec<String>,
-}
-
-impl fmt::Display for Line {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.sign, self.what)?;
-        self.details
-            .iter()
-            .try_for_each(|detail| write!(f, "\n    {detail}"))
-    }
-}
-
-/// The state of one rendering, by pull secret and namespace.
-pub type States = BTreeMap<(String, String), String>;
-
-/// What came of a pass.
-#[derive(Debug, Default)]
-pub struct Report {
-    /// What was done, or would be.
-    pub lines: Vec<Line>,
-    /// What could not be done; the rest was.
-    pub failures: Vec<Error>,
-    /// The states that were fetched, to wait for others.
-    pub states: States,
-}
-
-impl Report {
-    fn add(&mut self, sign: char, what: impl fmt::Display, details: Vec<String>) {
-        self.lines.push(Line {
-            sign,
-            what: what.to_string(),
-            details,
-        });
-    }
-
-    /// Whether the cluster is other than before.
-    pub fn is_change(&self) -> bool {
-        self.lines.iter().any(|line| line.sign != '=')
-    }
+/// What is in the cluster, as far as it matters.
+#[derive(Default)]
+struct Live {
+    /// What this sync claims, and whatever else stands under a name that it wants.
+    objects: BTreeMap<Key, Manifest>,
+    /// Accounts with links that it claims, by namespace.
+    accounts: BTreeMap<String, Vec<Value>>,
+    /// Whether grants are found wherever they are, or only where notes on Secrets say that some were made.
+    grants_by_notes: bool,
 }
 
 impl Sync {
     /// Makes the cluster as it shall be. What cannot be done is in the report, and keeps nothing else from being done;
-    /// where anything cannot be fetched, nothing is removed.
-    pub async fn pass(&self) -> Report {
-        let mut report = Report::default();
-        let desired = self.desired(&mut report).await;
-        let removal = report.failures.is_empty();
-        let live = match self.live(&desired).await {
-            Ok(live) => live,
-            Err(error) => {
-                report.failures.push(error);
-                return report;
+    /// where anything cannot be fetched, nothing is removed. What was changed meanwhile is looked at again.
+    pub async fn pass(&self, focus: &Focus) -> Report {
+        let mut report = self.round(focus).await;
+        for _ in 1..ROUNDS {
+            let again = report.changed_meanwhile();
+            if again.is_empty() {
+                break;
             }
-        };
-        let mut steps = steps(&desired.objects, &live, &self.owner);
-        if !removal {
-            steps.retain(|(_, step)| !matches!(step, Step::Delete | Step::Release));
+            report
+                .failures
+                .retain(|failure| !matches!(failure.error, Error::Meanwhile { .. }));
+            let more = self.round(&Focus::Only(again)).await;
+            // What is as it shall be was told.
+            report.lines.retain(|line| {
+                line.sign != '=' || !more.lines.iter().any(|new| new.what == line.what)
+            });
+            report.add(more);
         }
-        let failed = self.make(&steps, &desired, &live, &mut report).await;
-        self.link(&steps, &desired, &failed, removal, &mut report)
-            .await;
-        self.remove(&steps, &live, &mut report).await;
         report
     }
 
-    async fn desired(&self, report: &mut Report) -> Desired {
-        let mut desired = Desired::default();
-        let selected = match &self.place {
+    async fn round(&self, focus: &Focus) -> Report {
+        let mut report = Report::default();
+        let Some(selected) = self.selected(&mut report).await else {
+            return report;
+        };
+        let (mut desired, live) = match self.compared(&selected, &mut report).await {
+            Ok(both) => both,
+            Err(error) => {
+                report.fail(error);
+                return report;
+            }
+        };
+        let parting = if report.failed_as_a_whole() {
+            Parting::Unknown
+        } else {
+            Parting::Known
+        };
+        let mut held = BTreeSet::new();
+        if parting == Parting::Known {
+            let stuck = self
+                .take_back_all_grants(&desired, &live, focus, &mut report)
+                .await;
+            remember(&mut desired, &live, &self.owner, &stuck);
+            if live.grants_by_notes {
+                held = stuck;
+            }
+        }
+        let namespaces = of_secrets_and_links(&desired, &live);
+        let namespaces: Vec<String> = namespaces
+            .into_iter()
+            .filter(|name| focus.holds(name))
+            .collect();
+        let work = namespaces
+            .iter()
+            .map(|namespace| self.work_on(namespace, &desired, &live, (parting, &held)));
+        let parts: Vec<Report> = futures_util::stream::iter(work)
+            .buffered(AT_ONCE)
+            .collect()
+            .await;
+        parts.into_iter().for_each(|part| report.add(part));
+        report.worked_on.extend(namespaces.iter().cloned());
+        self.make_grants(&desired, &live, focus, &mut report).await;
+        report
+    }
+
+    /// The namespaces that are named or selected; `None` if that cannot be told.
+    async fn selected(&self, report: &mut Report) -> Option<BTreeSet<String>> {
+        match &self.place {
+            Place::OwnTarget => Some(BTreeSet::new()),
+            Place::Named(namespaces) => Some(namespaces.clone()),
             Place::Selected(selector) => match self.cluster.namespaces(selector).await {
-                Ok(namespaces) => namespaces,
+                Ok(namespaces) => {
+                    let (system, others): (BTreeSet<_>, BTreeSet<_>) =
+                        namespaces.into_iter().partition(|name| is_system(name));
+                    if !system.is_empty() {
+                        let names: Vec<String> = system.into_iter().collect();
+                        report.remarks.insert(format!(
+                            "system namespaces are left out unless --namespace names them: {}",
+                            names.join(", ")
+                        ));
+                    }
+                    Some(others)
+                }
                 Err(error) => {
-                    report.failures.push(error);
-                    return desired;
+                    report.fail(error);
+                    None
                 }
             },
-            Place::Named(namespaces) => namespaces.clone(),
-            Place::OwnTarget => BTreeSet::new(),
+        }
+    }
+
+    /// What shall be and what is. What is about to be changed was rendered after what is there was read: what is
+    /// rendered is asked for once more, and if it is another one by then, all is read anew.
+    async fn compared(
+        &self,
+        selected: &BTreeSet<String>,
+        report: &mut Report,
+    ) -> Result<(Desired, Live)> {
+        let purpose = match self.cluster.mode() {
+            Mode::Apply => Purpose::Use,
+            Mode::DryRun => Purpose::Preview,
         };
-        for pull_secret in &self.pull_secrets {
-            let added = self
-                .fetch(pull_secret, &selected, &mut desired, &mut report.states)
+        let mut last = None;
+        for _ in 0..ROUNDS {
+            let mut part = Report::default();
+            let desired = self.desired(selected, purpose, &mut part).await;
+            let live = self.live(&desired, &mut part).await?;
+            let settled = self.changes_nothing(&desired, &live);
+            let states = part.states.clone();
+            last = Some((desired, live, part));
+            if settled || self.is_current(&states, purpose).await {
+                break;
+            }
+        }
+        let (desired, live, part) = last.unwrap_or_default();
+        report.add(part);
+        Ok((desired, live))
+    }
+
+    async fn is_current(&self, states: &BTreeMap<String, String>, purpose: Purpose) -> bool {
+        for (pull_secret, state) in states {
+            let now = self
+                .source
+                .fetch(pull_secret, self.whither(), purpose)
                 .await;
-            report.failures.extend(added.err());
+            if now.is_ok_and(|now| now.state != *state) {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn changes_nothing(&self, desired: &Desired, live: &Live) -> bool {
+        let mut secrets = desired
+            .objects
+            .iter()
+            .filter(|(key, _)| key.kind == Kind::Secret);
+        secrets.all(|(key, wanted)| {
+            let step = step(wanted, live.objects.get(key), &self.owner, self.conflicts);
+            !matches!(step, Step::Create | Step::Update)
+        })
+    }
+
+    async fn desired(
+        &self,
+        selected: &BTreeSet<String>,
+        purpose: Purpose,
+        report: &mut Report,
+    ) -> Desired {
+        let mut desired = Desired::default();
+        for pull_secret in &self.pull_secrets {
+            let fetched = match self
+                .source
+                .fetch(pull_secret, self.whither(), purpose)
+                .await
+            {
+                Ok(fetched) => fetched,
+                Err(error) => {
+                    if !report.failures.iter().any(|failure| failure.error == error) {
+                        report.fail(error);
+                    }
+                    continue;
+                }
+            };
+            report.states.insert(pull_secret.clone(), fetched.state);
+            let rendered = fetched.rendered;
+            match self.namespaces_of(pull_secret, rendered.target.namespace.as_ref(), selected) {
+                Ok(namespaces) => {
+                    for namespace in &namespaces {
+                        if let Err(error) = desired.add(pull_secret, &rendered, namespace) {
+                            report.fail(error);
+                        }
+                    }
+                }
+                Err(error) => report.fail(error),
+            }
         }
         desired
     }
 
-    async fn fetch(
+    fn namespaces_of(
         &self,
         pull_secret: &str,
+        target: Option<&crate::model::name::Namespace>,
         selected: &BTreeSet<String>,
-        desired: &mut Desired,
-        states: &mut States,
-    ) -> Result<()> {
-        let target = self.source.target(pull_secret).await?;
-        let own;
-        let namespaces = if self.place == Place::OwnTarget {
-            let namespace = target
-                .namespace
-                .ok_or_else(|| Error::NoNamespace(pull_secret.to_owned()))?;
-            own = BTreeSet::from([namespace]);
-            &own
-        } else {
-            selected
-        };
-        for namespace in namespaces {
-            let rendered = self.source.manifest(pull_secret, namespace).await?;
-            states.insert((pull_secret.to_owned(), namespace.clone()), rendered.state);
-            desired.add(
-                pull_secret,
-                namespace,
-                rendered.document,
-                &target.service_accounts,
-                &self.owner,
-            )?;
+    ) -> Result<BTreeSet<String>> {
+        if self.place != Place::OwnTarget {
+            return Ok(selected.clone());
         }
-        Ok(())
+        let target = target.ok_or_else(|| Error::NoNamespace(pull_secret.to_owned()))?;
+        // A target is the tenant's word; what the platform runs in is not a tenant's to name.
+        if is_system(target.as_str()) {
+            return Err(Error::SystemNamespace {
+                pull_secret: pull_secret.to_owned(),
+                namespace: target.to_string(),
+            });
+        }
+        Ok(BTreeSet::from([target.to_string()]))
     }
 
-    /// What this sync made, and whatever else stands under a name that it wants.
-    async fn live(&self, desired: &Desired) -> Result<BTreeMap<Key, Manifest>> {
-        let namespaces: BTreeSet<String> = desired
+    /// How manifests are rendered.
+    pub fn whither(&self) -> Whither {
+        match self.place {
+            Place::OwnTarget => Whither::OwnTarget,
+            Place::Named(_) | Place::Selected(_) => Whither::Elsewhere,
+        }
+    }
+
+    async fn live(&self, desired: &Desired, report: &mut Report) -> Result<Live> {
+        let mut namespaces: BTreeSet<String> = desired
             .objects
             .keys()
             .map(|key| key.namespace.clone())
             .chain(desired.links.keys().cloned())
-            .chain(match &self.place {
-                Place::Named(namespaces) => namespaces.clone(),
-                Place::OwnTarget | Place::Selected(_) => BTreeSet::new(),
-            })
             .collect();
-        let mut live = BTreeMap::new();
+        if let Place::Named(named) = &self.place {
+            namespaces.extend(named.iter().cloned());
+        }
+        let mut live = Live::default();
         for kind in Kind::ALL {
-            for manifest in self.cluster.owned(kind, &self.owner, &namespaces).await? {
-                live.insert(manifest.key().clone(), manifest);
+            let (claimed, seen) = self
+                .cluster
+                .claimed(kind, &self.owner, &namespaces, report)
+                .await?;
+            for manifest in claimed {
+                if kind == Kind::Secret {
+                    // Where the grants were that came with it, they are found again.
+                    namespaces.extend(noted(note_on(&manifest, &self.owner)));
+                }
+                live.objects.insert(manifest.key().clone(), manifest);
+            }
+            if let Seen::Only(namespaces) = seen {
+                report.remarks.insert(unseen(kind, &namespaces));
+                live.grants_by_notes = kind == Kind::RoleBinding;
             }
         }
-        for key in desired.objects.keys() {
-            if !live.contains_key(key)
-                && let Some(manifest) = self.cluster.get(key).await?
-            {
-                live.insert(key.clone(), manifest);
-            }
+        let accounts = self
+            .cluster
+            .linked_accounts(&self.owner, &namespaces, report)
+            .await?;
+        for account in accounts {
+            let namespace = account
+                .pointer("/metadata/namespace")
+                .and_then(Value::as_str);
+            let of_namespace = live
+                .accounts
+                .entry(namespace.unwrap_or_default().to_owned());
+            of_namespace.or_default().push(account);
         }
+        self.look_at_wanted(desired, &mut live).await?;
         Ok(live)
     }
 
-    /// Makes and changes objects; gives the namespaces where a Secret could not be made.
-    async fn make(
-        &self,
-        steps: &[(Key, Step)],
-        desired: &Desired,
-        live: &BTreeMap<Key, Manifest>,
-        report: &mut Report,
-    ) -> BTreeSet<String> {
-        let mut failed = BTreeSet::new();
-        for (key, step) in steps {
-            let Some(wanted) = desired.objects.get(key) else {
-                continue;
-            };
-            let there = live.get(key);
-            let made = match (step, self.mode) {
-                (Step::Keep, _) | (_, Mode::DryRun) => Ok(()),
-                _ => self.apply(wanted, there, *step).await,
-            };
-            match made {
-                Ok(()) => {
-                    let sign = match step {
-                        Step::Keep => '=',
-                        Step::Create => '+',
-                        _ => '~',
-                    };
-                    let details = there.map(|live| differences(live, wanted));
-                    report.add(sign, key, details.unwrap_or_default());
-                }
-                Err(error) => {
-                    report.failures.push(error);
-                    if key.kind == Kind::Secret {
-                        failed.insert(key.namespace.clone());
-                    }
-                }
-            }
-        }
-        failed
-    }
-
-    async fn apply(&self, wanted: &Manifest, live: Option<&Manifest>, step: Step) -> Result<()> {
-        let conflicts = match step {
-            Step::Update | Step::Create => Conflicts::TakeOver,
-            _ => self.conflicts,
-        };
-        let why = match self.cluster.apply(wanted, &self.owner, conflicts).await? {
-            Applied::Done => return Ok(()),
-            Applied::Refused(why) => why,
-        };
-        let refused = |why: String| Error::Cluster {
-            what: format!("apply {}", wanted.key()),
-            why,
-        };
-        // A field that cannot be changed: what regcred made is made anew, what others made is theirs.
-        let Some(live) = live.filter(|_| step == Step::Update) else {
-            return Err(refused(why));
-        };
-        if self.cluster.delete(live).await? == Changed::Meanwhile {
-            return Err(refused(
-                "it was changed meanwhile; tried again next time".into(),
-            ));
-        }
-        match self.cluster.apply(wanted, &self.owner, conflicts).await? {
-            Applied::Done => Ok(()),
-            Applied::Refused(why) => Err(refused(why)),
-        }
-    }
-
-    /// Links accounts, and takes away links that this sync made and that shall not be any more.
-    async fn link(
-        &self,
-        steps: &[(Key, Step)],
-        desired: &Desired,
-        failed: &BTreeSet<String>,
-        removal: bool,
-        report: &mut Report,
-    ) {
-        let left = steps
-            .iter()
-            .filter(|(key, step)| key.kind == Kind::Secret && *step == Step::Delete);
-        let namespaces: BTreeSet<&String> = desired
-            .links
+    /// Whatever else stands under a name that is wanted.
+    async fn look_at_wanted(&self, desired: &Desired, live: &mut Live) -> Result<()> {
+        let missing = desired
+            .objects
             .keys()
-            .chain(left.map(|(key, _)| &key.namespace))
-            .collect();
-        let nobody = Links::default();
-        for namespace in namespaces {
-            if failed.contains(namespace) {
-                continue;
-            }
-            let links = desired.links.get(namespace).unwrap_or(&nobody);
-            if let Err(error) = self.link_in(namespace, links, removal, report).await {
-                report.failures.push(error);
-            }
-        }
-    }
-
-    async fn link_in(
-        &self,
-        namespace: &str,
-        links: &Links,
-        removal: bool,
-        report: &mut Report,
-    ) -> Result<()> {
-        let accounts = self.cluster.accounts(namespace).await?;
-        let name_of = |account: &Value| -> Option<String> {
-            Some(account.pointer("/metadata/name")?.as_str()?.to_owned())
-        };
-        let names: BTreeSet<String> = accounts.iter().filter_map(name_of).collect();
-        for missing in links.named.keys().filter(|name| !names.contains(*name)) {
-            report.failures.push(Error::Cluster {
-                what: format!("link service account {namespace}/{missing}"),
-                why: "there is no such service account".into(),
-            });
-        }
-        for account in accounts {
-            let Some(name) = name_of(&account) else {
-                continue;
-            };
-            let wanted = links.of(&name);
-            if wanted.is_empty() && !accounts::is_linked_by(&account, &self.owner) {
-                continue;
-            }
-            if let Err(error) = self
-                .link_one(namespace, &name, account, &wanted, removal, report)
-                .await
-            {
-                report.failures.push(error);
+            .filter(|key| !live.objects.contains_key(*key));
+        let missing: Vec<&Key> = missing.collect();
+        let asking = missing.iter().map(|key| self.cluster.get(key));
+        let mut found = futures_util::stream::iter(asking).buffered(AT_ONCE);
+        while let Some(manifest) = found.next().await {
+            if let Some(manifest) = manifest? {
+                live.objects.insert(manifest.key().clone(), manifest);
             }
         }
         Ok(())
     }
 
-    async fn link_one(
-        &self,
-        namespace: &str,
-        name: &str,
-        mut account: Value,
-        wanted: &BTreeSet<String>,
-        removal: bool,
-        report: &mut Report,
-    ) -> Result<()> {
-        let what = format!("ServiceAccount {namespace}/{name}");
-        for _ in 0..TRIES {
-            let wanted = if removal {
-                wanted.clone()
-            } else {
-                accounts::with_own(&account, wanted, &self.owner)
-            };
-            let Some(change) = accounts::change(&account, &wanted, &self.owner) else {
-                report.add('=', &what, Vec::new());
-                return Ok(());
-            };
-            let done = match self.mode {
-                Mode::DryRun => Changed::Done,
-                Mode::Apply => {
-                    self.cluster
-                        .change_account(namespace, name, &change.patch, &self.owner)
-                        .await?
-                }
-            };
-            if done == Changed::Done {
-                let added = change
-                    .add
-                    .iter()
-                    .map(|name| format!("imagePullSecrets: + {name}"));
-                let removed = change
-                    .remove
-                    .iter()
-                    .map(|name| format!("imagePullSecrets: - {name}"));
-                report.add('~', &what, added.chain(removed).collect());
-                return Ok(());
-            }
-            match self.cluster.account(namespace, name).await? {
-                Some(now) => account = now,
-                None => return Ok(()),
-            }
-        }
-        Err(Error::Cluster {
-            what: format!("link service account {namespace}/{name}"),
-            why: "it keeps changing; tried again next time".into(),
-        })
+    /// Whether an object is this sync's and no longer wanted.
+    pub(super) fn is_unwanted(&self, key: &Key, live: &Manifest, desired: &Desired) -> bool {
+        !desired.objects.contains_key(key) && Claims::on(live).of(&self.owner).is_some()
     }
 
-    async fn remove(
+    /// Takes back grants; gives the namespaces where that was not possible.
+    async fn take_back_all_grants(
         &self,
-        steps: &[(Key, Step)],
-        live: &BTreeMap<Key, Manifest>,
+        desired: &Desired,
+        live: &Live,
+        focus: &Focus,
+        report: &mut Report,
+    ) -> BTreeSet<String> {
+        let grants = live
+            .objects
+            .keys()
+            .filter(|key| key.kind == Kind::RoleBinding);
+        let namespaces: BTreeSet<&String> = grants.map(|key| &key.namespace).collect();
+        let namespaces = namespaces.into_iter().filter(|name| focus.holds(name));
+        let namespaces: Vec<&String> = namespaces.collect();
+        report
+            .worked_on
+            .extend(namespaces.iter().map(|name| (*name).clone()));
+        let work = namespaces
+            .iter()
+            .map(|name| self.take_back_grants(name, desired, &live.objects));
+        let parts: Vec<Report> = futures_util::stream::iter(work)
+            .buffered(AT_ONCE)
+            .collect()
+            .await;
+        parts.into_iter().for_each(|part| report.add(part));
+        let failed = report.failed_namespaces().into_iter().map(str::to_owned);
+        let resting = live
+            .objects
+            .keys()
+            .filter(|key| !focus.holds(&key.namespace));
+        failed
+            .chain(resting.map(|key| key.namespace.clone()))
+            .collect()
+    }
+
+    async fn work_on(
+        &self,
+        namespace: &str,
+        desired: &Desired,
+        live: &Live,
+        (parting, held): (Parting, &BTreeSet<String>),
+    ) -> Report {
+        let mut report = Report::default();
+        let mut made = BTreeSet::new();
+        for (key, wanted) in desired.in_namespace(Kind::Secret, namespace) {
+            let there = live.objects.get(key).map(Manifest::copied);
+            match self.settle(wanted, there).await {
+                Ok(line) => {
+                    report.lines.push(line);
+                    made.insert(key.name.clone());
+                }
+                Err(error) => {
+                    report.fail_at(namespace, Some((key.kind.as_str(), &key.name)), error)
+                }
+            }
+        }
+        let nobody = Default::default();
+        let links = desired.links.get(namespace).unwrap_or(&nobody);
+        let linked = live
+            .accounts
+            .get(namespace)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let wish = LinkWish {
+            made: &made,
+            linked,
+            parting,
+        };
+        let unlinked = self.link(namespace, links, wish, &mut report).await;
+        // A Secret that somebody may still be linked to stays.
+        if unlinked && parting == Parting::Known {
+            for (key, there) in &live.objects {
+                let is_here = key.kind == Kind::Secret && key.namespace == namespace;
+                // Nor goes one that alone tells where grants are that could not be taken back.
+                let tells = !noted(note_on(there, &self.owner)).is_disjoint(held);
+                if is_here && !tells && self.is_unwanted(key, there, desired) {
+                    self.part_and_tell(there, &mut report).await;
+                }
+            }
+        }
+        report
+    }
+
+    async fn make_grants(
+        &self,
+        desired: &Desired,
+        live: &Live,
+        focus: &Focus,
         report: &mut Report,
     ) {
-        for (key, step) in steps {
-            let Some(manifest) = live.get(key) else {
-                continue;
-            };
-            let removed = match (step, self.mode) {
-                (Step::Delete | Step::Release, Mode::DryRun) => Ok(Changed::Done),
-                (Step::Delete, Mode::Apply) => self.cluster.delete(manifest).await,
-                (Step::Release, Mode::Apply) => self.cluster.release(manifest, &self.owner).await,
-                _ => continue,
-            };
-            match removed {
-                Ok(Changed::Done) => {
-                    let kept =
-                        (*step == Step::Release).then(|| "kept: another sync wants it".into());
-                    report.add('-', key, kept.into_iter().collect());
+        let grants = desired
+            .objects
+            .iter()
+            .filter(|(key, _)| key.kind == Kind::RoleBinding && focus.holds(&key.namespace));
+        let grants: Vec<_> = grants.collect();
+        let work = grants
+            .iter()
+            .map(|(key, wanted)| self.settle(wanted, live.objects.get(*key).map(Manifest::copied)));
+        let done: Vec<_> = futures_util::stream::iter(work)
+            .buffered(AT_ONCE)
+            .collect()
+            .await;
+        for ((key, _), done) in grants.into_iter().zip(done) {
+            report.worked_on.insert(key.namespace.clone());
+            match done {
+                Ok(line) => report.lines.push(line),
+                Err(error) => {
+                    report.fail_at(&key.namespace, Some((key.kind.as_str(), &key.name)), error);
                 }
-                Ok(Changed::Meanwhile) => report.failures.push(Error::Cluster {
-                    what: format!("remove {key}"),
-                    why: "it was changed meanwhile; tried again next time".into(),
-                }),
-                Err(error) => report.failures.push(error),
             }
         }
     }
+}
+
+/// Namespaces of the platform itself.
+fn is_system(namespace: &str) -> bool {
+    namespace.starts_with("kube-") || namespace.starts_with("openshift-")
+}
+
+fn unseen(kind: Kind, namespaces: &BTreeSet<String>) -> String {
+    let names: Vec<&str> = namespaces.iter().map(String::as_str).collect();
+    format!(
+        "without the right to list {}s everywhere, only these namespaces are looked at: {}; what this sync made elsewhere stays",
+        kind.as_str(),
+        names.join(", ")
+    )
+}
+
+fn note_on<'a>(secret: &'a Manifest, owner: &Owner) -> Option<&'a str> {
+    secret.texts("annotations").get(owner.key()).copied()
+}
+
+/// Grants that could not be taken back are not forgotten.
+fn remember(desired: &mut Desired, live: &Live, owner: &Owner, stuck: &BTreeSet<String>) {
+    for (key, wanted) in &mut desired.objects {
+        let Some(there) = live.objects.get(key).filter(|_| key.kind == Kind::Secret) else {
+            continue;
+        };
+        let mut note = noted(wanted.note.as_deref());
+        note.extend(&noted(note_on(there, owner)) & stuck);
+        wanted.note = in_words(note);
+    }
+}
+
+fn of_secrets_and_links(desired: &Desired, live: &Live) -> BTreeSet<String> {
+    let objects = desired.objects.keys().chain(live.objects.keys());
+    let of_secrets = objects.filter(|key| key.kind == Kind::Secret);
+    of_secrets
+        .map(|key| &key.namespace)
+        .chain(desired.links.keys())
+        .chain(live.accounts.keys())
+        .cloned()
+        .collect()
 }

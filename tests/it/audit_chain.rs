@@ -134,6 +134,11 @@ fn tamperings() -> Vec<Tampering> {
     ]
 }
 
+/// How many ways of changing the trail are tried.
+pub fn tries() -> usize {
+    tamperings().len()
+}
+
 #[tokio::test]
 async fn whatever_is_done_to_the_trail_is_found_where_it_was_done() {
     let (watched, _) = prepared().await;

@@ -245,3 +245,55 @@ async fn nothing_fails_when_all_happens_at_once() {
         ended.expect("no panic");
     }
 }
+
+#[tokio::test]
+async fn who_fetches_for_two_namespaces_is_two_consumers() {
+    let regcred = Regcred::start().await;
+    let owner = prepare(&regcred).await;
+    let one = puller(&regcred, &owner, "one").await;
+    let of = |namespace: &str| format!("{MANIFEST}?namespace={namespace}");
+    for namespace in ["n1", "n2"] {
+        one.get(&of(namespace)).await.expect(200);
+    }
+    owner
+        .patch(QUAY, &json!({"secret": "two"}))
+        .await
+        .expect(200);
+    one.get(&of("n2")).await.expect(200);
+    let stale = owner.get(&format!("{CONSUMERS}?stale=true")).await;
+    assert_eq!(
+        stale.expect(200).items("parameters"),
+        [json!({"namespace": "n1"})]
+    );
+    one.get(&of("n1")).await.expect(200);
+    let stale = owner.get(&format!("{CONSUMERS}?stale=true")).await;
+    assert!(stale.expect(200).items("id").is_empty());
+    let all = owner.get(CONSUMERS).await.expect(200);
+    assert_eq!(all.items("stale"), [false, false]);
+}
+
+#[tokio::test]
+async fn who_got_the_newest_state_is_not_stale_whatever_clocks_say() {
+    let ahead = Regcred::start().await;
+    let owner = prepare(&ahead).await;
+    let other = ahead.another().await;
+    ahead.pass(30);
+    let one = puller(&ahead, &owner, "one").await;
+    for round in 0..3 {
+        one.get(MANIFEST).await.expect(200);
+        let secret = format!("after {round}");
+        owner
+            .patch(QUAY, &json!({"secret": secret}))
+            .await
+            .expect(200);
+        other.like(&one).get(MANIFEST).await.expect(200);
+        for replica in [&ahead, &other] {
+            let list = replica.like(&owner).get(CONSUMERS).await.expect(200);
+            assert_eq!(list.items("stale"), [false], "round {round}");
+            assert_eq!(
+                list.json()["items"][0]["credentials"][0]["version"],
+                round + 2
+            );
+        }
+    }
+}

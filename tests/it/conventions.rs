@@ -140,9 +140,14 @@ async fn a_body_of_another_media_type_is_refused() {
     }
     owner.put(CREDENTIAL, &pair()).await.expect(201);
     let reply = owner
-        .raw(Method::PATCH, CREDENTIAL, "application/json", "{}")
+        .raw(Method::PATCH, CREDENTIAL, "text/plain", "{}")
         .await;
-    reply.expect_problem(415, "unsupported-media-type");
+    let reply = reply.expect_problem(415, "unsupported-media-type");
+    let accepted = reply.header("accept-patch");
+    assert!(
+        accepted.contains("application/merge-patch+json"),
+        "{accepted}"
+    );
     let charset = "application/json; charset=utf-8";
     owner
         .raw(Method::PUT, CREDENTIAL, charset, pair().to_string())

@@ -196,3 +196,201 @@ fn what_is_lost_goes_to_standard_error() {
         "{err}"
     );
 }
+
+#[test]
+fn what_makes_no_credential_can_be_left_out() {
+    let sandbox = Sandbox::new(
+        r#"{"auths":{"quay.io":{"auth":"dTpw"},"my_reg.example.com":{"auth":"dTpw"},"a.io":{"auth":"dTo="},"b.io":{}}}"#,
+    );
+    let (code, _, err) = sandbox.convert(&["docker-config"]);
+    assert_eq!(
+        (code, err.lines().last().map(|line| line.contains("my_reg"))),
+        (1, Some(true)),
+        "{err}"
+    );
+    let (code, out, err) = sandbox.convert(&["docker-config", "--skip-invalid"]);
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(
+        json_of(&out),
+        json!({"auths": {"quay.io": {"auth": "dTpw"}}})
+    );
+    for registry in ["my_reg.example.com", "a.io", "b.io"] {
+        assert!(
+            err.contains(&format!("left out: {registry}: ")),
+            "{registry}: {err}"
+        );
+    }
+}
+
+#[test]
+fn a_session_of_docker_and_missing_padding_are_seen_to() {
+    let sandbox = Sandbox::new(
+        r#"{"auths":{"https://index.docker.io/v1/":{"auth":"dTpwdw"},"https://index.docker.io/v1/refresh-token":{"auth":"dTpyZWZyZXNo"}}}"#,
+    );
+    let (code, out, err) = sandbox.convert(&["docker-config"]);
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(
+        json_of(&out),
+        json!({"auths": {"https://index.docker.io/v1/": {"auth": "dTpwdw=="}}})
+    );
+    assert!(
+        err.contains("padding")
+            && err.contains("https://index.docker.io/v1/refresh-token: it is the Docker"),
+        "{err}"
+    );
+}
+
+#[test]
+fn json_ends_its_last_line() {
+    let sandbox = Sandbox::new(FILE);
+    for format in [
+        "docker-config",
+        "podman-auth",
+        "dockercfg",
+        "data",
+        "secret",
+        "oc",
+    ] {
+        let out = sandbox.converted(&[format]);
+        assert!(out.ends_with('\n') && !out.ends_with("\n\n"), "{format}");
+    }
+}
+
+#[test]
+fn bindings_are_made_without_a_file() {
+    let convert =
+        |arguments: &[&str]| run(&mut program(&[&["convert", "--to"], arguments].concat()));
+    let flags = [
+        "image-puller",
+        "--namespace",
+        "project-a",
+        "--pull-from",
+        "project-b",
+    ];
+    let (code, out, err) = convert(&[&flags[..], &["--service-account", "default"]].concat());
+    assert_eq!(code, 0, "{err}");
+    let binding = &kubectl::objects(out.as_bytes())[0];
+    assert_eq!(
+        binding["metadata"]["name"],
+        "image-puller:project-a:default"
+    );
+    assert_eq!(binding["metadata"]["namespace"], "project-b");
+    let (_, out, _) =
+        convert(&[&flags[..], &["--service-account", "*", "--output", "json"]].concat());
+    assert_eq!(
+        json_of(&out)["subjects"][0]["name"],
+        "system:serviceaccounts:project-a"
+    );
+    for (arguments, word) in [
+        (&flags[..], "--service-account"),
+        (
+            &["image-puller", "--service-account", "a", "--pull-from", "b"],
+            "--namespace",
+        ),
+        (&["image-puller", "--from", "/dev/null"], "--pull-from"),
+        (&["secret", "--pull-from", "b"], "--from"),
+    ] {
+        let (code, _, err) = convert(arguments);
+        assert!(
+            code != 0 && err.contains(word) && err.lines().count() == 1,
+            "{arguments:?}: {err}"
+        );
+    }
+}
+
+#[test]
+fn a_secret_is_sealed_for_a_certificate() {
+    let directory = files::Directory::new();
+    let path = directory.path().join("controller.pem");
+    std::fs::write(
+        &path,
+        include_str!("../../src/http/example_certificate.pem"),
+    )
+    .expect("a file");
+    let path = path.to_str().expect("UTF-8");
+    let sandbox = Sandbox::new(FILE);
+    let out = sandbox.converted(&[
+        "sealed-secret",
+        "--certificate",
+        path,
+        "--namespace",
+        "shop",
+        "--output",
+        "json",
+    ]);
+    let sealed = json_of(&out);
+    assert_eq!(sealed["kind"], "SealedSecret");
+    assert_eq!(
+        sealed["spec"]["template"]["type"],
+        "kubernetes.io/dockerconfigjson"
+    );
+    assert!(sealed["spec"]["encryptedData"][".dockerconfigjson"].is_string());
+    for (arguments, word) in [
+        (
+            &["sealed-secret", "--namespace", "shop"][..],
+            "--certificate",
+        ),
+        (&["sealed-secret", "--certificate", path], "--namespace"),
+        (
+            &["sealed-secret", "--certificate", "/does/not/exist"],
+            "/does/not/exist",
+        ),
+    ] {
+        let (code, out, err) = sandbox.convert(arguments);
+        assert_eq!(
+            (
+                code,
+                out.as_str(),
+                err.lines().last().map(|line| line.contains(word))
+            ),
+            (1, "", Some(true)),
+            "{err}"
+        );
+    }
+}
+
+#[test]
+fn an_external_secret_names_what_is_fetched() {
+    let flags = [
+        "convert",
+        "--to",
+        "external-secret",
+        "--name",
+        "team-pull",
+        "--namespace",
+        "shop",
+    ];
+    let origin = [
+        "--url",
+        "https://regcred.example.com/",
+        "--tenant",
+        "team-a",
+        "--pull-secret",
+        "team",
+    ];
+    let (code, out, err) = run(&mut program(&[&flags[..], &origin].concat()));
+    assert_eq!(code, 0, "{err}");
+    let objects = kubectl::objects(out.as_bytes());
+    let url = objects[0]["spec"]["provider"]["webhook"]["url"]
+        .as_str()
+        .expect("a URL");
+    assert!(url.starts_with("https://regcred.example.com/v1/tenants/team-a/pull-secrets/{{ .remoteRef.key }}/manifest?format=data"), "{url}");
+    assert_eq!(objects[1]["spec"]["dataFrom"][0]["extract"]["key"], "team");
+    for (arguments, word) in [
+        (&["--url", "https://regcred.example.com"][..], "--tenant"),
+        (
+            &["--url", "ftp://x", "--tenant", "t", "--pull-secret", "p"],
+            "--url",
+        ),
+        (
+            &["--url", "https://x.example.com", "--tenant", "t"],
+            "--pull-secret",
+        ),
+    ] {
+        let (code, _, err) = run(&mut program(&[&flags[..], arguments].concat()));
+        assert!(
+            code != 0 && err.contains(word) && err.lines().count() == 1,
+            "{arguments:?}: {err}"
+        );
+    }
+}

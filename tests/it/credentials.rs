@@ -180,9 +180,17 @@ async fn who_may_write_but_not_read_cannot_point_a_secret_elsewhere() {
     put.as_object_mut().expect("an object").remove("secret");
     put["registry"] = json!("evil.example.net");
     editor.put(PATH, &put).await.expect_mistakes(&["/secret"]);
-    // In two steps: a secret of its own for another server, then none of its own.
+    // The registry may send its clients to the auth server, with the registry's secret.
     let own = json!({"auth_server": {"registry": "evil.example.net", "secret": "mine"}});
-    editor.patch(PATH, &own).await.expect(200);
+    editor.patch(PATH, &own).await.expect_mistakes(&["/secret"]);
+    let mut put = pair();
+    put.as_object_mut().expect("an object").remove("secret");
+    put["auth_server"] = own["auth_server"].clone();
+    editor.put(PATH, &put).await.expect_mistakes(&["/secret"]);
+    // In two steps: everything given for another server, then nothing of its own.
+    let mut given = own.clone();
+    given["secret"] = json!("mine");
+    editor.patch(PATH, &given).await.expect(200);
     editor
         .patch(PATH, &json!({"auth_server": {"secret": null}}))
         .await

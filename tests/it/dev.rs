@@ -277,3 +277,52 @@ async fn with_a_database_url_no_server_is_started() {
     store(&address, directory.path()).await;
     assert!(!directory.path().join("postgres").exists());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_database_is_named_and_the_token_of_the_first_is_kept() {
+    let directory = Directory::new();
+    let token = || fs::read_to_string(directory.path().join("root-token")).expect("a token");
+    let start = |url: Option<&str>| {
+        let mut command = dev(directory.path());
+        if let Some(url) = url {
+            command.env("DATABASE_URL", url);
+        }
+        let mut running = Running::start(&mut command);
+        running.line("Ctrl-C stops it");
+        running.signal("INT");
+        running.end();
+        running.output()
+    };
+    let server = crate::support::postgres::shared();
+    let name = format!("dev_{}", uuid::Uuid::now_v7().simple());
+    server.create_database(&name, None).await;
+    let url = server.url(&name);
+    let endless = || async {
+        let pool = crate::support::postgres::pool(&url);
+        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM tokens WHERE expires_at IS NULL")
+            .fetch_one(&pool)
+            .await
+            .expect("a count");
+        count
+    };
+    let quiet = tokio::task::block_in_place(|| start(None));
+    let first = token();
+    assert!(!quiet.contains("THE DATABASE IS"), "{quiet}");
+    for _ in 0..2 {
+        let loud = tokio::task::block_in_place(|| start(Some(&url)));
+        assert!(
+            loud.contains("THE DATABASE IS") && loud.contains(&name),
+            "{loud}"
+        );
+        assert_eq!(endless().await, 1);
+        assert_eq!(token(), first, "it is the private database's");
+    }
+    let other = Directory::new();
+    let mut command = dev(other.path());
+    command.env("REGCRED_KEY_FILE", directory.path().join("key"));
+    let mut running = Running::start(command.env("DATABASE_URL", &url));
+    running.line("No admin token was made");
+    assert_eq!(endless().await, 1);
+    tokio::task::block_in_place(|| start(None));
+    assert_eq!(token(), first);
+}

@@ -285,7 +285,9 @@ async fn only_an_editor_stores_and_erases() {
 
 /// What the pull secret holds, as its owner sees it.
 async fn held(owner: &Client) -> Value {
-    let path = format!("{BASE}/pull-secrets/team/manifest?format=data&type=Opaque");
+    let path = format!(
+        "{BASE}/pull-secrets/team/manifest?format=data&type=kubernetes.io/podmanconfigjson"
+    );
     let reply = owner.get(&path).await.expect(200);
     let file: Value = serde_json::from_str(reply.text("/auth.json")).expect("JSON");
     file["auths"].clone()
@@ -460,6 +462,98 @@ async fn skopeo_and_podman_pull_with_it() {
         "{}",
         ended.errors
     );
+}
+
+/// Both ask for an account before they store one; an editor, who may not read any, logs in all the same.
+#[tokio::test]
+async fn an_editor_logs_in_with_skopeo_and_podman() {
+    let Some((registry, regcred, owner)) = with_registry().await else {
+        return;
+    };
+    let home = Home::of(&regcred, "editor").await;
+    let helpers = json!({"credHelpers": {registry.address.as_str(): "regcred"}}).to_string();
+    let file = home.write("auth.json", &helpers);
+    for name in ["skopeo", "podman"] {
+        let Some(tool) = peer(name) else { continue };
+        let wrong = password(&registry.address, "robot", "wrong");
+        let stored = format!("{BASE}/credentials/own");
+        owner.put(&stored, &wrong).await.expect(200);
+        let mut command = home.command(tool);
+        command.env("XDG_RUNTIME_DIR", home.path("run"));
+        if name == "podman" {
+            command.arg("--root").arg(home.path("root"));
+            command.arg("--runroot").arg(home.0.path());
+            command.arg("--storage-driver=vfs");
+        }
+        command.args(["login", "--tls-verify=false", "--authfile"]);
+        command.arg(&file);
+        command.args(["--username", "robot", "--password-stdin"]);
+        command.arg(&registry.address);
+        let ended = feed(command, "s3cret").await;
+        assert_eq!(ended.code, 0, "{name}: {}", ended.errors);
+        assert!(
+            ended
+                .errors
+                .contains("may store accounts and not read them"),
+            "{name}: {}",
+            ended.errors
+        );
+        let held = held(&owner).await;
+        assert_eq!(
+            held[registry.address.as_str()],
+            auth("robot", "s3cret"),
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_editor_is_told_that_there_is_nothing_and_others_what_is_missing() {
+    let (regcred, owner) = started(&several()[..1]).await;
+    let editor = Home::of(&regcred, "editor").await;
+    let ended = editor.run("get", "quay.io").await;
+    assert_eq!((ended.code, ended.output.trim()), (1, NOT_FOUND));
+    assert!(
+        ended.errors.contains("editor") && ended.errors.contains("puller"),
+        "{}",
+        ended.errors
+    );
+    let viewer = Home::of(&regcred, "viewer").await;
+    let ended = viewer.run("get", "quay.io").await;
+    assert!(ended.code == 1 && ended.output.contains("403"), "{ended:?}");
+    // Before there is a pull secret, too; its owner may make it by logging in.
+    owner
+        .delete(&format!("{BASE}/pull-secrets/team"))
+        .await
+        .expect(204);
+    for role in ["editor", "owner"] {
+        let home = Home::of(&regcred, role).await;
+        let ended = home.run("get", "quay.io").await;
+        assert_eq!((ended.code, ended.output.trim()), (1, NOT_FOUND), "{role}");
+    }
+}
+
+/// The session that Docker's command line keeps after a login in the browser is a person's.
+#[tokio::test]
+async fn a_session_of_docker_is_neither_stored_nor_given() {
+    let (regcred, owner) = started(&several()[..3]).await;
+    let before = held(&owner).await;
+    let home = Home::of(&regcred, "owner").await;
+    for token in ["access-token", "refresh-token"] {
+        let server = format!("https://index.docker.io/v1/{token}");
+        let account =
+            json!({"ServerURL": server, "Username": "alice", "Secret": "v1.refresh..client"});
+        assert_ended(&home.run("store", &account.to_string()).await, 0, "");
+        assert_ended(
+            &home.run("get", &server).await,
+            1,
+            &format!("{NOT_FOUND}\n"),
+        );
+        assert_ended(&home.run("erase", &server).await, 0, "");
+    }
+    assert_eq!(held(&owner).await, before);
+    let names = owner.get(&format!("{BASE}/credentials")).await.expect(200);
+    assert_eq!(names.items("name"), ["hub", "part", "quay"]);
 }
 
 #[tokio::test]

@@ -556,13 +556,14 @@ async fn bad_requests_are_pointed_at() {
     let regcred = Regcred::start().await;
     let owner = regcred.tenant("team-a").await;
     let body = json!({
-        "content": 7, "format": "tar", "on_existing": "maybe", "name_prefix": "Bad_", "labels": {"-": "x"},
+        "content": 7, "format": "tar", "on_existing": "maybe", "on_invalid": "maybe", "name_prefix": "Bad_", "labels": {"-": "x"},
         "pull_secret": {"name": "Bad", "target": {"namespace": "a.b"}, "extra": 1}, "dry_run": "yes", "more": 1
     });
     import(&owner, &body).await.expect_mistakes(&[
         "/content",
         "/format",
         "/on_existing",
+        "/on_invalid",
         "/name_prefix",
         "/labels/-",
         "/pull_secret/name",
@@ -590,6 +591,12 @@ async fn bad_requests_are_pointed_at() {
     import(
         &owner,
         &json!({"content": {"auths": {}}, "pull_secret": {"name": "x"}}),
+    )
+    .await
+    .expect_mistakes(&["/content"]);
+    import(
+        &owner,
+        &json!({"content": {"auths": {"a.io": {}}}, "pull_secret": {"name": "x"}}),
     )
     .await
     .expect_mistakes(&["/pull_secret"]);
@@ -835,5 +842,115 @@ async fn both_halves_of_a_pair_count_as_guesses() {
             one("privateregistry.example.com", "skipped", "connect"),
             one("sso.redhat.com", "skipped", "connect")
         ]
+    );
+}
+
+#[tokio::test]
+async fn what_makes_no_credential_is_left_out_where_that_is_asked_for() {
+    let regcred = Regcred::start().await;
+    let owner = regcred.tenant("team-a").await;
+    let content = json!({"auths": {
+        "ghcr.io": auth("u", "p"), "my_reg.example.com": auth("u", "p"), "quay.io": auth("u", ""), "a.io": {"auth": "%%%"}
+    }});
+    let rejected = import(&owner, &json!({"content": content})).await;
+    rejected.expect_problem(422, "validation-failed");
+    for dry_run in [true, false] {
+        let body = json!({"content": content, "on_invalid": "skip", "dry_run": dry_run, "pull_secret": {"name": "all"}});
+        let reply = import(&owner, &body).await.expect(200);
+        assert_eq!(
+            told(&reply),
+            [
+                one("a.io", "skipped", Value::Null),
+                one("ghcr.io", "created", "ghcr-io"),
+                one("my_reg.example.com", "skipped", Value::Null),
+                one("quay.io", "skipped", Value::Null),
+            ]
+        );
+        for entry in reply.json()["entries"].as_array().expect("entries") {
+            let reason = entry["reason"].as_str().expect("a reason");
+            assert_eq!(
+                entry["outcome"] == "skipped",
+                reason.starts_with("it makes no credential: "),
+                "{entry}"
+            );
+        }
+    }
+    let stored = owner
+        .get("/v1/tenants/team-a/credentials")
+        .await
+        .expect(200);
+    assert_eq!(stored.items("name"), ["ghcr-io"]);
+}
+
+/// Two accounts for one path are no matter of validity: which one counts, somebody has to say.
+#[tokio::test]
+async fn two_accounts_are_not_left_out() {
+    let regcred = Regcred::start().await;
+    let owner = regcred.tenant("team-a").await;
+    let content = json!({"auths": {"quay.io": auth("a", "1"), "https://quay.io": auth("a", "2")}});
+    let reply = import(&owner, &json!({"content": content, "on_invalid": "skip"})).await;
+    reply.expect_problem(409, "registry-path-conflict");
+}
+
+#[tokio::test]
+async fn what_holds_no_account_is_refused_and_a_session_of_docker_skipped() {
+    let regcred = Regcred::start().await;
+    let owner = regcred.tenant("team-a").await;
+    for content in [
+        json!({"auths": {}}),
+        json!({}),
+        json!({"kind": "Secret", "type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": BASE64_STANDARD.encode(r#"{"value":"x"}"#)}}),
+    ] {
+        let reply = import(&owner, &json!({"content": content}))
+            .await
+            .expect_problem(422, "validation-failed");
+        assert_eq!(
+            reply.json()["errors"][0]["code"],
+            "no-auth-file",
+            "{content}"
+        );
+    }
+    let helper = json!({"auths": {}, "credsStore": "desktop"});
+    let reply = import(&owner, &json!({"content": helper}))
+        .await
+        .expect(200);
+    assert!(reply.body().contains("no-entries") && reply.body().contains("desktop"));
+    let content = json!({"auths": {
+        "https://index.docker.io/v1/": auth("acme", "pat\n"),
+        "https://index.docker.io/v1/access-token": auth("acme", "access"),
+        "https://index.docker.io/v1/refresh-token": auth("acme", "refresh"),
+    }});
+    let reply = import(&owner, &json!({"content": content}))
+        .await
+        .expect(200);
+    assert_eq!(
+        told(&reply),
+        [
+            one("docker.io", "created", "docker-io"),
+            one(
+                "https://index.docker.io/v1/access-token",
+                "skipped",
+                Value::Null
+            ),
+            one(
+                "https://index.docker.io/v1/refresh-token",
+                "skipped",
+                Value::Null
+            ),
+        ]
+    );
+    assert!(
+        reply.json()["warnings"]
+            .to_string()
+            .contains("odd-account: docker.io: the secret ends with a line end")
+    );
+    let manifest = owner
+        .get("/v1/tenants/team-a/credentials/docker-io/manifest")
+        .await
+        .expect(200);
+    assert!(
+        manifest
+            .header("x-regcred-warnings")
+            .contains("the secret ends with a line end")
     );
 }

@@ -1,18 +1,50 @@
 //! How often somebody may fail, and ask.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use regcred::auth::limits::{Limits, Rates};
 use serde_json::json;
 
 use crate::support::Regcred;
 
+/// A regcred with limits, whose clock stands still but for what the second one is told.
+async fn clocked(failures: u32, requests: u32) -> (Regcred, Arc<AtomicU64>) {
+    let seconds = Arc::<AtomicU64>::default();
+    let clock = seconds.clone();
+    let ticks = move || std::time::Duration::from_secs(clock.load(Ordering::SeqCst));
+    let limits = Limits::new(Rates { failures, requests }).with_ticks(Arc::new(ticks));
+    let regcred = Regcred::start_with(|broker| broker.with_limits(limits)).await;
+    (regcred, seconds)
+}
+
 async fn limited(failures: u32, requests: u32) -> Regcred {
-    let limits = Limits::new(Rates { failures, requests });
-    Regcred::start_with(|broker| broker.with_limits(limits)).await
+    clocked(failures, requests).await.0
+}
+
+#[tokio::test]
+async fn a_wall_clock_that_is_put_back_locks_nobody_out() {
+    let (regcred, _) = clocked(5, 30).await;
+    let owner = regcred.tenant("team-a").await;
+    owner.get("/v1/whoami").await.expect(200);
+    regcred.pass(-300);
+    for _ in 0..5 {
+        owner.get("/v1/whoami").await.expect(200);
+        regcred.admin.get("/v1/whoami").await.expect(200);
+    }
+    // Nor does one that is put on give anybody more.
+    regcred.pass(3600);
+    let path = "/v1/whoami";
+    while owner.get(path).await.status == 200 {}
+    owner
+        .get(path)
+        .await
+        .expect_problem(429, "too-many-requests");
 }
 
 #[tokio::test]
 async fn who_fails_too_often_is_told_to_wait_and_who_does_not_is_let_in() {
-    let regcred = limited(5, 0).await;
+    let (regcred, seconds) = clocked(5, 0).await;
     let owner = regcred.tenant("team-a").await;
     for attempt in 0..5 {
         let wrong = regcred.caller(&format!("wrong-{attempt}"));
@@ -30,7 +62,7 @@ async fn who_fails_too_often_is_told_to_wait_and_who_does_not_is_let_in() {
     owner.get("/v1/tenants/team-a").await.expect(200);
     let fresh = regcred.with_role("team-a", "viewer").await;
     fresh.get("/v1/tenants/team-a").await.expect(200);
-    regcred.pass(60);
+    seconds.store(60, Ordering::SeqCst);
     regcred
         .caller("another")
         .get("/v1/whoami")
@@ -72,7 +104,7 @@ async fn requests_without_a_token_are_no_failed_logins() {
 
 #[tokio::test]
 async fn a_caller_has_a_measure_of_requests_of_its_own() {
-    let regcred = limited(0, 30).await;
+    let (regcred, seconds) = clocked(0, 30).await;
     let owner = regcred.tenant("team-a").await;
     let other = regcred.with_role("team-a", "viewer").await;
     for _ in 0..30 {
@@ -83,7 +115,7 @@ async fn a_caller_has_a_measure_of_requests_of_its_own() {
         .await
         .expect_problem(429, "too-many-requests");
     other.get("/v1/tenants/team-a").await.expect(200);
-    regcred.pass(2);
+    seconds.store(2, Ordering::SeqCst);
     owner.get("/v1/tenants/team-a").await.expect(200);
 }
 

@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use regcred::intake::document::Content;
-use regcred::lint::finding::{Code, Finding};
+use regcred::lint::finding::{Code, Finding, Severity};
 use regcred::lint::lint;
 use serde_json::{Value, json};
 
@@ -47,22 +47,15 @@ fn secret(kind: &str, key: &str, content: &str) -> String {
 }
 
 const KUBELET: [&str; 2] = ["kubelet", "openshift-import"];
-const ALL: [&str; 8] = [
-    "kubelet",
-    "containers-image",
-    "docker",
-    "openshift-import",
-    "ggcr",
-    "buildkit",
-    "nerdctl",
-    "oras",
-];
+const ALL: [&str; 4] = ["kubelet", "containers-image", "docker", "openshift-import"];
+
 /// Those who look up hosts, and one key for Docker Hub.
 const BY_HOST: [&str; 5] = ["docker", "ggcr", "buildkit", "nerdctl", "oras"];
 
-fn and(clients: &[&'static str], others: &[&'static str]) -> Vec<&'static str> {
-    let those = |client: &&str| clients.contains(client) || others.contains(client);
-    ALL.into_iter().filter(those).collect()
+/// Those of the clients of a finding who pull for pods and for people.
+fn runtimes(found: &Finding) -> Vec<&'static str> {
+    let clients = found.clients.iter().copied();
+    clients.filter(|client| ALL.contains(client)).collect()
 }
 
 #[test]
@@ -72,7 +65,8 @@ fn what_is_right_has_no_findings_and_no_correction() {
         file("https://index.docker.io/v1/"),
         file("registry.example.com:5000"),
         secret("kubernetes.io/dockerconfigjson", ".dockerconfigjson", GOOD),
-        "kind: RoleBinding\nmetadata:\n  name: image-puller:project-a\n".to_owned(),
+        "kind: Deployment\nspec: {template: {spec: {imagePullSecrets: [{name: pull}]}}}\n"
+            .to_owned(),
     ] {
         let (findings, fixed) = report(&text);
         assert!(findings.is_empty(), "{text}: {findings:?}");
@@ -83,17 +77,17 @@ fn what_is_right_has_no_findings_and_no_correction() {
 #[test]
 fn each_client_that_never_uses_a_key_is_named() {
     for (key, code, clients) in [
-        ("docker.io", Code::KeyDockerHub, BY_HOST.to_vec()),
-        ("index.docker.io", Code::KeyDockerHub, BY_HOST.to_vec()),
+        ("docker.io", Code::KeyDockerHub, vec!["docker"]),
+        ("index.docker.io", Code::KeyDockerHub, vec!["docker"]),
         (
             "https://index.docker.io/v1",
             Code::KeyDockerHub,
-            and(&KUBELET, &BY_HOST),
+            vec!["kubelet", "docker", "openshift-import"],
         ),
         (
             "registry-1.docker.io",
             Code::KeyDockerHub,
-            and(&KUBELET, &["docker", "ggcr", "buildkit", "oras"]),
+            vec!["kubelet", "docker", "openshift-import"],
         ),
         ("quay.io/", Code::KeyTrailingSlash, vec!["containers-image"]),
         (
@@ -103,14 +97,26 @@ fn each_client_that_never_uses_a_key_is_named() {
         ),
         ("Quay.io", Code::KeyUppercase, ALL.to_vec()),
         (
+            "quay.io/Team",
+            Code::KeyNeverMatched,
+            vec!["kubelet", "containers-image", "openshift-import"],
+        ),
+        (
+            "harbor.example.com/*",
+            Code::KeyNeverMatched,
+            vec!["kubelet", "containers-image", "openshift-import"],
+        ),
+        ("quay.io ", Code::KeyNeverMatched, ALL.to_vec()),
+        ("fake", Code::KeyNeverMatched, ALL.to_vec()),
+        (
             "*.example.com",
             Code::KeyWildcard,
-            and(&["containers-image"], &BY_HOST),
+            vec!["containers-image", "docker"],
         ),
         (
             "[2001:db8::1]",
             Code::KeyIpv6,
-            and(&KUBELET, &["containers-image", "nerdctl"]),
+            vec!["kubelet", "containers-image", "openshift-import"],
         ),
         (
             "[2001:db8::1]:5000",
@@ -120,7 +126,7 @@ fn each_client_that_never_uses_a_key_is_named() {
         ("quay.io/v2/", Code::KeyApiVersion, vec!["containers-image"]),
     ] {
         let found = finding(&file(key), code);
-        assert_eq!(found.clients, clients, "{key}: {}", found.detail);
+        assert_eq!(runtimes(&found), clients, "{key}: {}", found.detail);
         assert_eq!(
             found.pointer,
             format!("/auths/{}", key.replace('/', "~1")),
@@ -134,13 +140,16 @@ fn a_path_that_is_ignored_is_told() {
     let found = finding(&file("quay.io/team"), Code::KeyPathIgnored);
     assert_eq!(found.clients, BY_HOST);
     let found = finding(&file("https://quay.io/team"), Code::KeyPathUnderScheme);
-    assert_eq!(found.clients, and(&["containers-image"], &BY_HOST));
+    assert_eq!(runtimes(&found), ["containers-image", "docker"]);
 }
 
 #[test]
 fn a_key_that_is_no_registry_is_told() {
-    for key in ["quay.io/Team", "not a host", "quay.io:99999", ""] {
-        finding(&file(key), Code::KeyInvalid);
+    // Clients take such a port; regcred stores none.
+    finding(&file("quay.io:99999"), Code::KeyInvalid);
+    for key in ["not a host", ""] {
+        let found = finding(&file(key), Code::KeyNeverMatched);
+        assert_eq!(found.severity, Severity::Error, "{key}: {found:?}");
     }
     let found = finding(&file("https://user:hunter2@quay.io"), Code::KeyUserInfo);
     assert!(!format!("{found:?}").contains("hunter2"), "{found:?}");
@@ -149,31 +158,31 @@ fn a_key_that_is_no_registry_is_told() {
 #[test]
 fn an_entry_that_breaks_a_whole_pull_is_an_error_for_those_whom_it_breaks() {
     for (entry, clients) in [
-        (json!({"auth": "%hunter2"}), ALL.to_vec()),
+        (
+            json!({"auth": "%hunter2"}),
+            vec!["kubelet", "containers-image", "docker", "openshift-import"],
+        ),
         (
             json!({"auth": BASE64_STANDARD.encode("hunter2")}),
-            and(&KUBELET, &BY_HOST),
+            vec!["kubelet", "docker", "openshift-import"],
         ),
         (
             json!({"auth": BASE64_STANDARD.encode(":hunter2")}),
-            vec!["docker", "ggcr", "buildkit", "nerdctl"],
+            vec!["docker"],
         ),
         (
             json!({"auth": "dTpwdw"}),
-            and(&["containers-image"], &BY_HOST),
+            vec!["containers-image", "docker"],
         ),
         (
             json!({"auth": "dTpw", "email": 7}),
             vec!["kubelet", "openshift-import"],
         ),
-        (
-            json!({"auth": "dTpw", "registrytoken": 7}),
-            BY_HOST.to_vec(),
-        ),
+        (json!({"auth": "dTpw", "registrytoken": 7}), vec!["docker"]),
     ] {
         let text = json!({"auths": {"quay.io": entry}}).to_string();
         let found = finding(&text, Code::BrokenEntry);
-        assert_eq!(found.clients, clients, "{text}");
+        assert_eq!(runtimes(&found), clients, "{text}");
         assert_eq!(found.pointer, "/auths/quay.io");
         assert!(
             !found.detail.contains("hunter2") && !found.detail.contains("aHVudGVyMg"),
@@ -195,7 +204,7 @@ fn a_file_that_cannot_be_read_tells_who_and_where() {
     }
     let trailing = finding("{\"auths\": {}} x", Code::Unreadable);
     assert_eq!(
-        trailing.clients,
+        runtimes(&trailing),
         ["kubelet", "containers-image", "openshift-import"]
     );
     assert_eq!(codes("a: [hunter2"), ["unreadable"]);
@@ -210,16 +219,16 @@ fn fields_that_a_client_does_not_read_are_told() {
         &entry(json!({"username": "u", "password": "p"})),
         Code::NoAuth,
     );
-    assert_eq!(no_auth.clients, ["containers-image"]);
+    assert_eq!(runtimes(&no_auth), ["containers-image"]);
     let token = finding(
         &entry(json!({"auth": "dTpw", "identitytoken": "t"})),
         Code::TokenIgnored,
     );
-    assert_eq!(token.clients, KUBELET);
+    assert_eq!(runtimes(&token), KUBELET);
     let token = finding(&entry(json!({"registrytoken": "t"})), Code::TokenIgnored);
     assert_eq!(
-        token.clients,
-        and(&KUBELET, &["containers-image", "nerdctl"])
+        runtimes(&token),
+        ["kubelet", "containers-image", "openshift-import"]
     );
     finding(
         &entry(json!({"auth": "dTpw", "password": "other"})),
@@ -247,8 +256,8 @@ fn helpers_that_stand_over_entries_are_told() {
     let text = json!({"auths": {"quay.io": {"auth": "dTpw"}}, "credsStore": "desktop", "credHelpers": {"gcr.io": "gcloud"}});
     let found = finding(&text.to_string(), Code::CredsStoreShadows);
     assert_eq!(
-        (found.clients.as_slice(), found.pointer.as_str()),
-        (&BY_HOST[..], "/credsStore")
+        (runtimes(&found).as_slice(), found.pointer.as_str()),
+        (&["docker"][..], "/credsStore")
     );
     let ignored = report(&text.to_string()).0;
     assert_eq!(
@@ -413,6 +422,7 @@ fn every_document_of_several_is_judged() {
     let (findings, fixed) = report(&format!("{one}---\n{one}"));
     let pointers: Vec<&str> = findings
         .iter()
+        .filter(|finding| finding.code != Code::NotLookedAt)
         .map(|finding| finding.pointer.as_str())
         .collect();
     assert_eq!(pointers, ["/0/metadata/uid", "/1/metadata/uid"]);
@@ -430,7 +440,8 @@ fn every_document_of_several_is_judged() {
 fn a_correction_says_the_same_and_needs_no_other() {
     let text = json!({"auths": {
         "docker.io": {"username": "u", "password": "p"}, "quay.io/": {"auth": "dTpw"},
-        "GHCR.io": {"auth": "dTpx"}, "https://quay.io/team": {"auth": "dTpx"}, "*.example.com": {"auth": "dTpw"}
+        "GHCR.io": {"auth": "dTpx"}, "https://gcr.io/team": {"auth": "dTpx"}, "*.example.com": {"auth": "dTpw"},
+        "gitlab.com ": {"auth": "dTpwdw"}
     }, "HttpHeaders": {"a": "b"}});
     let fixed = report(&text.to_string()).1.expect("it can be corrected");
     let value: Value = serde_json::from_str(&fixed).expect("JSON");
@@ -438,14 +449,18 @@ fn a_correction_says_the_same_and_needs_no_other() {
         value,
         json!({"auths": {
         "https://index.docker.io/v1/": {"username": "u", "password": "p", "auth": "dTpw"}, "quay.io": {"auth": "dTpw"},
-        "ghcr.io": {"auth": "dTpx"}, "quay.io/team": {"auth": "dTpx"}, "*.example.com": {"auth": "dTpw"}
+        "GHCR.io": {"auth": "dTpx"}, "https://gcr.io/team": {"auth": "dTpx"}, "*.example.com": {"auth": "dTpw"},
+        "gitlab.com": {"auth": "dTpwdw=="}
     }, "HttpHeaders": {"a": "b"}})
     );
     let (findings, again) = report(&fixed);
+    let left = [
+        Code::KeyWildcard,
+        Code::KeyPathUnderScheme,
+        Code::KeyUppercase,
+    ];
     assert!(
-        findings
-            .iter()
-            .all(|finding| matches!(finding.code, Code::KeyWildcard | Code::KeyPathIgnored)),
+        findings.iter().all(|finding| left.contains(&finding.code)),
         "{findings:?}"
     );
     assert_eq!(again, None);
@@ -458,7 +473,8 @@ fn every_code_is_on_the_page() {
         let row = format!("| `{}` | {} |", code.as_str(), code.severity().as_str());
         assert!(page.contains(&row), "{row}");
     }
-    let rows = page.lines().filter(|line| line.starts_with("| `")).count();
+    let is_row = |line: &&str| line.starts_with("| `") && !line.starts_with("| `--");
+    let rows = page.lines().filter(is_row).count();
     assert_eq!(rows, Code::ALL.len());
 }
 
@@ -549,4 +565,150 @@ fn the_command_tells_a_person_and_a_program() {
     assert_eq!(code, 1);
     assert_eq!(err.lines().count(), 1, "{err}");
     assert_eq!(run(&mut program(&["lint"])).0, 2);
+}
+
+/// A directory as a repository has one: good and bad files, and what is neither.
+fn repository() -> files::Directory {
+    let directory = files::Directory::new();
+    let write = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a directory")).expect("made");
+        std::fs::write(path, text).expect("a file");
+    };
+    write("good.json", GOOD);
+    write(
+        "deploy/pull secret.yaml",
+        &format!(
+            "apiVersion: v1\nkind: Secret\nmetadata:\n  name: pull\ntype: Opaque\ndata:\n  auth.json: {}\n",
+            BASE64_STANDARD.encode(GOOD)
+        ),
+    );
+    write(
+        "deploy/values.yaml",
+        "replicas: 3\nsmtp: {username: u, password: p}\n",
+    );
+    write(
+        "deploy/templates/secret.yaml",
+        "kind: Secret\ndata: {{ .Values.data }}\n",
+    );
+    write("bad/.dockercfg", r#"{"quay.io": {"auth": "%"}}"#);
+    write(".git/config.json", "{");
+    write("notes.txt", "no manifest");
+    directory
+}
+
+#[test]
+fn the_command_takes_files_and_directories() {
+    let directory = repository();
+    let root = directory.path().to_str().expect("UTF-8");
+    let good = format!("{root}/good.json");
+    let yaml = format!("{root}/deploy");
+    let lint = |arguments: &[&str]| run(&mut program(&[&["lint"], arguments].concat()));
+
+    let (code, out, _) = lint(&[root]);
+    assert_eq!(code, 1, "an entry is broken: {out}");
+    assert!(
+        out.contains("5 files: 1 error, 1 warning, 3 notes"),
+        "{out}"
+    );
+    assert!(!out.contains(".git") && !out.contains("notes.txt"), "{out}");
+
+    // Only what reaches the level fails.
+    assert_eq!(lint(&[&yaml, &good]).0, 0);
+    assert_eq!(lint(&["--level", "warning", &yaml, &good]).0, 1);
+    assert_eq!(lint(&["--level", "warning", &good]).0, 0);
+    assert_eq!(
+        lint(&["--level", "info", &format!("{root}/deploy/templates")]).0,
+        1
+    );
+
+    let (code, out, _) = lint(&["--format", "json", &good, &yaml]);
+    let json: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(code, 0);
+    let files: Vec<&Value> = json["files"].as_array().expect("files").iter().collect();
+    assert_eq!(files.len(), 4);
+    assert_eq!(
+        files[0],
+        &json!({"file": good, "findings": [], "fixed": null})
+    );
+
+    // One that cannot be read does not hide the others.
+    let (code, out, err) = lint(&[&good, "/does/not/exist"]);
+    assert!(
+        code == 1 && err.contains("/does/not/exist") && out.contains("1 file"),
+        "{out} {err}"
+    );
+    for wrong in [
+        &["--fix", root][..],
+        &["--format", "xml", &good],
+        &["--level", "bad", &good],
+        &["--json", "--fix", &good],
+    ] {
+        assert_ne!(lint(wrong).0, 0, "{wrong:?}");
+    }
+    let empty = files::Directory::new();
+    assert_eq!(lint(&[empty.path().to_str().expect("UTF-8")]).0, 1);
+}
+
+#[test]
+fn code_scanning_gets_sarif() {
+    let directory = repository();
+    let root = directory.path().to_str().expect("UTF-8");
+    let (code, out, _) = run(&mut program(&["lint", "--format", "sarif", root]));
+    assert_eq!(code, 1);
+    let log: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(log["version"], "2.1.0");
+    let run = &log["runs"][0];
+    assert_eq!(run["tool"]["driver"]["name"], "regcred");
+    let rules: Vec<&str> = run["tool"]["driver"]["rules"]
+        .as_array()
+        .expect("rules")
+        .iter()
+        .filter_map(|rule| rule["id"].as_str())
+        .collect();
+    assert_eq!(rules.len(), Code::ALL.len());
+    let results = run["results"].as_array().expect("results");
+    let of = |code: &str| {
+        results
+            .iter()
+            .find(|result| result["ruleId"] == code)
+            .expect(code)
+    };
+    let ignored = of("ignored-type");
+    let location = &ignored["locations"][0];
+    assert_eq!(ignored["level"], "warning");
+    assert!(
+        location["physicalLocation"]["artifactLocation"]["uri"]
+            .as_str()
+            .is_some_and(|uri| uri.ends_with("deploy/pull%20secret.yaml"))
+    );
+    assert_eq!(location["physicalLocation"]["region"]["startLine"], 5);
+    assert_eq!(
+        location["logicalLocations"][0]["fullyQualifiedName"],
+        "/type"
+    );
+    assert_eq!(of("broken-entry")["level"], "error");
+    assert!(
+        results
+            .iter()
+            .all(|result| rules.contains(&result["ruleId"].as_str().expect("a rule")))
+    );
+}
+
+#[test]
+fn utf_16_is_read_from_a_file() {
+    let directory = files::Directory::new();
+    let path = directory.path().join("config.json");
+    let wide: Vec<u8> = format!("\u{feff}{GOOD}")
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    std::fs::write(&path, wide).expect("a file");
+    let path = path.to_str().expect("UTF-8");
+    let (code, out, _) = run(&mut program(&["lint", path]));
+    assert!(code == 1 && out.contains("UTF-16"), "{out}");
+    let (_, fixed, _) = run(&mut program(&["lint", "--fix", path]));
+    assert_eq!(fixed.trim(), GOOD);
+    let (code, _, err) = run(&mut program(&["convert", "--from", path, "--to", "secret"]));
+    assert!(code == 1 && err.contains("UTF-16"), "{err}");
 }

@@ -500,7 +500,8 @@ async fn data_is_the_decoded_data_of_the_secret() {
     for (query, key) in [
         ("", ".dockerconfigjson"),
         ("&type=kubernetes.io/dockercfg", ".dockercfg"),
-        ("&type=Opaque", "auth.json"),
+        ("&type=Opaque", ".dockerconfigjson"),
+        ("&type=kubernetes.io/podmanconfigjson", "auth.json"),
     ] {
         let data = owner
             .get(&format!("{MANIFEST}?format=data{query}"))
@@ -590,7 +591,7 @@ async fn a_service_account_that_is_none_is_refused() {
     let owner = prepare(&regcred).await;
     let path = format!("{PULL}/service-account-link");
     owner.post(&path, &json!([])).await.expect_mistakes(&[""]);
-    let bad = json!({"apiVersion": "v2", "kind": "Secret", "metadata": {"name": "X", "namespace": "Y"}, "imagePullSecrets": [{}, "x"]});
+    let bad = json!({"apiVersion": "v2", "kind": "Secret", "metadata": {"name": "X", "namespace": "Y"}, "imagePullSecrets": [{"name": 7}, "x", {}]});
     owner.post(&path, &bad).await.expect_mistakes(&[
         "/apiVersion",
         "/kind",

@@ -192,11 +192,16 @@ async fn an_account_is_unlinked_from_what_retired_and_from_nothing_else() {
             {"op": "add", "path": "/imagePullSecrets/-", "value": {"name": "team-pull"}}
         ])
     );
+    let kubectl = format!(
+        "kubectl patch serviceaccount default --namespace=x --type=json --patch='{}'",
+        link["json_patch"]
+    );
     assert_eq!(
         link["commands"],
         json!([
             "oc secrets link default team-pull --for=pull --namespace=x",
-            "oc secrets unlink default team-pull-previous --namespace=x"
+            "oc secrets unlink default team-pull-previous --namespace=x",
+            kubectl,
         ])
     );
     assert_eq!(link["changed"], true);

@@ -115,9 +115,16 @@ async fn c_linking_for_pull() {
             {"op": "add", "path": "/imagePullSecrets/-", "value": {"name": "redhat-connect-sso"}}
         ])
     );
+    let kubectl = format!(
+        "kubectl patch serviceaccount builder --namespace=project-a --type=json --patch='{}'",
+        link["json_patch"]
+    );
     assert_eq!(
         link["commands"],
-        json!(["oc secrets link builder redhat-connect-sso --for=pull --namespace=project-a"])
+        json!([
+            "oc secrets link builder redhat-connect-sso --for=pull --namespace=project-a",
+            kubectl
+        ])
     );
     let again = owner.post(&path, &merged).await.expect(200).json();
     assert_eq!(
@@ -206,7 +213,10 @@ async fn e_config_json_and_auth_json() {
 async fn f_secrets_of_types_that_kubelet_ignores_come_with_a_warning() {
     let regcred = Regcred::start().await;
     let owner = owner_with(&regcred, &[("connect", pair())]).await;
-    for secret_type in ["Opaque", "kubernetes.io/podmanconfigjson"] {
+    for (secret_type, key) in [
+        ("Opaque", ".dockerconfigjson"),
+        ("kubernetes.io/podmanconfigjson", "auth.json"),
+    ] {
         let path = format!("{BASE}/credentials/connect/manifest?type={secret_type}");
         let manifest = owner.get(&path).await.expect(200);
         assert!(
@@ -217,7 +227,7 @@ async fn f_secrets_of_types_that_kubelet_ignores_come_with_a_warning() {
         );
         let secret = &kubectl::objects(&manifest.bytes)[0];
         assert_eq!(secret["type"], secret_type);
-        let auths = kubectl::decoded(secret, "auth.json")["auths"].clone();
+        let auths = kubectl::decoded(secret, key)["auths"].clone();
         assert!(auths["sso.redhat.com"]["auth"].is_string());
     }
 }

@@ -94,7 +94,14 @@ async fn identity_providers_follow_the_conventions() {
         "jwks_uri": "https://issuer.example.com/keys", "algorithms": ["RS256", "ES256"],
     });
     let change = json!({"jwks_uri": null});
+    follows_the_conventions(&regcred.admin, PROVIDERS, &body, &change).await;
+    let body = json!({"issuer": "https://issuer.example.com", "audiences": ["regcred"]});
+    let change = json!({"audiences": ["regcred", "b"]});
     let operator = operator(&regcred).await;
+    operator
+        .delete(&format!("{PROVIDERS}/two"))
+        .await
+        .expect(204);
     follows_the_conventions(&operator, PROVIDERS, &body, &change).await;
 }
 
@@ -219,14 +226,15 @@ async fn an_operator_does_not_decide_whom_tenants_trust() {
     for change in [
         own.clone(),
         json!({"jwks_uri": "https://issuer.example.com/mine"}),
+        json!({"audiences": ["regcred", "https://service-of-the-operator.example.com"]}),
+        json!({"audiences": ["https://service-of-the-operator.example.com"]}),
+        json!({"algorithms": ["RS256"]}),
     ] {
         operator
             .patch(&path, &change)
             .await
             .expect_problem(403, "forbidden");
     }
-    let audiences = json!({"audiences": ["regcred"]});
-    operator.patch(&path, &audiences).await.expect(200);
     operator
         .put(&format!("{BINDINGS}/mine"), &binding("puller"))
         .await
@@ -240,6 +248,157 @@ async fn an_operator_does_not_decide_whom_tenants_trust() {
     let events = regcred.admin.get("/v1/audit-events").await.expect(200);
     let written = json!("identity-provider.write");
     assert!(events.items("action").contains(&written));
+}
+
+/// Whoever names a place for an issuer's keys signs for anybody of that issuer.
+#[tokio::test]
+async fn keys_of_ones_own_are_for_an_admin_who_could_grant_everything_for_ever() {
+    let (regcred, owner) = prepared().await;
+    let weak = [
+        operator(&regcred).await,
+        limited_admin(&regcred, json!({"name": "soon", "expires_in": 60})).await,
+        limited_admin(
+            &regcred,
+            json!({"name": "here", "networks": ["127.0.0.0/8"]}),
+        )
+        .await,
+    ];
+    let unbound = format!("{PROVIDERS}/unbound");
+    let mut looks_true = json!({"issuer": "https://kubernetes.default.svc", "audiences": ["regcred"],
+        "jwks_uri": "https://keys.example.com/mine"});
+    for caller in &weak {
+        let refused = caller.put(&unbound, &looks_true).await;
+        let refused = refused.expect_problem(403, "forbidden");
+        assert!(refused.text("/detail").contains("the role admin"));
+    }
+    regcred.admin.put(&unbound, &looks_true).await.expect(201);
+    looks_true["issuer"] = "https://other.example.com".into();
+    for caller in &weak {
+        caller
+            .put(&unbound, &looks_true)
+            .await
+            .expect_problem(403, "forbidden");
+        let wider = json!({"audiences": ["regcred", "more"]});
+        caller.patch(&unbound, &wider).await.expect(200);
+        let narrower = json!({"audiences": ["regcred"]});
+        caller.patch(&unbound, &narrower).await.expect(200);
+    }
+    owner
+        .put(&format!("{BINDINGS}/builders"), &binding("puller"))
+        .await
+        .expect(201);
+    let bound = format!("{PROVIDERS}/cluster-a");
+    for caller in &weak {
+        for change in [
+            json!({"jwks_uri": "https://keys.example.com/mine"}),
+            json!({"issuer": "https://mine.example.com"}),
+            json!({"audiences": ["regcred", "mine"]}),
+            json!({"algorithms": ["RS256"]}),
+        ] {
+            caller
+                .patch(&bound, &change)
+                .await
+                .expect_problem(403, "forbidden");
+            regcred.admin.get(&bound).await.expect(200);
+        }
+    }
+    let change = json!({"jwks_uri": "https://issuer.example.com/keys"});
+    regcred.admin.patch(&bound, &change).await.expect(200);
+}
+
+/// How many writes of providers by callers who may not are tried.
+pub fn tries() -> usize {
+    // An operator's five and two more; for each of three callers two with keys of their own, and four of a bound one; an
+    // owner's three.
+    7 + 3 * (2 + 4) + 3
+}
+
+async fn limited_admin(regcred: &Regcred, mut body: Value) -> Client {
+    body["role"] = "admin".into();
+    let made = regcred.admin.post("/v1/tokens", &body).await.expect(201);
+    regcred.caller(made.text("/token"))
+}
+
+#[tokio::test]
+async fn owners_see_whose_tokens_they_take() {
+    let (regcred, owner) = prepared().await;
+    let path = format!("{PROVIDERS}/cluster-a");
+    let seen = owner.get(&path).await.expect(200);
+    let stored = regcred.admin.get(&path).await.expect(200);
+    assert_eq!(seen.body(), stored.body());
+    let listed = owner.get(PROVIDERS).await.expect(200);
+    assert_eq!(listed.items("name"), ["cluster-a"]);
+    for (method, body) in [("PUT", provider()), ("PATCH", json!({}))] {
+        let refused = match method {
+            "PUT" => owner.put(&path, &body).await,
+            _ => owner.patch(&path, &body).await,
+        };
+        let refused = refused.expect_problem(403, "forbidden");
+        assert_eq!(refused.text("/detail"), "this needs the role operator");
+    }
+    owner.delete(&path).await.expect_problem(403, "forbidden");
+    let editor = regcred.with_role("team-a", "editor").await;
+    let refused = editor.get(&path).await.expect_problem(403, "forbidden");
+    assert_eq!(
+        refused.text("/detail"),
+        "this needs the role owner or operator"
+    );
+}
+
+#[tokio::test]
+async fn there_is_an_end_to_bindings_and_providers() {
+    let (regcred, owner) = prepared().await;
+    let rows = "INSERT INTO role_bindings (id, tenant_id, name, identity_provider_id, role, document, version, created_at, updated_at)
+        SELECT gen_random_uuid(), t.id, 'b' || n, p.id, 'viewer', '{}', 1, now(), now()
+          FROM tenants t, identity_providers p, generate_series(1, 499) AS n";
+    sqlx::query(rows)
+        .execute(&regcred.pool)
+        .await
+        .expect("valid SQL");
+    let last = format!("{BINDINGS}/last");
+    owner.put(&last, &binding("puller")).await.expect(201);
+    owner.put(&last, &binding("viewer")).await.expect(200);
+    let more = owner
+        .put(&format!("{BINDINGS}/more"), &binding("puller"))
+        .await;
+    more.expect_problem(409, "conflict");
+    let rows = "INSERT INTO identity_providers (id, name, issuer, document, version, created_at, updated_at)
+        SELECT gen_random_uuid(), 'p' || n, issuer, document, 1, now(), now() FROM identity_providers, generate_series(1, 199) AS n";
+    sqlx::query(rows)
+        .execute(&regcred.pool)
+        .await
+        .expect("valid SQL");
+    let path = format!("{PROVIDERS}/more");
+    let more = regcred.admin.put(&path, &provider()).await;
+    more.expect_problem(409, "conflict");
+}
+
+#[tokio::test]
+async fn the_trail_says_what_a_binding_and_a_provider_were_and_are() {
+    let (regcred, owner) = prepared().await;
+    let path = format!("{BINDINGS}/builders");
+    let mut body = binding("puller");
+    body["pull_secrets"] = json!(["a", "b"]);
+    owner.put(&path, &body).await.expect(201);
+    body["pull_secrets"] = Value::Null;
+    body["subject"]["claims"] = json!({"sub": "*"});
+    owner.put(&path, &body).await.expect(200);
+    let events = owner.get("/v1/tenants/team-a/audit-events?limit=1").await;
+    let detail = events.expect(200).json()["items"][0]["detail"].clone();
+    assert_eq!(detail["before"]["pull_secrets"], json!(["a", "b"]));
+    assert_eq!(detail["after"]["pull_secrets"], Value::Null);
+    assert_ne!(
+        detail["before"]["subject"]["claims"]["sub"],
+        detail["after"]["subject"]["claims"]["sub"]
+    );
+    assert_eq!(detail["after"]["subject"]["claims"]["sub"], "*");
+    let change = json!({"jwks_uri": "https://keys.example.com", "audiences": ["regcred", "x"]});
+    let path = format!("{PROVIDERS}/cluster-a");
+    regcred.admin.patch(&path, &change).await.expect(200);
+    let events = regcred.admin.get("/v1/audit-events?limit=1").await;
+    let detail = events.expect(200).json()["items"][0]["detail"].clone();
+    assert_eq!(detail["after"]["jwks_uri"], "https://keys.example.com");
+    assert_eq!(detail["after"]["audiences"], json!(["x"]));
 }
 
 /// Only one token and one binding make owners, besides the platform.

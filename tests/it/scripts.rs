@@ -30,9 +30,19 @@ case " $* " in
 *) : > "$call/input" ;;
 esac
 case "$1" in
-get) cat "$STUB_DIR/answer-$2" 2>/dev/null || true ;;
-apply) if [ -e "$STUB_DIR/refuse-apply" ]; then exit 1; fi ;;
+get)
+    if [ -e "$STUB_DIR/refuse-get-$3" ]; then cat "$STUB_DIR/refuse-get-$3" >&2; exit 1; fi
+    cat "$STUB_DIR/answer-$2" 2>/dev/null || true
+    exit 0 ;;
 esac
+# A refusal says why, and is over after so many times as it has lines.
+refusal="$STUB_DIR/refuse-$1"
+if [ -s "$refusal" ]; then
+    head -n 1 "$refusal" >&2
+    sed -i 1d "$refusal"
+    exit 1
+fi
+echo "done: $1"
 "#;
 
 struct Stub(Directory);
@@ -56,8 +66,24 @@ impl Stub {
         fs::write(self.path().join(format!("answer-{what}")), text).expect("writable");
     }
 
-    /// Runs a script and gives the calls that it made.
+    fn refuse(&self, what: &str, lines: &str) {
+        fs::write(self.path().join(format!("refuse-{what}")), lines).expect("writable");
+    }
+
+    /// Runs a script that does all that it should, and gives the calls that it made.
     fn run(&self, shell: &str, script: &[u8]) -> Vec<Call> {
+        let (code, errors, calls) = self.run_with(shell, script, &[]);
+        assert_eq!((code, errors.as_str()), (Some(0), ""), "{shell}");
+        calls
+    }
+
+    /// Runs a script and gives its exit code, its errors and the calls that it made.
+    fn run_with(
+        &self,
+        shell: &str,
+        script: &[u8],
+        arguments: &[&str],
+    ) -> (Option<i32>, String, Vec<Call>) {
         let file = self.path().join("script");
         fs::write(&file, script).expect("writable");
         let calls = self.path().join("calls");
@@ -75,16 +101,23 @@ impl Stub {
         let path = format!("{}:/usr/bin:/bin", self.path().display());
         let output = Command::new(shell)
             .arg(&file)
+            .args(arguments)
             .env("PATH", path)
             .env("STUB_DIR", &calls)
             .stdin(Stdio::null())
             .output()
             .expect("the shell is there");
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{shell}: {errors}");
-        assert_eq!(errors, "", "{shell}");
-        read_calls(&calls)
+        (output.status.code(), errors, read_calls(&calls))
     }
+}
+
+/// The calls that change something.
+fn writes(calls: Vec<Call>) -> Vec<Call> {
+    calls
+        .into_iter()
+        .filter(|call| call.arguments[0] != "get")
+        .collect()
 }
 
 fn read_calls(directory: &Path) -> Vec<Call> {
@@ -140,10 +173,9 @@ async fn script(owner: &Client, format: &str) -> Vec<u8> {
     reply.bytes
 }
 
-const APPLY: [&str; 5] = [
+const APPLY: [&str; 4] = [
     "apply",
     "--server-side",
-    "--force-conflicts",
     "--field-manager=regcred",
     "--filename=-",
 ];
@@ -156,9 +188,9 @@ async fn the_oc_script_makes_links_and_grants() {
     let script = script(&owner, "oc").await;
     for shell in SHELLS {
         let stub = Stub::new();
-        let calls = stub.run(shell, &script);
+        let calls = writes(stub.run(shell, &script));
         assert_eq!(
-            stub.run(shell, &script),
+            writes(stub.run(shell, &script)),
             calls,
             "a second run does the same"
         );
@@ -167,8 +199,8 @@ async fn the_oc_script_makes_links_and_grants() {
             .iter()
             .zip(["sso.redhat.com", "privateregistry.example.com"])
         {
-            assert_eq!(words(call)[..5], APPLY);
-            assert_eq!(words(call)[5..], [place]);
+            assert_eq!(words(call)[..4], APPLY);
+            assert_eq!(words(call)[4..], [place]);
             let auths = kubectl::decoded(&kubectl::objects(&call.input)[0], ".dockerconfigjson");
             assert_eq!(auths["auths"][registry]["password"], "s3cret");
         }
@@ -305,27 +337,164 @@ fn patch_of(call: &Call, state: &str) -> Option<String> {
 }
 
 #[tokio::test]
-async fn an_immutable_secret_that_differs_is_replaced() {
+async fn what_cannot_be_changed_is_made_anew_if_it_is_its_own() {
     let regcred = Regcred::start().await;
     let owner = prepare(&regcred, "s3cret", json!({"immutable": true})).await;
     for format in ["oc", "kubectl"] {
         let script = script(&owner, format).await;
-        let stub = Stub::new();
-        assert!(
-            stub.run("sh", &script)
-                .iter()
-                .all(|call| call.arguments[0] == "apply")
-        );
-        fs::write(stub.path().join("refuse-apply"), "").expect("writable");
-        let calls = stub.run("sh", &script);
-        let verbs: Vec<&str> = calls
-            .iter()
-            .map(|call| call.arguments[0].as_str())
-            .collect();
-        assert_eq!(verbs, ["apply", "replace", "apply", "replace"]);
-        assert_eq!(calls[0].input, calls[1].input);
-        assert_eq!(words(&calls[1]), ["replace", "--force", "--filename=-"]);
+        for (managers, expected, code) in [
+            (
+                "kube regcred x",
+                vec!["apply", "delete", "apply", "apply"],
+                0,
+            ),
+            ("regcred-sync-t.x", vec!["apply", "apply"], 1),
+        ] {
+            let stub = Stub::new();
+            stub.answer("secret", managers);
+            stub.refuse("apply", "The Secret \"x\" is invalid: data: Forbidden: field is immutable when `immutable` is set\n");
+            let (ended, errors, calls) = stub.run_with("sh", &script, &[]);
+            let verbs = calls.iter().map(|call| call.arguments[0].as_str());
+            let verbs: Vec<&str> = verbs
+                .filter(|verb| !matches!(*verb, "get" | "annotate"))
+                .collect();
+            assert_eq!((verbs, ended), (expected, Some(code)), "{errors}");
+            assert_eq!(errors.is_empty(), code == 0, "{errors}");
+        }
     }
+}
+
+#[tokio::test]
+async fn a_secret_of_somebody_else_is_left_to_them_unless_told_otherwise_by_an_argument() {
+    let regcred = Regcred::start().await;
+    let target = json!({"namespace": "a", "service_accounts": ["default"]});
+    let owner = prepare(&regcred, "s3cret", target).await;
+    let refusal =
+        "error: Apply failed with 1 conflict: conflict with \"helm\": .data..dockerconfigjson\n";
+    for format in ["oc", "kubectl"] {
+        let script = script(&owner, format).await;
+        let stub = Stub::new();
+        stub.answer("serviceaccount", "41\n");
+        stub.refuse("apply", refusal);
+        let (code, errors, calls) = stub.run_with("sh", &script, &[]);
+        assert_eq!(code, Some(1));
+        assert!(
+            errors.contains("redhat-connect-sso was made by somebody else")
+                && errors.contains("helm"),
+            "{errors}"
+        );
+        // The other one is made and linked, and this one is not.
+        let linked = writes(calls)
+            .iter()
+            .filter(|call| matches!(call.arguments[0].as_str(), "patch" | "secrets"))
+            .count();
+        assert_eq!(linked, 1);
+        let calls = writes(
+            Stub::new()
+                .run_with("sh", &script, &["--force-conflicts"])
+                .2,
+        );
+        assert_eq!(calls[0].arguments[2], "--force-conflicts");
+        assert_eq!(Stub::new().run_with("sh", &script, &["--forse"]).0, Some(2));
+    }
+}
+
+#[tokio::test]
+async fn a_script_goes_on_and_reports() {
+    let regcred = Regcred::start().await;
+    let target = json!({"namespace": "a", "service_accounts": ["nobody", "default"], "pull_from": ["b", "c"]});
+    let owner = prepare(&regcred, "s3cret", target).await;
+    for shell in SHELLS {
+        let stub = Stub::new();
+        stub.refuse(
+            "get-nobody",
+            "Error from server (NotFound): serviceaccounts \"nobody\" not found\n",
+        );
+        stub.answer("serviceaccount", "41\n");
+        let (code, errors, calls) = stub.run_with(shell, &script(&owner, "kubectl").await, &[]);
+        assert_eq!(code, Some(1));
+        assert!(
+            errors.contains("nobody") && errors.contains("(NotFound)"),
+            "{errors}"
+        );
+        let of_default = calls
+            .iter()
+            .filter(|call| call.arguments[0] == "patch" && call.arguments[2] == "default");
+        assert_eq!(of_default.count(), 2);
+        let grants = calls
+            .iter()
+            .filter(|call| call.arguments[0] == "apply")
+            .count()
+            - 2;
+        assert_eq!(grants, 4, "a grant for each account and namespace");
+
+        let stub = Stub::new();
+        stub.refuse(
+            "policy",
+            "Error from server (Forbidden): rolebindings is forbidden: User \"x\" cannot create\n",
+        );
+        let (code, errors, calls) = stub.run_with(shell, &script(&owner, "oc").await, &[]);
+        assert_eq!(code, Some(1));
+        assert!(errors.contains("cannot create"), "{errors}");
+        assert_eq!(
+            calls
+                .iter()
+                .filter(|call| call.arguments[0] == "policy")
+                .count(),
+            4
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_lost_race_is_tried_again_and_a_refusal_is_not() {
+    let regcred = Regcred::start().await;
+    let target = json!({"namespace": "a", "service_accounts": ["default"]});
+    let owner = prepare(&regcred, "s3cret", target).await;
+    let race = "Operation cannot be fulfilled on serviceaccounts \"default\": the object has been modified\n";
+    let invalid =
+        "The request is invalid: the server rejected our request due to an error in our request\n";
+    let forbidden = "Error from server (Forbidden): serviceaccounts \"default\" is forbidden: User \"x\" cannot patch resource \"serviceaccounts\"\n";
+    for (format, verb, race) in [("oc", "secrets", race), ("kubectl", "patch", invalid)] {
+        let script = script(&owner, format).await;
+        let tries = |refusal: &str| {
+            let stub = Stub::new();
+            stub.answer("serviceaccount", "41\n");
+            stub.refuse(verb, refusal);
+            let (code, errors, calls) = stub.run_with("sh", &script, &[]);
+            let tries = calls
+                .iter()
+                .filter(|call| call.arguments[0] == verb)
+                .count();
+            (code, errors, tries)
+        };
+        assert_eq!(tries(race), (Some(0), String::new(), 3), "{format}");
+        let (code, errors, tried) = tries(&forbidden.repeat(5));
+        assert_eq!((code, tried), (Some(1), 2), "one for each Secret: {errors}");
+        assert!(
+            errors.contains("cannot patch resource") && !errors.contains("keeps changing"),
+            "{errors}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_kubectl_apply_has_left_is_removed() {
+    let regcred = Regcred::start().await;
+    let owner = prepare(&regcred, "s3cret", json!({"namespace": "a"})).await;
+    let stub = Stub::new();
+    stub.answer("secret", "{\"data\": \"former\"}");
+    let calls = writes(stub.run("sh", &script(&owner, "kubectl").await));
+    let annotate: Vec<&Call> = calls
+        .iter()
+        .filter(|call| call.arguments[0] == "annotate")
+        .collect();
+    assert_eq!(annotate.len(), 2);
+    assert!(
+        annotate[0]
+            .arguments
+            .contains(&"kubectl.kubernetes.io/last-applied-configuration-".to_owned())
+    );
 }
 
 #[tokio::test]
@@ -362,7 +531,7 @@ async fn odd_values_arrive_intact_and_never_as_arguments() {
             let path = format!("{BASE}/manifest?format={format}&secret_name=s");
             let script = owner.post(&path, &annotation).await.expect(200).bytes;
             for shell in SHELLS {
-                let calls = Stub::new().run(shell, &script);
+                let calls = writes(Stub::new().run(shell, &script));
                 assert_eq!(calls.len(), 1, "{secret:?}");
                 assert_eq!(words(&calls[0]), APPLY);
                 let object: Value = serde_json::from_slice(&calls[0].input).expect("JSON");

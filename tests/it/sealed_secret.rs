@@ -135,7 +135,7 @@ async fn a_credential_alone_is_sealed_for_the_namespace_that_is_named() {
     let secret = controller.unseal(&reply.json());
     assert_eq!(secret["type"], "Opaque");
     assert_eq!(secret["metadata"]["name"], "private-registry");
-    assert!(kubectl::decoded(&secret, "auth.json")["auths"]["sso.redhat.com"].is_object());
+    assert!(kubectl::decoded(&secret, ".dockerconfigjson")["auths"]["sso.redhat.com"].is_object());
     owner
         .post(&format!("{path}&scope=cluster-wide"), &body)
         .await

@@ -1,97 +1,11 @@
 //! `regcred sync` against a small API server: what ends up in the cluster, and what is never touched.
 
-use std::path::PathBuf;
-use std::process::Command;
-
 use serde_json::{Value, json};
 
-use crate::support::cluster::Cluster;
-use crate::support::files::Directory;
 use crate::support::kubectl;
+use crate::support::password;
 use crate::support::process::{Running, eventually, program, run};
-use crate::support::{Client, Regcred, pair, password};
-
-/// A regcred with one tenant, a cluster, and the arguments to bring them together.
-struct Setting {
-    regcred: Regcred,
-    owner: Client,
-    cluster: Cluster,
-    directory: Directory,
-}
-
-impl Setting {
-    async fn new(namespaces: &[&str]) -> Self {
-        let regcred = Regcred::start().await;
-        let owner = regcred.tenant("team-a").await;
-        owner
-            .put("/v1/tenants/team-a/credentials/connect", &pair())
-            .await
-            .expect(201);
-        let directory = Directory::new();
-        let puller = owner
-            .post(
-                "/v1/tenants/team-a/tokens",
-                &json!({"name": "sync", "role": "puller"}),
-            )
-            .await
-            .expect(201);
-        std::fs::write(directory.path().join("token"), puller.text("/token")).expect("writable");
-        Self {
-            regcred,
-            owner,
-            cluster: Cluster::start(namespaces).await,
-            directory,
-        }
-    }
-
-    async fn pull_secret(&self, name: &str, target: Value) {
-        let body = json!({"credentials": ["connect"], "target": target});
-        let reply = self
-            .owner
-            .put(&format!("/v1/tenants/team-a/pull-secrets/{name}"), &body)
-            .await;
-        assert!(reply.status.is_success(), "{}", reply.body());
-    }
-
-    fn token(&self) -> PathBuf {
-        self.directory.path().join("token")
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = program(&["sync", "--url", &self.regcred.base, "--tenant", "team-a"]);
-        command.arg("--token-file").arg(self.token());
-        command
-            .arg("--kubeconfig")
-            .arg(self.cluster.kubeconfig(self.directory.path()));
-        command.args(arguments);
-        command
-    }
-
-    /// Runs it once: exit code, output, errors. Not on the test's own thread, which serves.
-    async fn sync(&self, arguments: &[&str]) -> (i32, String, String) {
-        let mut command = self.command(arguments);
-        let result = tokio::task::spawn_blocking(move || run(&mut command))
-            .await
-            .expect("no panic");
-        for secret in [
-            "s3cret",
-            "czNjcmV0",
-            "ZGV2ZWxvcGVyQGV4YW1wbGUuY29tOnMzY3JldA==",
-        ] {
-            assert!(
-                !result.1.contains(secret) && !result.2.contains(secret),
-                "{result:?}"
-            );
-        }
-        result
-    }
-
-    async fn synced(&self, arguments: &[&str]) -> String {
-        let (code, output, errors) = self.sync(arguments).await;
-        assert_eq!((code, errors.as_str()), (0, ""), "{output}");
-        output
-    }
-}
+use crate::support::sync::Setting;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pull_secret_is_made_linked_and_granted() {
@@ -151,7 +65,12 @@ async fn a_dry_run_tells_and_writes_nothing() {
         .synced(&["--pull-secret", "team-pull", "--dry-run"])
         .await;
 
-    assert_eq!(setting.cluster.writes(), Vec::<String>::new());
+    let writes = setting.cluster.writes();
+    assert!(
+        writes.iter().all(|line| line.ends_with("(dry run)")),
+        "{writes:?}"
+    );
+    assert!(setting.cluster.secret("a", "team-pull").is_none());
     assert!(output.contains("+ Secret a/team-pull"), "{output}");
     assert!(output.contains("imagePullSecrets: + team-pull"), "{output}");
     setting.synced(&["--pull-secret", "team-pull"]).await;
@@ -348,7 +267,7 @@ async fn a_binding_that_two_syncs_want_outlives_one_of_them() {
         .binding("project-b", "image-puller:a:default")
         .expect("still wanted");
     assert_eq!(
-        binding["metadata"]["labels"]["sync.regcred/first"],
+        binding["metadata"]["labels"]["sync.regcred/team-a.first"],
         Value::Null
     );
     setting
@@ -474,7 +393,10 @@ async fn a_secret_of_somebody_else_is_left_to_them_unless_told_otherwise() {
 
     let (code, _, errors) = setting.sync(&["--pull-secret", "team-pull"]).await;
     assert_eq!(code, 1);
-    assert!(errors.contains("conflict with \"somebody\""), "{errors}");
+    assert!(
+        errors.contains("made by somebody, and left to them; --force-conflicts takes it over"),
+        "{errors}"
+    );
     let untouched = setting
         .cluster
         .secret("a", "team-pull")

@@ -98,7 +98,7 @@ fn assert_closed(reply: Reply, what: &str) {
 }
 
 /// `v` is the current version of team-a's `one`; `o` is what it is mixed up with.
-const MIXED_UP: [(&str, &str); 12] = [
+const MIXED_UP: [(&str, &str); 23] = [
     ("the secret of another tenant", "UPDATE credential_versions v SET secret = o.secret FROM credential_versions o, credentials c, credentials d, tenants t, tenants u
         WHERE v.credential_id = c.id AND c.tenant_id = t.id AND t.name = 'team-a' AND c.name = 'one' AND v.version = 2
           AND o.credential_id = d.id AND d.tenant_id = u.id AND u.name = 'team-b' AND d.name = 'one' AND o.version = 2"),
@@ -121,8 +121,24 @@ const MIXED_UP: [(&str, &str); 12] = [
     ("another registry in the document", "UPDATE credential_versions SET document = replace(document, 'one.example.com', 'evil.example.com') WHERE document LIKE '%one.example.com%'"),
     ("the data key's id of another tenant", "UPDATE credential_versions v SET secret = overlay(v.secret PLACING uuid_send(k.id) FROM 2 FOR 16) FROM data_keys k, tenants t
         WHERE k.tenant_id = t.id AND t.name = 'team-b'"),
+    ("the auth server's own secret taken away", "UPDATE credential_versions SET auth_secret = NULL, auth_secret_revision = NULL"),
+    ("the newest version removed and the number put back", "WITH gone AS (DELETE FROM credential_versions WHERE version = 2) UPDATE credentials SET version = 1"),
+    ("the number alone", "UPDATE credentials SET version = 3"),
+    ("a former version made usable", "UPDATE credentials SET previous_version = 1, previous_retires_at = now() + interval '80 days'"),
+    ("the current version made usable twice", "UPDATE credentials SET previous_version = 2, previous_retires_at = now() + interval '80 days'"),
+    ("another secret's revision", "UPDATE credential_versions SET secret_revision = 1 WHERE version = 2"),
+    ("another revision of the auth server's secret", "UPDATE credential_versions SET auth_secret_revision = 1 WHERE version = 2"),
+    ("another registry in the row", "UPDATE credentials SET registry = 'evil.example.com'"),
+    ("labels that a selector finds", "UPDATE credentials SET labels = '{\"team\": \"x\"}'"),
+    ("another end", "UPDATE credentials SET expires_at = now() + interval '80 days'"),
+    ("no seal", "UPDATE credentials SET seal = NULL"),
     ("a data key that there is not", "UPDATE credential_versions SET secret = overlay(secret PLACING '\\x00112233445566778899aabbccddeeff'::bytea FROM 2 FOR 16)"),
 ];
+
+/// How many ways of changing rows are tried: those of the table, rows exchanged, and what is put back whole.
+pub fn tries() -> usize {
+    MIXED_UP.len() + 1 + 2 * PUT_BACK.len() + 1
+}
 
 #[tokio::test]
 async fn nothing_that_was_mixed_up_opens() {
@@ -230,7 +246,7 @@ fn paths_that_open() -> Vec<(Method, &'static str, Option<Value>, &'static str)>
         (
             Method::POST,
             "/v1/tenants/team-a/manifest",
-            Some(both.clone()),
+            Some(both),
             "manifest.render",
         ),
         (Method::PUT, PATH, Some(keeps), "credential.write"),
@@ -246,18 +262,6 @@ fn paths_that_open() -> Vec<(Method, &'static str, Option<Value>, &'static str)>
             "/v1/tenants/team-a/credentials/one/rollback",
             Some(json!({"version": 1})),
             "credential.write",
-        ),
-        (
-            Method::PATCH,
-            "/v1/tenants/team-a/credentials/two",
-            Some(json!({"username": "other"})),
-            "credential.write",
-        ),
-        (
-            Method::PUT,
-            "/v1/tenants/team-a/pull-secrets/new",
-            Some(both),
-            "pull-secret.write",
         ),
     ]
 }
@@ -362,4 +366,262 @@ async fn a_deleted_tenant_takes_its_keys_with_it() {
             "{events:?}"
         );
     }
+}
+
+/// What an older copy of the rows is put back with: the credential's row, seal and all, and no version after it.
+const PUT_BACK: [&str; 2] = [
+    "UPDATE credentials c SET version = k.version, registry = k.registry, labels = k.labels, expires_at = k.expires_at,
+            previous_version = k.previous_version, previous_retires_at = k.previous_retires_at, seal = k.seal,
+            secret_changed_at = k.secret_changed_at, updated_at = k.updated_at FROM kept k WHERE k.id = c.id AND c.name = 'one'",
+    "DELETE FROM credential_versions v USING credentials c WHERE c.id = v.credential_id AND v.version > c.version",
+];
+
+/// Another server on the same database, which knows nothing yet.
+async fn restarted(scene: &Scene) -> Keyed {
+    let file = scene._directory.path().join("key");
+    let provider = Provider::local(&file).expect("valid");
+    let url = scene.regcred.database_url.clone();
+    Keyed::start_on(url, provider, Duration::from_secs(900)).await
+}
+
+#[tokio::test]
+async fn a_credential_put_back_whole_does_not_open_on_any_server() {
+    let scene = Scene::new().await;
+    scene
+        .change("CREATE TABLE kept AS SELECT * FROM credentials")
+        .await;
+    let anew = json!({"secret": "s3cret-newest"});
+    scene.regcred.admin.patch(PATH, &anew).await.expect(200);
+    scene.regcred.admin.get(MANIFEST).await.expect(200);
+    for statement in PUT_BACK {
+        scene.change(statement).await;
+    }
+    assert_closed_and_told(&scene, "put back whole").await;
+    let other = restarted(&scene).await;
+    assert_closed(other.admin.get(MANIFEST).await, "after a restart");
+    // Its neighbour was not touched.
+    let neighbour = MANIFEST.replace("/one/", "/two/");
+    other.admin.get(&neighbour).await.expect(200);
+    assert_closed(
+        scene
+            .regcred
+            .admin
+            .patch(PATH, &json!({"description": "x"}))
+            .await,
+        "and is not written over",
+    );
+}
+
+#[tokio::test]
+async fn an_overlap_that_was_ended_is_not_put_back() {
+    let scene = Scene::new().await;
+    let overlap = json!({"secret": "s3cret-newest", "overlap": 86400});
+    scene.regcred.admin.patch(PATH, &overlap).await.expect(200);
+    scene
+        .change("CREATE TABLE kept AS SELECT * FROM credentials")
+        .await;
+    let previous = format!("{PATH}/previous");
+    scene.regcred.admin.delete(&previous).await.expect(204);
+    let put_back = PUT_BACK[0];
+    let other = restarted(&scene).await;
+    other.admin.get(MANIFEST).await.expect(200);
+    scene.regcred.admin.get(MANIFEST).await.expect(200);
+    scene.change(put_back).await;
+    assert_closed_and_told(&scene, "an overlap put back").await;
+    assert_closed(other.admin.get(MANIFEST).await, "on another server");
+    assert_closed(
+        restarted(&scene).await.admin.get(MANIFEST).await,
+        "after a restart",
+    );
+}
+
+/// What was written and undone, or is newer than a reader's snapshot, is no tampering.
+#[tokio::test]
+async fn what_was_tried_and_undone_leaves_a_credential_that_opens() {
+    let scene = Scene::new().await;
+    let auths = json!({"one.example.com": {"username": "robot", "password": "s3cret-tried"}});
+    let body = json!({"content": {"auths": auths}, "on_existing": "replace", "dry_run": true,
+        "pull_secret": {"name": "pull"}});
+    let imports = "/v1/tenants/team-a/imports";
+    for _ in 0..3 {
+        scene.regcred.admin.post(imports, &body).await.expect(200);
+        scene.regcred.admin.get(MANIFEST).await.expect(200);
+    }
+    let again =
+        json!({"registry": "one.example.com", "username": "robot", "secret": "s3cret-again"});
+    scene
+        .regcred
+        .admin
+        .delete(&format!("{PATH}?detach=true"))
+        .await
+        .expect(204);
+    scene.regcred.admin.put(PATH, &again).await.expect(201);
+    restarted(&scene)
+        .await
+        .admin
+        .get(MANIFEST)
+        .await
+        .expect(200);
+}
+
+/// Seals as the program did when a record was bound to its document alone (format 2, `docs/keys.md`).
+mod former {
+    use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+    use aws_lc_rs::digest::{SHA256, digest};
+    use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
+    use base64::Engine;
+    use base64::prelude::BASE64_STANDARD;
+    use uuid::Uuid;
+
+    fn derived(secret: &[u8], salt: &[u8], purpose: &[u8]) -> [u8; 32] {
+        let mut key = [0; 32];
+        let root = Salt::new(HKDF_SHA256, salt).extract(secret);
+        let purpose = [purpose];
+        let derived = root.expand(&purpose, HKDF_SHA256).expect("a length");
+        derived.fill(&mut key).expect("a length");
+        key
+    }
+
+    fn gcm(key: &[u8]) -> LessSafeKey {
+        LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).expect("32 bytes"))
+    }
+
+    /// Opens a tenant's first data key with a key file.
+    pub fn data_key(file: &str, kek: &str, tenant: Uuid, id: Uuid, wrapped: &[u8]) -> Vec<u8> {
+        let line = file.lines().nth(1).expect("a key");
+        let key = line.split(' ').nth(2).expect("three columns");
+        let key = BASE64_STANDARD.decode(key).expect("base64");
+        let mut aad = b"regcred-data-key\x01\x01".to_vec();
+        aad.extend_from_slice(tenant.as_bytes());
+        aad.extend_from_slice(id.as_bytes());
+        aad.extend_from_slice(&1_u32.to_be_bytes());
+        aad.extend_from_slice(kek.as_bytes());
+        let nonce = Nonce::try_assume_unique_for_key(&wrapped[..12]).expect("12 bytes");
+        let mut buffer = wrapped[12..].to_vec();
+        let opened = gcm(&key).open_in_place(nonce, Aad::from(aad), &mut buffer);
+        opened.expect("it unwraps").to_vec()
+    }
+
+    /// Seals a secret of a version.
+    pub fn sealed(
+        (key, id): (&[u8], Uuid),
+        (tenant, credential, version): (Uuid, Uuid, i64),
+        field: u8,
+        document: &str,
+        plain: &str,
+    ) -> Vec<u8> {
+        let salt = [field; 32];
+        let mut aad = b"regcred-record\x02\x01".to_vec();
+        aad.extend_from_slice(tenant.as_bytes());
+        aad.extend_from_slice(credential.as_bytes());
+        aad.extend_from_slice(&version.to_be_bytes());
+        aad.push(field);
+        aad.extend_from_slice(id.as_bytes());
+        aad.extend_from_slice(digest(&SHA256, document.as_bytes()).as_ref());
+        let mut padded = u32::try_from(plain.len())
+            .expect("short")
+            .to_be_bytes()
+            .to_vec();
+        padded.extend_from_slice(plain.as_bytes());
+        padded.resize(padded.len().next_multiple_of(64), 0);
+        let key_of_record = derived(key, &salt, b"regcred record key 1");
+        let nonce = Nonce::assume_unique_for_key([0; 12]);
+        let sealing = gcm(&key_of_record);
+        let sealed = sealing.seal_in_place_append_tag(nonce, Aad::from(aad), &mut padded);
+        sealed.expect("it seals");
+        let commitment = derived(key, &salt, b"regcred record commitment 1");
+        [&[2], id.as_bytes().as_slice(), &salt, &commitment, &padded].concat()
+    }
+}
+
+/// Tenant, credential, version and document; id, wrapped key and key-encryption key of the data key.
+type Sealed = (
+    uuid::Uuid,
+    uuid::Uuid,
+    i64,
+    String,
+    uuid::Uuid,
+    Vec<u8>,
+    String,
+);
+
+/// Puts every version of a tenant into the form that it had before rows had a seal.
+async fn as_before_seals(scene: &Scene) {
+    let pool = &scene.regcred.pool;
+    let file = std::fs::read_to_string(scene._directory.path().join("key")).expect("a file");
+    let rows: Vec<Sealed> = sqlx::query_as(
+        "SELECT c.tenant_id, c.id, v.version, v.document, k.id, k.wrapped, k.kek_id FROM credential_versions v
+           JOIN credentials c ON c.id = v.credential_id JOIN data_keys k ON k.tenant_id = c.tenant_id",
+    )
+    .fetch_all(pool)
+    .await
+    .expect("valid SQL");
+    for (tenant, credential, version, document, id, wrapped, kek) in rows {
+        let key = former::data_key(&file, &kek, tenant, id, &wrapped);
+        let age = if version == 1 { "old" } else { "new" };
+        let seal = |field, plain: String| {
+            let place = (tenant, credential, version);
+            former::sealed((&key, id), place, field, &document, &plain)
+        };
+        sqlx::query("UPDATE credential_versions SET secret = $3, auth_secret = $4 WHERE credential_id = $1 AND version = $2")
+            .bind(credential)
+            .bind(version)
+            .bind(seal(1, format!("s3cret-{age}")))
+            .bind(seal(2, format!("s3cret-auth-{age}")))
+            .execute(pool)
+            .await
+            .expect("valid SQL");
+    }
+    scene.change("UPDATE credentials SET seal = NULL").await;
+}
+
+#[tokio::test]
+async fn what_was_sealed_before_opens_and_is_sealed_anew() {
+    let scene = Scene::new().await;
+    as_before_seals(&scene).await;
+    let rendered = scene.regcred.admin.get(MANIFEST).await.expect(200).body();
+    scene
+        .regcred
+        .admin
+        .patch(PATH, &json!({"description": "x"}))
+        .await
+        .expect(200);
+    let broker = &scene.regcred.broker;
+    let brought = broker.bring_credentials_forward().await;
+    assert_eq!(
+        brought.expect("no trouble"),
+        3,
+        "the one that was written has its seal"
+    );
+    let left: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM credential_versions v JOIN credentials c ON c.id = v.credential_id
+          WHERE c.seal IS NULL OR get_byte(v.secret, 0) <> 3 OR get_byte(v.auth_secret, 0) <> 3",
+    )
+    .fetch_one(&scene.regcred.pool)
+    .await
+    .expect("valid SQL");
+    assert_eq!(left, 0);
+    assert_eq!(
+        scene.regcred.admin.get(MANIFEST).await.expect(200).body(),
+        rendered
+    );
+    let rollback = json!({"version": 1});
+    let path = format!("{PATH}/rollback");
+    scene.regcred.admin.post(&path, &rollback).await.expect(200);
+    scene.regcred.admin.get(MANIFEST).await.expect(200);
+    let rewrapped = scene.regcred.rewrap().await;
+    assert_eq!(rewrapped.unopened, 0);
+}
+
+#[tokio::test]
+async fn a_former_seal_in_the_place_of_a_newer_one_does_not_open() {
+    let scene = Scene::new().await;
+    scene
+        .change("CREATE TABLE seals AS SELECT id, seal FROM credentials")
+        .await;
+    as_before_seals(&scene).await;
+    scene
+        .change("UPDATE credentials c SET seal = s.seal FROM seals s WHERE s.id = c.id")
+        .await;
+    assert_closed_and_told(&scene, "a version of before, a seal of now").await;
 }

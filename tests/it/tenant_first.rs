@@ -39,7 +39,9 @@ const OF_NO_TENANT: [(&str, &str); 10] = [
 
 /// Statements that look over all tenants, by what they contain: they find out whose turn it is, or whose something is,
 /// and change nothing.
-const OVER_ALL: [(&str, &str); 10] = [
+const OVER_ALL: [(&str, &str); 13] = [
+    ("WHERE t.hash = $1", "a token is found before its tenant"),
+    ("WHERE n.name = $1", "a tenant is found by its name"),
     ("WHERE l.hash = $1", "a link is found before its tenant"),
     (
         "FROM credentials WHERE previous_retires_at <= $1",
@@ -54,6 +56,10 @@ const OVER_ALL: [(&str, &str); 10] = [
     (
         "WHERE c.expires_at <= $1 AND s.warned_of",
         "a job finds what ends",
+    ),
+    (
+        "WHERE c.seal IS NULL",
+        "a job finds credentials from before seals",
     ),
     ("GROUP BY 1", "a metric over all tenants"),
     ("WITH sealed AS", "`keys status` over all tenants"),

@@ -264,3 +264,42 @@ async fn a_limited_puller_sees_its_pull_secrets_only() {
         .await
         .expect_problem(403, "forbidden");
 }
+
+/// Paths take a token's id or its name: the one must not be the other's.
+#[tokio::test]
+async fn a_tokens_name_is_never_an_id() {
+    let regcred = Regcred::start().await;
+    let owner = regcred.tenant("team-a").await;
+    let path = "/v1/tenants/team-a/tokens";
+    let victim = json!({"name": "victim", "role": "puller"});
+    let made = owner.post(path, &victim).await.expect(201);
+    let id = made.text("/id").to_owned();
+    for name in [id.clone(), id.replace('-', "")] {
+        let body = json!({"name": name, "role": "puller"});
+        owner.post(path, &body).await.expect_mistakes(&["/name"]);
+    }
+    owner.delete(&format!("{path}/victim")).await.expect(204);
+}
+
+#[tokio::test]
+async fn there_is_an_end_to_tokens_that_work() {
+    let regcred = Regcred::start().await;
+    let owner = regcred.tenant("team-a").await;
+    let path = "/v1/tenants/team-a/tokens";
+    let rows = "INSERT INTO tokens (id, tenant_id, name, role, hash, created_by, created_at)
+        SELECT gen_random_uuid(), t.id, 't' || n, 'viewer', decode(md5(n::text), 'hex'), '{}', now()
+          FROM tenants t, generate_series(1, 1999 - (SELECT count(*) FROM tokens WHERE tenant_id IS NOT NULL)) AS n";
+    sqlx::query(rows)
+        .execute(&regcred.pool)
+        .await
+        .expect("valid SQL");
+    let last = json!({"name": "last", "role": "viewer"});
+    owner.post(path, &last).await.expect(201);
+    let more = json!({"name": "more", "role": "viewer"});
+    owner
+        .post(path, &more)
+        .await
+        .expect_problem(409, "conflict");
+    owner.delete(&format!("{path}/last")).await.expect(204);
+    owner.post(path, &more).await.expect(201);
+}

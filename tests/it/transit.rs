@@ -387,3 +387,41 @@ async fn a_server_starts_with_the_engine_and_not_without() {
         "{shown}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_hangs_takes_no_place_of_tenants_whose_keys_are_known() {
+    let vault = FakeVault::start().await;
+    let first = Keyed::start(vault.provider(), KEEP_FOR).await;
+    let warm = first.credential("warm", "quay", "s3cret").await;
+    let mut cold = Vec::new();
+    for number in 0..12 {
+        cold.push(
+            first
+                .credential(&format!("cold-{number}"), "quay", "s3cret")
+                .await,
+        );
+    }
+    let url = first.database_url.clone();
+    let second = Keyed::start_on(url, vault.provider(), KEEP_FOR).await;
+    assert_eq!(second.password_of(&warm).await, "s3cret");
+    vault.vault().hangs = true;
+    let asked = cold.iter().cycle().take(60).map(|credential| {
+        let (admin, path) = (second.admin.clone(), format!("{credential}/manifest"));
+        tokio::spawn(async move { admin.get(&path).await.status.as_u16() })
+    });
+    let asked: Vec<_> = asked.collect();
+    let mut slowest = Duration::ZERO;
+    while !asked.iter().all(tokio::task::JoinHandle::is_finished) {
+        let begun = std::time::Instant::now();
+        assert_eq!(second.password_of(&warm).await, "s3cret");
+        slowest = slowest.max(begun.elapsed());
+    }
+    for status in asked {
+        assert_eq!(status.await.expect("no panic"), 503);
+    }
+    let limit = vault.settings().timeout;
+    assert!(
+        slowest < limit,
+        "{slowest:?}: it waited as long as those that asked"
+    );
+}

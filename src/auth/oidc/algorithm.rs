@@ -1,25 +1,33 @@
 //! The signature algorithms that are taken. There is no `none` and no HMAC here to be chosen.
 
 use aws_lc_rs::signature::{self, RsaParameters, VerificationAlgorithm};
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
-use crate::model::mistake::Fault;
+use crate::model::spelled::spelled;
 
-/// An asymmetric algorithm of JWS (RFC 7518, section 3.1; RFC 8037, section 3.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
-#[allow(missing_docs, reason = "each is its name in RFC 7518")]
-pub enum Algorithm {
-    RS256,
-    RS384,
-    RS512,
-    PS256,
-    PS384,
-    PS512,
-    ES256,
-    ES384,
-    ES512,
-    EdDSA,
+spelled! {
+    /// An asymmetric algorithm of JWS (RFC 7518, section 3.1; RFC 8037, section 3.1). There is no `none` and no HMAC.
+    pub enum Algorithm: "Algorithm" or "invalid-algorithm" {
+        /// As in RFC 7518.
+        RS256 = "RS256",
+        /// As in RFC 7518.
+        RS384 = "RS384",
+        /// As in RFC 7518.
+        RS512 = "RS512",
+        /// As in RFC 7518.
+        PS256 = "PS256",
+        /// As in RFC 7518.
+        PS384 = "PS384",
+        /// As in RFC 7518.
+        PS512 = "PS512",
+        /// As in RFC 7518.
+        ES256 = "ES256",
+        /// As in RFC 7518.
+        ES384 = "ES384",
+        /// As in RFC 7518.
+        ES512 = "ES512",
+        /// As in RFC 8037.
+        EdDSA = "EdDSA",
+    }
 }
 
 /// How a key checks a signature.
@@ -31,47 +39,20 @@ pub enum Scheme {
 }
 
 impl Algorithm {
-    /// Every one.
-    pub const ALL: [Self; 10] = [
-        Self::RS256,
-        Self::RS384,
-        Self::RS512,
-        Self::PS256,
-        Self::PS384,
-        Self::PS512,
-        Self::ES256,
-        Self::ES384,
-        Self::ES512,
-        Self::EdDSA,
-    ];
-
-    /// The name in JWS.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::RS256 => "RS256",
-            Self::RS384 => "RS384",
-            Self::RS512 => "RS512",
-            Self::PS256 => "PS256",
-            Self::PS384 => "PS384",
-            Self::PS512 => "PS512",
-            Self::ES256 => "ES256",
-            Self::ES384 => "ES384",
-            Self::ES512 => "ES512",
-            Self::EdDSA => "EdDSA",
-        }
-    }
-
-    /// Reads the name in JWS, which is case-sensitive.
-    ///
-    /// # Errors
-    /// `invalid-algorithm` that lists all.
-    pub fn parse(text: &str) -> Result<Self, Fault> {
-        let found = Self::ALL.into_iter().find(|known| known.as_str() == text);
-        found.ok_or_else(|| {
-            Fault::new(
-                "invalid-algorithm",
-                "expected RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512 or EdDSA; none and HMAC are never accepted",
-            )
+    /// The same for the library that checks tokens; it has no ES512.
+    pub fn of_library(self) -> Option<jsonwebtoken::Algorithm> {
+        use jsonwebtoken::Algorithm as A;
+        Some(match self {
+            Self::RS256 => A::RS256,
+            Self::RS384 => A::RS384,
+            Self::RS512 => A::RS512,
+            Self::PS256 => A::PS256,
+            Self::PS384 => A::PS384,
+            Self::PS512 => A::PS512,
+            Self::ES256 => A::ES256,
+            Self::ES384 => A::ES384,
+            Self::ES512 => return None,
+            Self::EdDSA => A::EdDSA,
         })
     }
 

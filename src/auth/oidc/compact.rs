@@ -25,6 +25,8 @@ pub struct Compact<'a> {
     pub signed: &'a [u8],
     /// The signature.
     pub signature: Vec<u8>,
+    /// The whole token as sent.
+    pub text: &'a str,
 }
 
 impl<'a> Compact<'a> {
@@ -47,6 +49,7 @@ impl<'a> Compact<'a> {
             claims: object(&decoded(payload)?)?,
             signed,
             signature: decoded(signature)?,
+            text,
         })
     }
 }
@@ -92,7 +95,7 @@ fn plain(json: Json) -> Option<Value> {
             }
             Value::Object(object)
         }
-        Json::Kept => return None,
+        Json::Kept | Json::Removed => return None,
     })
 }
 

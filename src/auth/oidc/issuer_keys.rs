@@ -7,7 +7,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::compact::Compact;
 use super::discovery::{Documents, fetch_keys};
-use super::jwk::KeySet;
+use super::jwk::{Expected, KeySet};
 
 /// How often an issuer is asked at most for keys that are not known, whatever its tokens name.
 const ASKED_EVERY: Duration = Duration::seconds(60);
@@ -118,12 +118,17 @@ impl IssuerKeys {
     pub async fn verify(
         &self,
         source: &Source,
+        audiences: &[String],
         token: &Compact<'_>,
         now: OffsetDateTime,
     ) -> Result<(), Unverified> {
+        let expected = Expected {
+            issuer: &source.issuer,
+            audiences,
+        };
         let slot = self.slot(source);
         let known = slot.use_keys(now);
-        if known.verifies(token) {
+        if known.verifies(token, expected) {
             return Ok(());
         }
         if known.names_the_key_of(token) {
@@ -135,7 +140,7 @@ impl IssuerKeys {
             // The issuer has no such key: it is not asked again for the next one that is made up.
             slot.change(|state| state.asked_for_more_at = Some(now));
         }
-        if found != Found::Nothing && keys.verifies(token) {
+        if found != Found::Nothing && keys.verifies(token, expected) {
             return Ok(());
         }
         Err(match slot.read().trouble {

@@ -1,8 +1,9 @@
 //! An issuer's public keys (RFC 7517, RFC 7518 section 6, RFC 8037).
 
-use aws_lc_rs::signature::{RsaPublicKeyComponents, UnparsedPublicKey};
+use aws_lc_rs::signature::UnparsedPublicKey;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use jsonwebtoken::{DecodingKey, Validation};
 use serde_json::Value;
 
 use super::algorithm::{Algorithm, Scheme};
@@ -12,8 +13,19 @@ use super::compact::Compact;
 const MOST_KEYS: usize = 100;
 /// Most keys that are tried for a token that names none; each try costs time.
 const MOST_TRIES: usize = 8;
+/// How far clocks may be apart, in seconds, for the library. The claims are read with less leeway before (`claims.rs`).
+const LEEWAY: u64 = 30;
 /// RSA moduli in bytes: 2048 to 8192 bits.
 const MODULUS: std::ops::RangeInclusive<usize> = 256..=1024;
+
+/// What a token must say to be taken, beside being signed.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected<'a> {
+    /// `iss`.
+    pub issuer: &'a str,
+    /// One of them is `aud`.
+    pub audiences: &'a [String],
+}
 
 /// The keys of an issuer that check signatures; others of its set are left out.
 #[derive(Debug, Default)]
@@ -45,16 +57,13 @@ impl KeySet {
     /// Reads a JWK Set.
     ///
     /// # Errors
-    /// What is wrong, if there is no usable key in it.
+    /// What is wrong, if it is no key set. A set without a usable key is one: the issuer has withdrawn what it had.
     pub fn parse(document: &[u8]) -> Result<Self, String> {
         let document: Value =
             serde_json::from_slice(document).map_err(|_| "the key set is no JSON".to_owned())?;
         let keys = document["keys"].as_array();
         let keys = keys.ok_or_else(|| "the key set has no keys".to_owned())?;
         let usable: Vec<Key> = keys.iter().filter_map(key).take(MOST_KEYS).collect();
-        if usable.is_empty() {
-            return Err("the key set has no key that checks signatures".into());
-        }
         Ok(Self(usable))
     }
 
@@ -65,19 +74,19 @@ impl KeySet {
             && keys.any(|key| key.id == token.key_id && key.fits(token.algorithm))
     }
 
-    /// Whether a key of the set made the token's signature. A token that names a key is checked with
+    /// Whether a key of the set made the token's signature, over claims that are as expected. A token that names a key is checked with
     /// that one; keys without a name are tried where there is none of the name.
-    pub fn verifies(&self, token: &Compact<'_>) -> bool {
+    pub fn verifies(&self, token: &Compact<'_>, expected: Expected<'_>) -> bool {
         let fitting = || self.0.iter().filter(|key| key.fits(token.algorithm));
         if self.names_the_key_of(token) {
             return fitting()
                 .filter(|key| key.id == token.key_id)
-                .any(|key| key.verifies(token));
+                .any(|key| key.verifies(token, expected));
         }
         fitting()
             .filter(|key| token.key_id.is_none() || key.id.is_none())
             .take(MOST_TRIES)
-            .any(|key| key.verifies(token))
+            .any(|key| key.verifies(token, expected))
     }
 }
 
@@ -92,22 +101,54 @@ impl Key {
         of_its_type && self.algorithm.is_none_or(|own| own == algorithm)
     }
 
-    fn verifies(&self, token: &Compact<'_>) -> bool {
-        let result = match (token.algorithm.scheme(), &self.material) {
-            (Scheme::Rsa(parameters), Material::Rsa { modulus, exponent }) => {
-                let key = RsaPublicKeyComponents {
-                    n: modulus,
-                    e: exponent,
-                };
-                key.verify(parameters, token.signed, &token.signature)
-            }
-            (Scheme::Curve(_, algorithm), Material::Curve { point, .. }) => {
-                UnparsedPublicKey::new(algorithm, point).verify(token.signed, &token.signature)
-            }
-            _ => return false,
-        };
-        result.is_ok()
+    /// The library checks signature, times, issuer and audience of a token that was read strictly before. It knows no
+    /// ES512: of that AWS-LC checks the signature, and the claims were checked when they were read.
+    fn verifies(&self, token: &Compact<'_>, expected: Expected<'_>) -> bool {
+        match token.algorithm.of_library() {
+            Some(algorithm) => self.material.for_library().is_some_and(|key| {
+                let validation = validation(algorithm, expected);
+                jsonwebtoken::decode::<Value>(token.text, &key, &validation).is_ok()
+            }),
+            None => match (token.algorithm.scheme(), &self.material) {
+                (Scheme::Curve(_, algorithm), Material::Curve { point, .. }) => {
+                    let key = UnparsedPublicKey::new(algorithm, point);
+                    key.verify(token.signed, &token.signature).is_ok()
+                }
+                _ => false,
+            },
+        }
     }
+}
+
+impl Material {
+    /// The key for the library.
+    fn for_library(&self) -> Option<DecodingKey> {
+        match self {
+            Self::Rsa { modulus, exponent } => {
+                Some(DecodingKey::from_rsa_raw_components(modulus, exponent))
+            }
+            Self::Curve { name, point } if *name == "Ed25519" => {
+                let x = BASE64_URL_SAFE_NO_PAD.encode(point);
+                DecodingKey::from_ed_components(&x).ok()
+            }
+            Self::Curve { point, .. } => {
+                // The first byte says that both coordinates follow.
+                let (x, y) = point.get(1..)?.split_at(point.len() / 2);
+                let [x, y] = [x, y].map(|part| BASE64_URL_SAFE_NO_PAD.encode(part));
+                DecodingKey::from_ec_components(&x, &y).ok()
+            }
+        }
+    }
+}
+
+fn validation(algorithm: jsonwebtoken::Algorithm, expected: Expected<'_>) -> Validation {
+    let mut validation = Validation::new(algorithm);
+    validation.leeway = LEEWAY;
+    validation.validate_nbf = true;
+    validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+    validation.set_issuer(&[expected.issuer]);
+    validation.set_audience(expected.audiences);
+    validation
 }
 
 /// A key that checks signatures; none for keys of other uses and kinds, symmetric ones above all.
@@ -187,7 +228,8 @@ mod tests {
 
     fn usable(keys: Value) -> usize {
         let document = json!({"keys": keys}).to_string();
-        KeySet::parse(document.as_bytes()).map_or(0, |set| set.0.len())
+        let set = KeySet::parse(document.as_bytes());
+        set.expect("a key set").0.len()
     }
 
     #[test]

@@ -5,15 +5,27 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::model::body::text_schema;
 use crate::model::mistake::Fault;
+use crate::model::wire::check_length;
+use crate::text_wire;
 
-/// Longest value in bytes.
-const MOST_BYTES: usize = 2048;
+/// Longest value in characters.
+const MOST: usize = 2048;
+
+/// Texts without control characters.
+pub const PRINTABLE: &str = r"^[^\x00-\x1f\x7f-\x9f]*$";
 
 /// The wanted value of a claim; with `*` at its end, how it begins.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Pattern(String);
+
+text_wire!(
+    Pattern,
+    Self::parse,
+    text_schema(1, MOST).pattern(Some(PRINTABLE))
+);
 
 impl Pattern {
     /// Takes a value that is not empty.
@@ -27,10 +39,10 @@ impl Pattern {
                 "expected the claim's value; * takes any",
             ));
         }
-        if text.len() > MOST_BYTES || text.chars().any(char::is_control) {
+        if check_length(text, 1, MOST).is_err() || text.chars().any(char::is_control) {
             return Err(Fault::new(
                 "invalid-value",
-                format!("expected at most {MOST_BYTES} bytes without control characters"),
+                format!("expected at most {MOST} characters without control characters"),
             ));
         }
         Ok(Self(text.to_owned()))

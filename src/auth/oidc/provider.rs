@@ -2,149 +2,99 @@
 
 use serde::{Deserialize, Serialize};
 use url::Url;
-use utoipa::ToSchema;
+use utoipa::openapi::SchemaFormat;
+use utoipa::openapi::schema::ObjectBuilder;
 
 use super::algorithm::Algorithm;
 use super::issuer_keys::Source;
-use crate::model::form::{self, Form};
-use crate::model::json::Json;
-use crate::model::mistake::{Fault, Mistake};
+use crate::model::body::{Set, Text, body, text_schema};
+use crate::model::mistake::Fault;
+use crate::model::wire::check_length;
 use crate::registry::egress::parse_ca_bundle;
+use crate::text_wire;
 
-/// Longest URL or audience in bytes.
-const MOST_BYTES: usize = 2048;
-/// Longest CA in bytes: a few certificates.
-const MOST_CA_BYTES: usize = 64 * 1024;
+/// Longest URL or audience in characters.
+const MOST: usize = 2048;
+/// Longest CA in characters: a few certificates.
+const MOST_CA: usize = 64 * 1024;
 /// Most audiences.
 const MOST_AUDIENCES: usize = 64;
 
-/// An identity provider as written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProviderSpec {
-    /// `iss` of its tokens, compared byte for byte.
-    pub issuer: String,
-    /// A token must be meant for one of these.
-    pub audiences: Vec<String>,
-    /// Where its keys are, if not where its discovery document says.
-    pub jwks_uri: Option<String>,
-    /// The algorithms that are taken.
-    pub algorithms: Vec<Algorithm>,
-    /// Who is asked whether a token still stands, if anybody.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub review: Option<Review>,
+body! {
+    /// An identity provider as written.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct ProviderSpec { whole: "IdentityProviderInput"; patch: "IdentityProviderPatch"; }
+    fields {
+        /// `iss` of its tokens, compared byte for byte: an https URL, or http in an allow-listed network.
+        issuer: String as Issuer, required;
+        /// A token must be meant for one of these; at least one.
+        audiences: Vec<String> as Set<Text<1, MOST>, 1, MOST_AUDIENCES>, required;
+        /// Where its keys are, if not where its discovery document says.
+        jwks_uri: Option<String> as KeysUrl, optional;
+        /// The algorithms that are taken; all of them unless given. There is no `none` and no HMAC.
+        algorithms: Vec<Algorithm> as Algorithms, default;
+        /// Who is asked whether a token still stands, beside the signature; only an admin says who that is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        review: Option<Review>, optional;
+    }
+    rules(_form) {
+        // Each of an issuer's keys takes only those of its own type.
+        algorithms = algorithms.or(Some(Algorithm::ALL.to_vec()));
+    }
+    example {"issuer": "https://issuer.example.com", "audiences": ["regcred"], "algorithms": ["RS256"]}
+    patched {"audiences": ["regcred", "https://regcred.example.com"]}
 }
 
-/// The API server that reviews a provider's tokens (`authentication.k8s.io/v1`, `TokenReview`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Review {
-    /// Its URL: https, or http in an allow-listed network.
-    #[schema(example = "https://api.cluster-a.example.com:6443")]
-    pub api_server: String,
-    /// Its CA in PEM, trusted instead of all others; null means the system's and those of `REGCRED_CA_BUNDLE`.
-    #[serde(default)]
-    pub ca: Option<String>,
+body! {
+    /// The API server that reviews a provider's tokens (`authentication.k8s.io/v1`, `TokenReview`).
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct Review { whole: "TokenReviewInput"; patch: "TokenReviewPatch"; answer: "TokenReview"; }
+    fields {
+        /// Its URL: https, or http in an allow-listed network.
+        api_server: String as Issuer, required;
+        /// Its CA in PEM, trusted instead of all others; without it the system's and those of `REGCRED_CA_BUNDLE`.
+        #[serde(default)]
+        ca: Option<String> as CaBundle, optional;
+    }
+}
+
+/// A CA in PEM.
+struct CaBundle;
+
+text_wire!(CaBundle => String, check_ca, text_schema(1, MOST_CA));
+
+fn check_ca(text: &str) -> Result<String, Fault> {
+    check_length(text, 0, MOST_CA)?;
+    match parse_ca_bundle(text.as_bytes()) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(why) => Err(Fault::new("invalid-certificate", why)),
+    }
+}
+
+type Algorithms = Set<Algorithm, 1, 100>;
+
+/// An issuer's URL.
+struct Issuer;
+
+text_wire!(Issuer => String, check_issuer, url_schema());
+
+/// A URL of keys.
+struct KeysUrl;
+
+text_wire!(KeysUrl => String, |text: &str| check_url(text).map(|_| text.to_owned()), url_schema());
+
+fn url_schema() -> ObjectBuilder {
+    text_schema(8, MOST)
+        .format(Some(SchemaFormat::Custom("uri".into())))
+        .pattern(Some("^[Hh][Tt][Tt][Pp][Ss]?:"))
 }
 
 impl ProviderSpec {
-    /// Reads a provider as written (contract, section 3).
-    ///
-    /// # Errors
-    /// All mistakes at once.
-    pub fn read(document: Json) -> Result<Self, Vec<Mistake>> {
-        let mut form = Form::new(document, "");
-        let issuer = form.required("issuer", form::parsed(check_issuer));
-        let audiences = read_audiences(&mut form);
-        let jwks_uri = form.optional(
-            "jwks_uri",
-            form::parsed(|text| check_url(text).map(|_| text.to_owned())),
-        );
-        let algorithms = read_algorithms(&mut form);
-        let review = form.object("review", read_review);
-        let spec = issuer.zip(audiences).map(|(issuer, audiences)| Self {
-            issuer,
-            audiences,
-            jwks_uri,
-            algorithms,
-            review,
-        });
-        form.finish(spec)
-    }
-
     /// Where its keys come from.
     pub fn source(&self) -> Source {
         Source {
             issuer: self.issuer.clone(),
             jwks_uri: self.jwks_uri.clone(),
-        }
-    }
-}
-
-fn read_audiences(form: &mut Form) -> Option<Vec<String>> {
-    if !form.has("audiences") {
-        return form.required("audiences", |_| Ok(Vec::new()));
-    }
-    let mut audiences = form.list("audiences", |item| {
-        let text = form::text_up_to(MOST_BYTES)(item)?;
-        if text.is_empty() {
-            return Err(Fault::new("required", "an audience has a name"));
-        }
-        Ok(text)
-    })?;
-    drop_repeated(&mut audiences);
-    match audiences.len() {
-        0 => form.report(
-            "audiences",
-            Fault::new(
-                "required",
-                "without an audience, tokens that are meant for others would be taken",
-            ),
-        ),
-        count if count > MOST_AUDIENCES => form.report(
-            "audiences",
-            Fault::new("too-many", format!("at most {MOST_AUDIENCES}")),
-        ),
-        _ => {}
-    }
-    Some(audiences)
-}
-
-/// Without a list, every algorithm: each of an issuer's keys takes only those of its own type.
-fn read_algorithms(form: &mut Form) -> Vec<Algorithm> {
-    let Some(mut algorithms) = form.list("algorithms", |item| form::parsed(Algorithm::parse)(item))
-    else {
-        return Algorithm::ALL.to_vec();
-    };
-    drop_repeated(&mut algorithms);
-    if algorithms.is_empty() {
-        let fault = Fault::new(
-            "required",
-            "an empty list would take no token; leave it out for all",
-        );
-        form.report("algorithms", fault);
-    }
-    algorithms
-}
-
-fn read_review(form: &mut Form) -> Option<Review> {
-    let api_server = form.required("api_server", form::parsed(check_issuer));
-    let ca = form.optional("ca", |value| {
-        let text = form::text_up_to(MOST_CA_BYTES)(value)?;
-        match parse_ca_bundle(text.as_bytes()) {
-            Ok(_) => Ok(text),
-            Err(why) => Err(Fault::new("invalid-certificate", why)),
-        }
-    });
-    api_server.map(|api_server| Review { api_server, ca })
-}
-
-/// What is named twice is meant once; the order stays as it was written.
-fn drop_repeated<T: PartialEq>(items: &mut Vec<T>) {
-    let mut at = 0;
-    while at < items.len() {
-        if items[..at].contains(&items[at]) {
-            items.remove(at);
-        } else {
-            at += 1;
         }
     }
 }
@@ -173,12 +123,7 @@ pub fn check_url(text: &str) -> Result<Url, Fault> {
             "expected a URL such as https://issuer.example.com, without a user name",
         )
     };
-    if text.len() > MOST_BYTES {
-        return Err(Fault::new(
-            "too-long",
-            format!("at most {MOST_BYTES} bytes"),
-        ));
-    }
+    check_length(text, 0, MOST)?;
     // The parser would drop them in silence, and the issuer is compared as it was written.
     if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return Err(invalid());
@@ -196,12 +141,13 @@ pub fn check_url(text: &str) -> Result<Url, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::json::Json;
 
     fn mistakes(document: &str) -> Vec<String> {
         let json = Json::parse(document.as_bytes()).expect("the test's document parses");
         match ProviderSpec::read(json) {
             Ok(_) => Vec::new(),
-            Err(mistakes) => mistakes.into_iter().map(|m| m.pointer).collect(),
+            Err(mistakes) => mistakes.iter().map(|m| m.place().to_owned()).collect(),
         }
     }
 

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use crate::auth_file::go_url::GoUrl;
+use crate::model::body::text_schema;
 use crate::model::mistake::Fault;
+use crate::text_wire;
 
 /// Longest realm in bytes.
 const MOST_BYTES: usize = 4096;
@@ -24,6 +26,12 @@ pub(super) enum Scheme {
     /// Plain.
     Http,
 }
+
+text_wire!(
+    Realm,
+    Self::parse,
+    text_schema(8, MOST_BYTES).pattern(Some("^[Hh][Tt][Tt][Pp][Ss]?://"))
+);
 
 impl Realm {
     /// Reads an `https` or `http` URL; user info, query and fragment are dropped.

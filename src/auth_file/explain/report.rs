@@ -11,6 +11,7 @@ use crate::model::mistake::Fault;
 
 /// Which credential each client would use for an image.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Explanations)]
 pub struct Report {
     /// The image, as it was asked for.
     #[schema(example = "quay.io/team/app:1")]
@@ -21,6 +22,7 @@ pub struct Report {
 
 /// What one client does.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ClientExplanation)]
 pub struct ClientReport {
     /// Keys of the auth file, in the order in which the client tries them; empty if it pulls
     /// anonymously, asks a credential helper, or fails.
@@ -28,22 +30,24 @@ pub struct ClientReport {
     pub matches: Vec<String>,
     /// The credentials that the keys come from, in the same order; over stored credentials only.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = json!(["quay-team", "quay"]))]
+    #[schema(value_type = Vec<String>, required = false, example = json!(["quay-team", "quay"]))]
     pub credentials: Option<Vec<String>>,
     /// The reason in words.
     pub why: String,
     /// What the client looks up.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "quay.io/team/app")]
+    #[schema(value_type = String, required = false, example = "quay.io/team/app")]
     pub lookup: Option<String>,
     /// What the first try amounts to.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = EffectiveReport, required = false)]
     pub effective: Option<EffectiveReport>,
     /// There if the real client picks at random; shown is the bytewise smallest key.
     #[serde(skip_serializing_if = "is_false")]
     pub ambiguous: bool,
     /// The key that ends the search without giving a credential.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     pub stopped_at: Option<String>,
     /// Both look-ups of OpenShift's image import.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -65,6 +69,7 @@ pub struct ClientReport {
     pub otherwise: Option<OtherwiseReport>,
     /// Why the client would fail before it asks the registry.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = ErrorReport, required = false)]
     pub error: Option<ErrorReport>,
     /// What the client goes on with where the error is only a warning to it: one of these, by chance.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -94,6 +99,7 @@ pub struct GoesOnWithReport {
 
 /// What a client would log in with, without any secret.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = EffectiveLogin)]
 pub struct EffectiveReport {
     /// `basic`, `identity_token`, `registry_token`, `anonymous` (an entry without anything in it),
     /// `helper` (a credential helper decides) or `none`.
@@ -101,15 +107,17 @@ pub struct EffectiveReport {
     pub kind: &'static str,
     /// The user name, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "robot")]
+    #[schema(value_type = String, required = false, example = "robot")]
     pub username: Option<String>,
     /// The credential helper.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     pub helper: Option<String>,
 }
 
 /// One look-up of several.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = LookupStep)]
 pub struct StepReport {
     /// `registry` or `auth_server`.
     #[serde(rename = "for")]
@@ -124,6 +132,7 @@ pub struct StepReport {
 
 /// Why a client would fail.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ClientError)]
 pub struct ErrorReport {
     /// `invalid-image`, or `auth-file:` (nothing can be pulled, unless `goes_on_with` is there) or `entry:`
     /// (this image cannot) with

@@ -8,9 +8,11 @@ use super::plan::Change;
 use super::report::{ImportReport, ImportedPullSecret, Outcome};
 use super::stored_name;
 use crate::broker::audit::Deed;
+use crate::broker::comparisons::Tried;
+use crate::broker::credential_seal::sealed_state;
 use crate::broker::credential_state::sealed_version;
-use crate::broker::credentials::KEPT_VERSIONS;
-use crate::broker::pull_secrets::spec_of;
+use crate::broker::credentials::{KEPT_VERSIONS, recorded};
+use crate::broker::pull_secrets::{change_of, spec_of};
 use crate::broker::{Broker, Error, Result, Scope};
 use crate::intake::request::{OnExisting, WantedPullSecret};
 use crate::model::mistake::Fault;
@@ -29,6 +31,7 @@ impl Broker {
         scope: &Scope,
         known: &Known,
         changes: Vec<Change>,
+        tried: &mut Tried,
     ) -> Result<()> {
         if changes.is_empty() {
             return Ok(());
@@ -40,15 +43,19 @@ impl Broker {
         credentials::update_all(conn, tenant, &replaced).await?;
         credential_versions::insert_all(conn, &versions).await?;
         credential_versions::prune(conn, tenant, &ids, KEPT_VERSIONS).await?;
-        self.refuse_conflicts_of_all(conn, scope, &ids).await?;
-        for row in new.iter().chain(&replaced) {
+        self.refuse_conflicts_of(conn, scope, &ids, tried).await?;
+        for (row, change) in new.iter().chain(&replaced).zip(in_order(&changes)) {
+            let before = change.before.map(|at| {
+                let before = &known.credentials[at];
+                recorded(&before.row, Some(&before.secrets))
+            });
+            let detail = recorded(row, Some(&change.secrets)).since(before);
+            let target = format!("credentials/{}", row.name);
             self.note_write(
                 conn,
                 scope,
-                "credential.write",
-                "credentials",
-                &row.name,
-                row.version,
+                ("credential.write", &target, row.version),
+                detail,
             )
             .await?;
         }
@@ -72,7 +79,13 @@ impl Broker {
                 (before.row.clone(), before.secrets.clone())
             });
             let (spec, secrets) = (&change.spec, &change.secrets);
-            let row = self.next_row(scope, &change.name, old.as_ref(), spec, secrets)?;
+            let mut row = self.next_row(scope, &change.name, old.as_ref(), spec, secrets)?;
+            if let Some((before, _)) = &old {
+                // What was promised stays: an import ends no overlap.
+                row.previous_version = before.previous_version;
+                row.previous_retires_at = before.previous_retires_at;
+            }
+            row.seal = Some(sealed_state(&key, &row)?);
             versions.push(sealed_version(&key, scope, &row, spec, secrets)?);
             if old.is_some() {
                 &mut replaced
@@ -88,17 +101,15 @@ impl Broker {
         &self,
         conn: &mut PgConnection,
         scope: &Scope,
-        action: &'static str,
-        kind: &str,
-        name: &str,
-        version: i64,
+        (action, target, version): (&'static str, &str, i64),
+        mut detail: serde_json::Value,
     ) -> Result<()> {
-        let target = format!("{kind}/{name}");
+        detail["by"] = "import".into();
         let deed = Deed {
             action,
-            target: &target,
+            target,
             version: Some(version),
-            detail: Some(serde_json::json!({"by": "import"})),
+            detail: Some(detail),
         };
         self.note(conn, scope, deed).await
     }
@@ -114,6 +125,7 @@ impl Broker {
         wanted: &WantedPullSecret,
         on_existing: OnExisting,
         report: &ImportReport,
+        tried: &mut Tried,
     ) -> Result<ImportedPullSecret> {
         let names = names_to_list(report)?;
         let name = wanted.name.as_str();
@@ -139,7 +151,7 @@ impl Broker {
                 return Ok(told(Outcome::Conflict, reason));
             }
         };
-        self.store_pull_secret(conn, scope, &wanted.name, &spec, before)
+        self.store_pull_secret(conn, scope, &wanted.name, &spec, before, tried)
             .await?;
         Ok(outcome)
     }
@@ -151,24 +163,30 @@ impl Broker {
         name: &Name,
         spec: &PullSecretSpec,
         before: Option<PullSecretRow>,
+        tried: &mut Tried,
     ) -> Result<()> {
-        let listed = self.listed(conn, scope, &spec.credentials).await?;
-        let listed: Vec<Uuid> = listed.iter().map(|row| row.id).collect();
+        let detail = change_of(
+            before.as_ref().map(spec_of).transpose()?.as_ref(),
+            Some(spec),
+        )?;
         let row = self
-            .write_pull_secret(conn, scope, name, spec, before)
+            .write_and_check(conn, scope, name, spec, before, tried)
             .await?;
-        pull_secrets::set_credentials(conn, row.tenant_id, row.id, &listed).await?;
-        self.refuse_conflicts_in(conn, scope, name, spec).await?;
+        let target = format!("pull-secrets/{}", row.name);
         self.note_write(
             conn,
             scope,
-            "pull-secret.write",
-            "pull-secrets",
-            &row.name,
-            row.version,
+            ("pull-secret.write", &target, row.version),
+            detail,
         )
         .await
     }
+}
+
+/// New ones before those that are replaced, as their rows are.
+fn in_order(changes: &[Change]) -> impl Iterator<Item = &Change> {
+    let new = changes.iter().filter(|change| change.before.is_none());
+    new.chain(changes.iter().filter(|change| change.before.is_some()))
 }
 
 fn names_to_list(report: &ImportReport) -> Result<Vec<Name>> {

@@ -3,21 +3,16 @@
 use std::collections::{HashMap, HashSet};
 
 use sqlx::PgConnection;
-use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
+use crate::broker::comparisons::Guard;
 use crate::broker::credential_change::Before;
 use crate::broker::resolve::credential_spec;
 use crate::broker::{Broker, Error, Result, Scope};
 use crate::model::credential::{CredentialSpec, CredentialWrite, SecretChange};
 use crate::model::registry_path::RegistryPath;
 use crate::store::credentials::CredentialRow;
-use crate::store::{credential_versions, credentials, import_misses};
-
-/// How many other secrets may be compared with a stored one in [`MISSES_COUNT_FOR`].
-const MOST_MISSES: i32 = 20;
-/// How long a miss counts.
-const MISSES_COUNT_FOR: Duration = Duration::hours(1);
+use crate::store::{credential_versions, credentials};
 
 /// How an account is to a stored one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +61,14 @@ impl Known {
         self.taken.get(name).map(String::as_str)
     }
 
+    /// Whether the secrets of a credential are still compared.
+    pub fn guard(&self, index: usize) -> Guard {
+        match self.is_guarded(index) {
+            true => Guard::Refuses,
+            false => Guard::Compares,
+        }
+    }
+
     /// Whether the secrets of a credential are not compared any more.
     pub fn is_guarded(&self, index: usize) -> bool {
         self.guarded.contains(&self.credentials[index].row.id)
@@ -112,8 +115,7 @@ impl Broker {
         }
         let taken = credentials::registries_of_names(conn, tenant, names).await?;
         let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
-        let since = self.now() - MISSES_COUNT_FOR;
-        let guarded = import_misses::over(conn, tenant, &ids, since, MOST_MISSES).await?;
+        let guarded = self.guarded(conn, tenant, &ids).await?;
         let credentials = self.open_all(conn, tenant, rows).await?;
         Ok(Known {
             by_registry: index(&credentials, |spec| Some(&spec.registry)),
@@ -122,7 +124,7 @@ impl Broker {
             }),
             credentials,
             taken: taken.into_iter().collect(),
-            guarded: guarded.into_iter().collect(),
+            guarded,
         })
     }
 
@@ -130,9 +132,12 @@ impl Broker {
         &self,
         conn: &mut PgConnection,
         tenant: Uuid,
-        rows: Vec<CredentialRow>,
+        mut rows: Vec<CredentialRow>,
     ) -> Result<Vec<Before>> {
         let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+        for row in &mut rows {
+            self.bring_forward(conn, row).await?;
+        }
         let versions = credential_versions::current_of(conn, tenant, &ids).await?;
         let mut versions: HashMap<Uuid, _> = versions
             .into_iter()
@@ -143,26 +148,15 @@ impl Broker {
             let version = versions
                 .remove(&row.id)
                 .ok_or_else(|| Error::Internal("a credential lacks its current version".into()))?;
-            let secrets = self.open_secrets(conn, tenant, &version).await?;
+            let secrets = self.open_secrets(conn, &row, &version).await?;
             opened.push(Before {
                 spec: serde_json::from_str(&version.document)?,
                 row,
                 secrets,
+                former: None,
             });
         }
         Ok(opened)
-    }
-
-    /// Remembers that other secrets than the stored ones were tried.
-    pub(super) async fn note_misses(
-        &self,
-        conn: &mut PgConnection,
-        tenant: Uuid,
-        ids: &[Uuid],
-    ) -> Result<()> {
-        let now: OffsetDateTime = self.now();
-        import_misses::count(conn, tenant, ids, now, now - MISSES_COUNT_FOR).await?;
-        Ok(())
     }
 }
 

@@ -3,22 +3,22 @@
 //! The work is done inside a savepoint. A dry run, and one that failed, goes back to it, so that its
 //! report is that of a real run; its event and the count of comparisons stay.
 
-use std::collections::HashSet;
-
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use self::known::Known;
-use self::plan::{Change, Manner, plan};
+use self::plan::{Change, plan};
 use self::report::{ImportReport, Outcome};
 use super::audit::Deed;
+use super::comparisons::Tried;
 use super::idempotency::{Answer, Claim, Once};
 use super::view::stored_name;
 use super::{Broker, Error, Result, Scope};
-use crate::intake::entry::{Entry, Found, Gathered, gather};
+use crate::intake::entry::{Entry, Found, Gathered, Manner, MissingPadding, gather};
 use crate::intake::name;
 use crate::intake::request::{ImportRequest, Run};
 use crate::model::mistake::Fault;
+use crate::model::resource::{Named, ResourceKind};
 use crate::store::savepoint;
 
 mod apply;
@@ -45,7 +45,8 @@ struct Attempt {
     failure: Option<Error>,
     /// Credentials that were compared with another secret and are as they were.
     misses: Vec<Uuid>,
-    replaced: HashSet<Uuid>,
+    /// What was compared between credentials.
+    tried: Tried,
 }
 
 impl Broker {
@@ -75,7 +76,11 @@ impl Broker {
         request: &ImportRequest,
         once: Option<&Once>,
     ) -> Result<Imported> {
-        let gathered = gather(&request.content, request.format)?;
+        let manner = Manner {
+            on_invalid: request.on_invalid,
+            missing_padding: MissingPadding::Refused,
+        };
+        let gathered = gather(&request.content, request.format, manner)?;
         let mut tx = self.begin_writing(scope).await?;
         savepoint::set(&mut tx).await?;
         let claim = self.claim(&mut tx, scope, once).await?;
@@ -115,7 +120,10 @@ impl Broker {
     ) -> Result<Attempt> {
         let (known, changes, mut attempt) = self.planned(conn, scope, request, gathered).await?;
         if attempt.failure.is_none() {
-            let written = self.write_changes(conn, scope, &known, changes).await;
+            let tried = &mut attempt.tried;
+            let written = self
+                .write_changes(conn, scope, &known, changes, tried)
+                .await;
             attempt.failure = refusal(written)?.err();
         }
         if let (None, Some(wanted)) = (&attempt.failure, &request.pull_secret) {
@@ -126,6 +134,7 @@ impl Broker {
                     wanted,
                     request.on_existing,
                     &attempt.report,
+                    &mut attempt.tried,
                 )
                 .await;
             match refusal(written)? {
@@ -149,15 +158,12 @@ impl Broker {
         let (paths, names) = paths_and_names(&gathered.entries, &request.name_prefix);
         let known = self.known(conn, scope, &paths, &names).await?;
         let repeats = Repeats::of(&gathered.entries);
-        let manner = Manner {
+        let manner = plan::Manner {
             on_existing: request.on_existing,
             name_prefix: &request.name_prefix,
             labels: &request.labels,
-            run: request.run,
         };
         let plan = plan(gathered.entries, &known, manner)?;
-        let replaced = plan.changes.iter().filter_map(|change| change.before);
-        let replaced = replaced.map(|at| known.credentials[at].row.id).collect();
         let report = ImportReport {
             format: gathered.format.as_str(),
             entries: plan.entries,
@@ -168,7 +174,7 @@ impl Broker {
             failure: failure_of(&report, repeats),
             report,
             misses: plan.misses,
-            replaced,
+            tried: Tried::default(),
         };
         Ok((known, plan.changes, attempt))
     }
@@ -181,13 +187,10 @@ impl Broker {
         attempt: &Attempt,
         stays: bool,
     ) -> Result<()> {
-        let missed: Vec<Uuid> = attempt
-            .misses
-            .iter()
-            .filter(|id| !stays || !attempt.replaced.contains(id))
-            .copied()
-            .collect();
-        self.note_misses(conn, scope.tenant()?.id, &missed).await?;
+        // Whatever became of it: what is replaced can be rolled back, and tried again.
+        let mut missed = attempt.misses.clone();
+        missed.extend(attempt.tried.misses());
+        self.count_missed(conn, scope, &missed).await?;
         let detail = serde_json::json!({
             "done": stays,
             "format": attempt.report.format,
@@ -280,10 +283,11 @@ fn failure_of(report: &ImportReport, repeats: Repeats) -> Option<Error> {
         first.or(of_pull_secret).unwrap_or_default()
     );
     Some(match worst {
-        Outcome::Rejected => Error::Invalid(mistakes),
+        Outcome::Rejected => mistakes.into(),
         _ if repeats == Repeats::Some => Error::RegistryPathConflict {
             detail,
             errors: mistakes,
+            resources: Named::all(ResourceKind::Credential, report.conflicting()),
         },
         _ => Error::Conflict(detail),
     })

@@ -7,11 +7,12 @@ use uuid::Uuid;
 use super::known::{Known, Likeness};
 use super::report::{ImportEntry, Outcome};
 use crate::broker::Result;
-use crate::broker::credential_change::next_state;
+use crate::broker::comparisons::{Came, Guard};
+use crate::broker::credential_change::{Next, next_state};
 use crate::broker::credential_state::Secrets;
 use crate::intake::entry::{Entry, Found};
 use crate::intake::name;
-use crate::intake::request::{OnExisting, Run};
+use crate::intake::request::OnExisting;
 use crate::model::account::Account;
 use crate::model::credential::{CredentialSpec, CredentialWrite, Kind, SecretChange};
 use crate::model::labels::Labels;
@@ -46,7 +47,6 @@ pub(super) struct Manner<'a> {
     pub on_existing: OnExisting,
     pub name_prefix: &'a str,
     pub labels: &'a Labels,
-    pub run: Run,
 }
 
 /// Decides. First what is stored for the paths themselves, then the other halves of stored pairs, which
@@ -152,7 +152,16 @@ impl Planner<'_> {
         };
         let name = self.name_of(target);
         match (self.manner.on_existing, same) {
-            (OnExisting::Replace, _) => self.replace(target, write),
+            (OnExisting::Replace, _) => {
+                let counted = likenesses.iter().any(|(index, likeness)| {
+                    *index == target && *likeness == Likeness::OtherSecret
+                });
+                let (told, came) = self.replace(target, write)?;
+                if came.contains(&Came::Different) && !counted {
+                    self.plan.misses.push(self.known.credentials[target].row.id);
+                }
+                Ok(told)
+            }
             (_, Some(_)) => Ok(unchanged(name)),
             (OnExisting::Skip, None) => {
                 let reason = format!("the credential {name} is for this registry path and stays");
@@ -199,7 +208,7 @@ impl Planner<'_> {
     }
 
     /// Everything of the stored credential stays but its account; labels are added.
-    fn replace(&mut self, target: usize, write: CredentialWrite) -> Result<Told> {
+    fn replace(&mut self, target: usize, write: CredentialWrite) -> Result<(Told, Vec<Came>)> {
         let before = &self.known.credentials[target];
         let name = self.name_of(target);
         let spec = CredentialSpec {
@@ -213,7 +222,7 @@ impl Planner<'_> {
             let reason = format!(
                 "the account of the credential {name} would not fit its auth server any more; change it by hand"
             );
-            return Ok((Outcome::Conflict, Some(name), reason));
+            return Ok(((Outcome::Conflict, Some(name), reason), Vec::new()));
         }
         let auth_secret = match &spec.auth_server {
             Some(_) => SecretChange::Keep,
@@ -225,15 +234,19 @@ impl Planner<'_> {
             auth_secret,
             overlap: None,
         };
-        let (spec, secrets) = next_state(Some(before), write, before.row.version + 1)?;
-        // A dry run changes nothing, so it must not tell more than the comparisons that are counted.
-        let compared = self.manner.run == Run::Real || !self.known.is_guarded(target);
-        if compared && before.spec == spec && before.secrets.same_as(&secrets) {
-            return Ok(unchanged(name));
+        let guard = self.known.guard(target);
+        let Next {
+            spec,
+            secrets,
+            came,
+        } = next_state(Some(before), write, before.row.version + 1, guard)?;
+        let compared = guard == Guard::Compares;
+        if before.spec == spec && before.secrets.same_revisions_as(&secrets) {
+            return Ok((unchanged(name), came));
         }
         let same_login = before.spec.kind == spec.kind
             && before.spec.username == spec.username
-            && before.secrets.same_as(&secrets);
+            && before.secrets.same_revisions_as(&secrets);
         let reason = match compared && same_login {
             true => format!("the email or the labels of the credential {name} are changed"),
             false => format!("the account of the credential {name} is replaced"),
@@ -245,7 +258,7 @@ impl Planner<'_> {
             spec,
             secrets,
         });
-        Ok((Outcome::Updated, Some(name), reason))
+        Ok(((Outcome::Updated, Some(name), reason), came))
     }
 
     /// The other half of a stored pair: what its rendering gives comes back as it.
@@ -323,7 +336,7 @@ impl Planner<'_> {
         };
         self.given.insert(name.to_string());
         write.spec.labels = self.manner.labels.clone();
-        let (spec, secrets) = next_state(None, write, 1)?;
+        let Next { spec, secrets, .. } = next_state(None, write, 1, Guard::Compares)?;
         let told = (
             Outcome::Created,
             Some(name.to_string()),

@@ -3,47 +3,28 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// What became of something that was imported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// There was nothing before.
-    Created,
-    /// What was stored is replaced, as a new version.
-    Updated,
-    /// It is stored already.
-    Unchanged,
-    /// What is stored stays, or there is nothing to store.
-    Skipped,
-    /// It cannot be had together with what is stored, or with another entry.
-    Conflict,
-    /// It cannot be read.
-    Rejected,
+use crate::intake::format::Format;
+use crate::model::spelled::spelled;
+
+spelled! {
+    /// What became of something that was imported.
+    pub enum Outcome: "ImportOutcome" or "invalid-value" {
+        /// There was nothing before.
+        Created = "created",
+        /// What was stored is replaced, as a new version.
+        Updated = "updated",
+        /// It is stored already.
+        Unchanged = "unchanged",
+        /// What is stored stays, or there is nothing to store.
+        Skipped = "skipped",
+        /// It cannot be had together with what is stored, or with another entry.
+        Conflict = "conflict",
+        /// It cannot be read.
+        Rejected = "rejected",
+    }
 }
 
 impl Outcome {
-    /// Every outcome.
-    pub const ALL: [Self; 6] = [
-        Self::Created,
-        Self::Updated,
-        Self::Unchanged,
-        Self::Skipped,
-        Self::Conflict,
-        Self::Rejected,
-    ];
-
-    /// The outcome as the API spells it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Updated => "updated",
-            Self::Unchanged => "unchanged",
-            Self::Skipped => "skipped",
-            Self::Conflict => "conflict",
-            Self::Rejected => "rejected",
-        }
-    }
-
     /// Whether it keeps everything from being imported.
     pub fn is_failure(self) -> bool {
         matches!(self, Self::Conflict | Self::Rejected)
@@ -54,7 +35,7 @@ impl Outcome {
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ImportReport {
     /// The form that the content has.
-    #[schema(example = "docker-config")]
+    #[schema(value_type = Format)]
     pub format: &'static str,
     /// One for each registry path, in their order.
     pub entries: Vec<ImportEntry>,
@@ -129,6 +110,20 @@ impl ImportReport {
             })
             .collect::<serde_json::Map<_, _>>()
             .into()
+    }
+
+    /// The names of the credentials that entries are in conflict with, each once.
+    pub fn conflicting(&self) -> Vec<&str> {
+        let failed = self
+            .entries
+            .iter()
+            .filter(|entry| entry.outcome == Outcome::Conflict);
+        let mut names: Vec<&str> = failed
+            .filter_map(|entry| entry.credential.as_deref())
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 
     /// The names of all credentials that the report speaks of, each once, in its order.

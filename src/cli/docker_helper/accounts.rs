@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::HelperError;
 use super::protocol::{Found, TOKEN_USER, json};
+use crate::auth_file::docker_session::is_session_key;
 use crate::client::answer::Answer;
 use crate::model::host_pattern;
 use crate::model::registry_path::RegistryPath;
@@ -56,7 +57,7 @@ impl Accounts {
         let users: BTreeMap<&str, String> = self
             .auths
             .iter()
-            .filter(|(key, _)| !key.contains('*'))
+            .filter(|(key, _)| !key.contains('*') && !is_session_key(key))
             .filter_map(|(key, entry)| Some((key.as_str(), entry.login()?.username)))
             .collect();
         json(&users)

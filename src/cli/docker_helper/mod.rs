@@ -11,12 +11,15 @@ use std::process::ExitCode;
 use zeroize::Zeroizing;
 
 use super::{complain, one_thread, say};
+use crate::auth_file::docker_session::is_session_key;
 use crate::client::error::ClientError;
 use protocol::{Action, Stored};
 use session::Session;
 
 mod accounts;
+mod caller;
 mod protocol;
+mod reading;
 mod session;
 mod settings;
 mod writing;
@@ -124,11 +127,19 @@ fn perform(action: Action) -> Result<Option<Zeroizing<String>>, HelperError> {
         Action::Store => Some(Stored::parse(&input)?),
         _ => None,
     };
+    let asked = account.as_ref().map_or(server, |account| &account.server);
+    if is_session_key(asked) {
+        // Docker logs in to, and out of, Docker Hub with it; it is a person's, and stays with that person.
+        return match action {
+            Action::Get => Err(HelperError::NotFound),
+            _ => Ok(None),
+        };
+    }
     let session = Session::open(settings::load()?)?;
     one_thread()?.block_on(async {
         match (action, account) {
-            (Action::Get, _) => session.accounts().await?.get(server).map(Some),
-            (Action::List, _) => session.accounts().await?.list().map(Some),
+            (Action::Get, _) => reading::get(&session, server).await.map(Some),
+            (Action::List, _) => reading::list(&session).await.map(Some),
             (Action::Store, Some(account)) => {
                 writing::store(&session, &account).await.map(|()| None)
             }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::HelperError;
+use super::caller::Caller;
 use super::protocol::{Stored, TOKEN_USER};
 use super::session::Session;
 use crate::client::api::Call;
@@ -20,17 +21,6 @@ use crate::model::registry_path::RegistryPath;
 const MADE_BY: (&str, &str) = ("regcred.io/stored-by", "docker-credential-regcred");
 /// How often a write is tried when others write at the same time, or a name is taken.
 const MOST_TRIES: usize = 20;
-
-#[derive(Deserialize)]
-struct WhoAmI {
-    roles: Vec<Held>,
-}
-
-#[derive(Deserialize)]
-struct Held {
-    role: String,
-    tenant: Option<String>,
-}
 
 #[derive(Deserialize)]
 struct Page {
@@ -118,30 +108,11 @@ fn registry_of(server: &str) -> Result<RegistryPath, HelperError> {
 
 /// Asked first, so that the refusal says what is missing.
 async fn refuse_unless_editor(session: &Session, action: &str) -> Result<(), HelperError> {
-    let caller: WhoAmI = session
-        .call(Call::get(&["v1", "whoami"], &[]))
-        .await?
-        .json()?;
-    let here = |held: &&Held| held.tenant.as_deref() == Some(session.tenant.as_str());
-    let writes = |held: &Held| match &held.tenant {
-        Some(_) => matches!(held.role.as_str(), "editor" | "owner"),
-        None => held.role == "admin",
-    };
-    let in_reach = || {
-        caller
-            .roles
-            .iter()
-            .filter(|held| held.tenant.is_none() || here(held))
-    };
-    if in_reach().any(writes) {
+    let caller = Caller::of(session).await?;
+    if caller.stores() {
         return Ok(());
     }
-    let roles: Vec<&str> = in_reach().map(|held| held.role.as_str()).collect();
-    let roles = if roles.is_empty() {
-        "nobody".to_owned()
-    } else {
-        roles.join(", ")
-    };
+    let roles = caller.roles();
     let tenant = &session.tenant;
     Err(HelperError::Refused(format!(
         "{action} needs the role editor in tenant {tenant}, where this caller is {roles}; credentials are stored through the API or its portal"

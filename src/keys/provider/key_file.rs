@@ -83,13 +83,13 @@ fn check_private(facts: &fs::Metadata) -> Result<(), String> {
     if !facts.is_file() {
         return Err("it is no regular file".into());
     }
-    if facts.mode() & 0o077 != 0 {
+    let me = rustix::process::geteuid().as_raw();
+    if !is_private(facts.mode(), facts.uid(), me) {
         return Err(format!(
             "its mode is {:04o}, so others may read it; run chmod 600 on it",
             facts.mode() & 0o7777
         ));
     }
-    let me = rustix::process::geteuid().as_raw();
     if facts.uid() != me && facts.uid() != 0 {
         return Err("it belongs to another user".into());
     }
@@ -97,6 +97,16 @@ fn check_private(facts: &fs::Metadata) -> Result<(), String> {
         return Err("it is too large to be a key file".into());
     }
     Ok(())
+}
+
+/// Whether nobody else reads a file of this mode and owner. Where it belongs to another, its group is how this process may
+/// read it: kubelet writes the files of a Secret as root, and gives them to the pod's `fsGroup` with mode 0440.
+fn is_private(mode: u32, owner: u32, me: u32) -> bool {
+    match mode & 0o077 {
+        0 => true,
+        0o040 => owner != me,
+        _ => false,
+    }
 }
 
 /// Makes a file that is either whole or not there: a temporary file of mode 0600 beside it, flushed,
@@ -119,6 +129,7 @@ pub(super) fn create(path: &Path, bytes: &[u8]) -> Result<(), KeyError> {
     };
     write().map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => trouble(path, "it is there already and is never replaced"),
+        ErrorKind::NotFound => trouble(path, "its directory is not there; make it with mkdir -p"),
         _ => trouble(path, error.to_string()),
     })
 }
@@ -294,6 +305,18 @@ mod tests {
             .iter()
             .map(|version| version.number)
             .collect()
+    }
+
+    #[test]
+    fn a_group_may_read_only_what_belongs_to_another() {
+        let (root, me) = (0, 10_001);
+        for mode in [0o400, 0o600, 0o440, 0o640] {
+            assert!(is_private(mode, root, me), "{mode:o}");
+        }
+        for mode in [0o444, 0o404, 0o460, 0o450, 0o660, 0o644, 0o641] {
+            assert!(!is_private(mode, root, me), "{mode:o}");
+        }
+        assert!(!is_private(0o440, me, me), "its owner can close it");
     }
 
     #[test]

@@ -14,6 +14,29 @@ pub fn forgeries(stage: &Stage) -> Forgeries {
     forgeries.extend(headers(stage));
     forgeries.extend(foreign_keys(stage));
     forgeries.extend(signatures(stage));
+    forgeries.extend(crossed(stage));
+    forgeries
+}
+
+/// Every algorithm with keys that are not its own, or not the issuer's.
+fn crossed(stage: &Stage) -> Forgeries {
+    let mut forgeries = Vec::new();
+    for algorithm in [
+        "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
+    ] {
+        for (kid, key, by) in [
+            ("rsa", &*FORGERS_RSA, algorithm),
+            ("ec", &stage.forger, "ES256"),
+            ("ec", &stage.ed, "EdDSA"),
+            ("ed", &stage.ec, "ES256"),
+            ("rsa", &stage.ec, "ES256"),
+            ("ed", &*FORGERS_RSA, algorithm),
+        ] {
+            let header = json!({"alg": algorithm, "kid": kid});
+            let what = format!("{algorithm} that names {kid}, signed with {by} by another");
+            forgeries.push((what, stage.signed(&header, key, by)));
+        }
+    }
     forgeries
 }
 

@@ -173,7 +173,10 @@ impl Reply {
             .unwrap_or_default();
         errors
             .iter()
-            .filter_map(|error| error["pointer"].as_str().map(str::to_owned))
+            .filter_map(|error| match error["parameter"].as_str() {
+                Some(parameter) => Some(format!("/{parameter}")),
+                None => error["pointer"].as_str().map(str::to_owned),
+            })
             .collect()
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use regcred::http::server::Front;
+use regcred::http::tls::Tls;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
@@ -37,7 +38,7 @@ impl Fake {
         tokio::spawn(
             Front {
                 listener,
-                tls,
+                tls: tls.map(Tls::from),
                 router,
             }
             .serve(stopped),

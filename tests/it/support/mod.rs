@@ -44,7 +44,9 @@ pub mod process;
 pub mod registries;
 pub mod registry;
 pub mod reviewer;
+pub mod schema;
 pub mod sealing;
+pub mod sync;
 pub mod trail;
 pub mod transit;
 pub mod way_out;
@@ -140,6 +142,11 @@ impl Regcred {
     /// Another replica, on the same database with the same keys.
     pub async fn another(&self) -> Self {
         Self::start_on(self.way.clone(), self.directory.clone()).await
+    }
+
+    /// The same whose broker has other parts than the default ones.
+    pub async fn another_with(&self, parts: impl FnOnce(Broker) -> Broker) -> Self {
+        Self::start_on_with(self.way.clone(), self.directory.clone(), parts).await
     }
 
     /// Starts one on a database, with the key in the directory.

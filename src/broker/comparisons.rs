@@ -1,0 +1,305 @@
+//! One budget for everything that tells whether a secret is the stored one.
+//!
+//! Who may write but not read must not find a stored secret out by trying. Whatever compares one for such a caller asks
+//! here first, and says here what came of it: a credential's secrets are compared with so many others within an hour, on
+//! all replicas and in all ways together, and then no more until the hour is over. What is not compared is answered as if
+//! it were another secret. `docs/security.md` lists every place that compares; a test holds the list against the code.
+
+use std::collections::HashSet;
+
+use sqlx::PgConnection;
+use time::Duration;
+use uuid::Uuid;
+
+use super::audit::Deed;
+use super::draft::Draft;
+use super::manifests::{Options, Source};
+use super::resolve::conflict_of;
+use super::{Broker, Result, Scope};
+use crate::model::name::Name;
+use crate::render::bundle::Bundle;
+use crate::render::plan::{Conflict, RenderError};
+use crate::store::credentials::CredentialRow;
+use crate::store::{import_misses, savepoint};
+
+/// How many other secrets may be compared with those of one credential in [`MISSES_COUNT_FOR`].
+const MOST_MISSES: i32 = 20;
+/// How long a miss counts, from the first one on.
+const MISSES_COUNT_FOR: Duration = Duration::hours(1);
+/// Most credentials that one event names.
+const MOST_NAMED: usize = 64;
+
+/// What a comparison came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Came {
+    /// The secrets are equal.
+    Equal,
+    /// They are not.
+    Different,
+    /// They were not compared: too many were tried within the hour.
+    NotCompared,
+}
+
+impl Came {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Equal => "equal",
+            Self::Different => "different",
+            Self::NotCompared => "not-compared",
+        }
+    }
+}
+
+/// Whether the secrets of a credential are still compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Guard {
+    /// They are.
+    Compares,
+    /// They are not, for the hour.
+    Refuses,
+}
+
+/// What was compared while a request was worked on. It is counted and told whatever becomes of the request.
+#[derive(Debug, Default)]
+pub struct Tried(Vec<(Uuid, String, Came)>);
+
+impl Tried {
+    /// Notes a comparison with a secret of a credential.
+    pub(super) fn note(&mut self, credential: Uuid, name: &str, came: Came) {
+        self.0.push((credential, name.to_owned(), came));
+    }
+
+    /// The credentials that another secret was compared with, once for each time.
+    pub fn misses(&self) -> Vec<Uuid> {
+        let missed = self.0.iter().filter(|(.., came)| *came == Came::Different);
+        missed.map(|(id, ..)| *id).collect()
+    }
+
+    fn shown(&self) -> serde_json::Value {
+        let shown = self.0.iter().take(MOST_NAMED);
+        let shown: Vec<_> = shown
+            .map(|(_, name, came)| serde_json::json!({"credential": name, "came": came.as_str()}))
+            .collect();
+        serde_json::json!({"compared": shown, "count": self.0.len()})
+    }
+}
+
+impl Broker {
+    /// Those of these credentials whose secrets are not compared any more.
+    pub(super) async fn guarded(
+        &self,
+        conn: &mut PgConnection,
+        tenant: Uuid,
+        credentials: &[Uuid],
+    ) -> Result<HashSet<Uuid>> {
+        let since = self.now() - MISSES_COUNT_FOR;
+        let over = import_misses::over(conn, tenant, credentials, since, MOST_MISSES).await?;
+        Ok(over.into_iter().collect())
+    }
+
+    /// Whether the secrets of this credential are still compared.
+    pub(super) async fn guard_of(
+        &self,
+        conn: &mut PgConnection,
+        row: &CredentialRow,
+    ) -> Result<Guard> {
+        let guarded = self.guarded(conn, row.tenant_id, &[row.id]).await?;
+        Ok(match guarded.is_empty() {
+            true => Guard::Compares,
+            false => Guard::Refuses,
+        })
+    }
+
+    /// Counts what was compared. The caller's transaction commits it even if what was asked for is not done.
+    pub(super) async fn count_misses(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        tried: &Tried,
+    ) -> Result<()> {
+        self.count_missed(conn, scope, &tried.misses()).await
+    }
+
+    /// The same, of credentials that are named once for each comparison with another secret.
+    pub(super) async fn count_missed(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        missed: &[Uuid],
+    ) -> Result<()> {
+        if missed.is_empty() {
+            return Ok(());
+        }
+        let (tenant, now) = (scope.tenant()?.id, self.now());
+        import_misses::count(conn, tenant, missed, now, now - MISSES_COUNT_FOR).await?;
+        Ok(())
+    }
+
+    /// Says in the trail what was compared, where no other event does.
+    pub(super) async fn tell_of(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        target: &str,
+        tried: &Tried,
+    ) -> Result<()> {
+        if tried.0.is_empty() {
+            return Ok(());
+        }
+        let deed = Deed {
+            action: "secret.compare",
+            target,
+            version: None,
+            detail: Some(tried.shown()),
+        };
+        self.note(conn, scope, deed).await
+    }
+
+    /// Whether secrets of stored credentials may be compared to find out whether these conflicts are some; notes those
+    /// that may not.
+    pub(super) async fn may_compare(
+        &self,
+        conn: &mut PgConnection,
+        rows: &[CredentialRow],
+        conflicts: &[Conflict],
+        tried: &mut Tried,
+    ) -> Result<bool> {
+        let Some(tenant) = rows.first().map(|row| row.tenant_id) else {
+            return Ok(true);
+        };
+        let involved: Vec<&CredentialRow> = rows
+            .iter()
+            .filter(|row| conflicts.iter().any(|conflict| names(conflict, row)))
+            .collect();
+        let ids: Vec<Uuid> = involved.iter().map(|row| row.id).collect();
+        let guarded = self.guarded(conn, tenant, &ids).await?;
+        for row in involved.iter().filter(|row| guarded.contains(&row.id)) {
+            tried.note(row.id, &row.name, Came::NotCompared);
+        }
+        Ok(guarded.is_empty())
+    }
+
+    /// What a stored pull secret, or a list of credentials, would be rendered as, for somebody who is not shown it: no
+    /// secret is opened unless two credentials claim one path with accounts that only their secrets can tell apart, and
+    /// then within the budget.
+    pub(super) async fn look_at(
+        &self,
+        scope: &Scope,
+        source: &Source,
+        options: &Options,
+    ) -> Result<(Draft, Bundle)> {
+        let mut tx = self.begin_snapshot().await?;
+        let draft = self.draft(&mut tx, scope, source).await?;
+        let ends = draft.rows.iter();
+        let ends = ends.map(|row| (row.name.as_str(), row.expires_at));
+        super::manifests::refuse_ended(ends, options, self.now())?;
+        let formers = options.formers();
+        let items = self.sketch(&mut tx, &draft.rows, formers).await?;
+        tx.commit().await?;
+        let conflicts = match self.plan_of(&draft, items, options) {
+            Err(RenderError::Conflict(conflicts)) => conflicts,
+            planned => return Ok((draft, planned?)),
+        };
+        if conflicts.iter().any(|conflict| !conflict.by_secret_alone) {
+            return Err(RenderError::Conflict(conflicts).into());
+        }
+        self.compared(scope, source, options, conflicts).await
+    }
+
+    /// Counts the comparison as one with other secrets before it is made, so that many at once get no further than one
+    /// after the other, and takes that back if they were equal.
+    async fn compared(
+        &self,
+        scope: &Scope,
+        source: &Source,
+        options: &Options,
+        conflicts: Vec<Conflict>,
+    ) -> Result<(Draft, Bundle)> {
+        let target = source.target();
+        let mut tx = self.begin_writing(scope).await?;
+        let draft = self.draft(&mut tx, scope, source).await?;
+        let mut tried = Tried::default();
+        if !self
+            .may_compare(&mut tx, &draft.rows, &conflicts, &mut tried)
+            .await?
+        {
+            self.tell_of(&mut tx, scope, &target, &tried).await?;
+            tx.commit().await?;
+            return Err(RenderError::Conflict(conflicts).into());
+        }
+        let items = self
+            .open(&mut tx, scope, &draft.rows, options.formers())
+            .await?;
+        let planned = self.plan_of(&draft, items, options);
+        note_conflicts(&draft.rows, &conflicts, &planned, &mut tried);
+        self.count_misses(&mut tx, scope, &tried).await?;
+        self.tell_of(&mut tx, scope, &target, &tried).await?;
+        tx.commit().await?;
+        Ok((draft, planned?))
+    }
+
+    /// Refuses accounts that claim one path twice. Secrets are compared only where nothing else tells, and within the
+    /// budget; past it, two secrets are two.
+    ///
+    /// # Errors
+    /// `RegistryPathConflict`.
+    pub(super) async fn refuse_conflicts_among(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        rows: &[CredentialRow],
+        name: &Name,
+        tried: &mut Tried,
+    ) -> Result<()> {
+        let formers = crate::render::former::Formers::LeftOut;
+        let sketch = self.sketch(conn, rows, formers).await?;
+        let Err(conflicts) = conflict_of(sketch, name, self.now()) else {
+            return Ok(());
+        };
+        let certain = conflicts.iter().any(|conflict| !conflict.by_secret_alone);
+        if certain || !self.may_compare(conn, rows, &conflicts, tried).await? {
+            return Err(RenderError::Conflict(conflicts).into());
+        }
+        let items = self.open(conn, scope, rows, formers).await?;
+        let found = conflict_of(items, name, self.now()).map_err(RenderError::Conflict);
+        note_conflicts(rows, &conflicts, &found, tried);
+        Ok(found?)
+    }
+}
+
+fn names(conflict: &Conflict, row: &CredentialRow) -> bool {
+    [&conflict.first, &conflict.second]
+        .iter()
+        .any(|name| name.as_str() == row.name)
+}
+
+/// Notes what came of comparing the secrets behind what might be conflicts.
+fn note_conflicts<T>(
+    rows: &[CredentialRow],
+    asked: &[Conflict],
+    found: &std::result::Result<T, RenderError>,
+    tried: &mut Tried,
+) {
+    let found: &[Conflict] = match found {
+        Err(RenderError::Conflict(conflicts)) => conflicts,
+        _ => &[],
+    };
+    for row in rows {
+        let of_row = |conflicts: &[Conflict]| conflicts.iter().any(|one| names(one, row));
+        if of_row(asked) {
+            let came = match of_row(found) {
+                true => Came::Different,
+                false => Came::Equal,
+            };
+            tried.note(row.id, &row.name, came);
+        }
+    }
+}
+
+/// Undoes what was refused, back to the savepoint: what was compared is counted all the same.
+pub(super) async fn undo_if_refused<T>(conn: &mut PgConnection, done: &Result<T>) -> Result<()> {
+    if done.is_err() {
+        savepoint::go_back(conn).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,322 @@
+//! What is written by name: one way to list, read, write and delete it.
+//!
+//! A write is one trip. The lock is taken first; what is stored is loaded under it, a patch is merged onto that,
+//! the result is read, checked and stored, all in one transaction. Nothing can come between, and all mistakes,
+//! also those that only the database knows, are told together.
+
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+
+use super::audit::Deed;
+use super::comparisons::{Tried, undo_if_refused};
+use super::precondition::Precondition;
+use super::view::{SinceWritten, Written};
+use super::writing::Writing;
+use super::{Broker, Error, Result, Scope};
+use crate::model::body::{Body, Wire};
+use crate::model::credential::Unnamed;
+use crate::model::form::Form;
+use crate::model::json::Json;
+use crate::model::mistake::{Mistake, Mistakes};
+use crate::model::name::Name;
+use crate::store::{Slice, savepoint};
+
+/// What a write sends.
+pub enum Change {
+    /// The whole resource.
+    Put(Json),
+    /// A merge patch (RFC 7396) over what is stored.
+    Patch(Json),
+}
+
+/// What storing came to.
+pub enum Stored<Row> {
+    /// It is as it was.
+    Unchanged(Row),
+    /// It is another one, or a new one; and what the audit trail says beside.
+    Written(Row, Option<Value>),
+}
+
+/// A resource as the API shows it.
+pub trait View: Serialize + ToSchema + Send {
+    /// Its name.
+    fn name(&self) -> &str;
+
+    /// Counts the writes that changed something.
+    fn version(&self) -> i64;
+
+    /// Whether it still shows what it did when this version was written.
+    fn since_written(&self) -> SinceWritten {
+        SinceWritten::Same
+    }
+}
+
+/// A kind of resource.
+pub trait Resource: 'static {
+    /// The fields as written: how the document describes them.
+    type Body: Body + Wire;
+    /// What is read from them.
+    type Spec: Send + Sync;
+    /// What is stored.
+    type Row: Send + Sync;
+    /// What is shown.
+    type View: View;
+    /// What a list is filtered by.
+    type Filter: Body + Send;
+    /// What a delete takes beside the name.
+    type Removal: Body + Send;
+
+    /// The first part of its target in the audit trail.
+    const COLLECTION: &'static str;
+    /// Whether a PUT without a body means one without members.
+    const BODY_MAY_BE_LEFT_OUT: bool = false;
+    /// Whether the event of a write tells itself what was compared.
+    const WRITES_TELL: bool = false;
+    /// The verbs of a write and a delete in the audit trail.
+    const VERBS: (&'static str, &'static str);
+
+    /// Begins a write.
+    fn begin(broker: &Broker, scope: &Scope) -> impl Future<Output = Result<Writing>> + Send {
+        broker.begin_writing(scope)
+    }
+
+    /// Reads what was sent, or what it was merged to.
+    fn read(form: &mut Form, unnamed: Unnamed) -> Option<Self::Spec>;
+
+    /// What is stored under a name.
+    fn load(
+        broker: &Broker,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        name: &str,
+    ) -> impl Future<Output = Result<Option<Self::Row>>> + Send;
+
+    /// The version of what is stored.
+    fn version(row: &Self::Row) -> i64;
+
+    /// What is stored, as a PUT would send it; secrets are marked as kept.
+    ///
+    /// # Errors
+    /// `Internal` for a document that does not read.
+    fn as_written(row: &Self::Row) -> Result<Json>;
+
+    /// What only the database knows to be wrong, asked where there are other mistakes already; `spec` is there
+    /// if enough of it could be read.
+    fn doubts(
+        _broker: &Broker,
+        _conn: &mut PgConnection,
+        _scope: &Scope,
+        _before: Option<&Self::Row>,
+        _doubted: Doubted<'_, Self::Spec>,
+    ) -> impl Future<Output = Result<Mistakes>> + Send {
+        std::future::ready(Ok(Mistakes::default()))
+    }
+
+    /// Stores it, and notes which secrets were compared with stored ones.
+    fn store(
+        broker: &Broker,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        name: &Name,
+        before: Option<Self::Row>,
+        written: (Self::Spec, &mut Tried),
+    ) -> impl Future<Output = Result<Stored<Self::Row>>> + Send;
+
+    /// Removes it.
+    fn remove(
+        broker: &Broker,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        row: &Self::Row,
+        how: Self::Removal,
+        precondition: &Precondition,
+    ) -> impl Future<Output = Result<Option<Value>>> + Send;
+
+    /// The scope in whose trail a write stands.
+    ///
+    /// # Errors
+    /// `Internal` for a stored name that does not read.
+    fn trail_of_write(scope: &Scope, _row: &Self::Row) -> Result<Scope> {
+        Ok(scope.clone())
+    }
+
+    /// The scope in whose trail a delete stands.
+    fn trail_of_delete(scope: &Scope) -> Scope {
+        scope.clone()
+    }
+
+    /// Forgets what was kept in memory of something that is gone.
+    fn forget(_broker: &Broker, _row: &Self::Row) {}
+
+    /// Shows it.
+    ///
+    /// # Errors
+    /// `Internal` for a document that does not read.
+    fn view(broker: &Broker, row: Self::Row) -> Result<Self::View>;
+
+    /// Those after the slice's key, in order of name.
+    fn page(
+        broker: &Broker,
+        scope: &Scope,
+        filter: Self::Filter,
+        slice: &Slice<String>,
+    ) -> impl Future<Output = Result<Vec<Self::View>>> + Send;
+}
+
+/// Something with mistakes, of which more is asked.
+pub struct Doubted<'a, Spec> {
+    /// The document.
+    pub sent: &'a Json,
+    /// What could be read of it.
+    pub spec: Option<Spec>,
+}
+
+impl Broker {
+    /// One resource.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn read<R: Resource>(&self, scope: &Scope, name: &str) -> Result<R::View> {
+        let mut tx = self.begin().await?;
+        let row = R::load(self, &mut tx, scope, name).await?;
+        R::view(self, row.ok_or(Error::NotFound)?)
+    }
+
+    /// Creates, replaces or changes a resource.
+    ///
+    /// # Errors
+    /// `Invalid` with all mistakes, that of the name first; `NotFound` for a patch of what there is not;
+    /// `PreconditionFailed`; what the resource's own rules say.
+    pub async fn write<R: Resource>(
+        &self,
+        scope: &Scope,
+        name: &str,
+        change: Change,
+        precondition: &Precondition,
+    ) -> Result<Written<R::View>> {
+        let mut tx = R::begin(self, scope).await?;
+        let parsed = Name::parse(name);
+        let before = match &parsed {
+            Ok(name) => R::load(self, &mut tx, scope, name.as_str()).await?,
+            Err(_) => None,
+        };
+        let (document, unnamed) = merged::<R>(change, before.as_ref())?;
+        let mut form = Form::new(document.clone());
+        let spec = R::read(&mut form, unnamed);
+        let mut mistakes: Mistakes = Mistakes::default();
+        let name = parsed
+            .map_err(|fault| mistakes.push(fault.of_parameter("name")))
+            .ok();
+        mistakes.append(form.finish(Some(())).err().unwrap_or_default());
+        let (name, spec) = match (name, spec) {
+            (Some(name), Some(spec)) if mistakes.is_empty() => (name, spec),
+            (_, spec) => {
+                let doubted = Doubted {
+                    sent: &document,
+                    spec,
+                };
+                let doubts = R::doubts(self, &mut tx, scope, before.as_ref(), doubted).await?;
+                let known: Vec<Mistake> = mistakes.to_vec();
+                let news = |doubt: &Mistake| known.iter().all(|one| one.place() != doubt.place());
+                mistakes.extend(doubts.into_iter().filter(news));
+                return Err(mistakes.into());
+            }
+        };
+        precondition.check(before.as_ref().map(R::version))?;
+        let is_new = before.is_none();
+        let mut tried = Tried::default();
+        // What was compared stays counted even if nothing is written.
+        savepoint::set(&mut tx).await?;
+        let stored = R::store(self, &mut tx, scope, &name, before, (spec, &mut tried)).await;
+        undo_if_refused(&mut tx, &stored).await?;
+        self.count_misses(&mut tx, scope, &tried).await?;
+        if !(R::WRITES_TELL && matches!(stored, Ok(Stored::Written(..)))) {
+            let target = format!("{}/{name}", R::COLLECTION);
+            self.tell_of(&mut tx, scope, &target, &tried).await?;
+        }
+        let row = match stored {
+            Err(error) => {
+                tx.commit().await?;
+                return Err(error);
+            }
+            Ok(Stored::Unchanged(row)) => {
+                tx.commit().await?;
+                return R::view(self, row).map(Written::Replaced);
+            }
+            Ok(Stored::Written(row, detail)) => {
+                let scope = R::trail_of_write(scope, &row)?;
+                let version = R::version(&row);
+                self.note_of::<R>(
+                    &mut tx,
+                    &scope,
+                    R::VERBS.0,
+                    (name.as_str(), version),
+                    detail,
+                )
+                .await?;
+                row
+            }
+        };
+        tx.commit().await?;
+        let view = R::view(self, row)?;
+        Ok(match is_new {
+            true => Written::Created(view),
+            false => Written::Replaced(view),
+        })
+    }
+
+    /// Deletes a resource.
+    ///
+    /// # Errors
+    /// `NotFound`, `PreconditionFailed`; what the resource's own rules say.
+    pub async fn delete<R: Resource>(
+        &self,
+        scope: &Scope,
+        name: &str,
+        how: R::Removal,
+        precondition: &Precondition,
+    ) -> Result<()> {
+        let mut tx = R::begin(self, scope).await?;
+        let row = R::load(self, &mut tx, scope, name).await?;
+        let row = row.ok_or(Error::NotFound)?;
+        precondition.check(Some(R::version(&row)))?;
+        let detail = R::remove(self, &mut tx, scope, &row, how, precondition).await?;
+        let (trail, version) = (R::trail_of_delete(scope), R::version(&row));
+        self.note_of::<R>(&mut tx, &trail, R::VERBS.1, (name, version), detail)
+            .await?;
+        tx.commit().await?;
+        R::forget(self, &row);
+        Ok(())
+    }
+
+    async fn note_of<R: Resource>(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        action: &'static str,
+        (name, version): (&str, i64),
+        detail: Option<Value>,
+    ) -> Result<()> {
+        let deed = Deed {
+            action,
+            target: &format!("{}/{name}", R::COLLECTION),
+            version: Some(version),
+            detail,
+        };
+        self.note(conn, scope, deed).await
+    }
+}
+
+/// What is to be read, and what it means where a secret is not named.
+fn merged<R: Resource>(change: Change, before: Option<&R::Row>) -> Result<(Json, Unnamed)> {
+    Ok(match (change, before) {
+        (Change::Put(document), None) => (document, Unnamed::Drops),
+        (Change::Put(document), Some(_)) => (document, Unnamed::Keeps),
+        (Change::Patch(_), None) => return Err(Error::NotFound),
+        (Change::Patch(patch), Some(row)) => {
+            (R::as_written(row)?.merged_with(patch), Unnamed::Drops)
+        }
+    })
+}
