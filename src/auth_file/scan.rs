@@ -26,7 +26,7 @@ impl<'a> Scanner<'a> {
         Self {
             bytes,
             at: 0,
-            nodes: Vec::new(),
+            nodes: Vec::with_capacity(bytes.len() / 16 + 8),
             open: Vec::new(),
             depth,
         }
@@ -118,14 +118,16 @@ impl<'a> Scanner<'a> {
         self.start(Kind::Text);
         self.at += 1;
         loop {
+            let rest = &self.bytes[self.at..];
+            let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+            self.at += rest.iter().position(is_special).unwrap_or(rest.len());
             match self.peek() {
                 Some(b'"') => break,
                 Some(b'\\') => self.escape()?,
-                Some(0..0x20) => {
+                Some(_) => {
                     return Err(self.unexpected("no bare control character in a string"));
                 }
-                Some(_) => self.at += 1,
-                None => return Err(self.unexpected("the end of the string")),
+                _ => return Err(self.unexpected("the end of the string")),
             }
         }
         self.at += 1;
