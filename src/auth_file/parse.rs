@@ -450,7 +450,7 @@ pub(super) fn misfit(known: &Known, value: Value<'_, '_>) -> Option<Misfit> {
 }
 
 /// What people often write there and JSON has not, by what it starts with.
-fn cause_at(text: &[u8], place: Place) -> &'static str {
+fn cause_at(text: &[u8], place: Place, expected: &str) -> &'static str {
     let line = text
         .split(|byte| *byte == b'\n')
         .nth(place.line.saturating_sub(1));
@@ -459,9 +459,13 @@ fn cause_at(text: &[u8], place: Place) -> &'static str {
     match rest.unwrap_or_default() {
         [0xef, 0xbb, 0xbf, ..] if first => ": the file starts with a byte order mark",
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] if first => ": the file is written in UTF-16",
+        rest if first && rest.starts_with(b"ENC[") => ": the file is encrypted by SOPS",
+        rest if first && rest.starts_with(b"auths:") => ": the file is YAML",
+        [b'{', ..] if text.starts_with(b"{{") => ": the file is a template",
         [b'/', b'/' | b'*', ..] | [b'#', ..] => ": JSON has no comments",
         [b'\'', ..] => ": JSON quotes with \" only",
         [0xe2, 0x80, 0x98..=0x9f, ..] => ": JSON quotes with \" only, not with typographic marks",
+        [b'}', ..] if expected.contains("name") => ": there is a comma too many before it",
         _ => "",
     }
 }
@@ -469,7 +473,7 @@ fn cause_at(text: &[u8], place: Place) -> &'static str {
 fn syntax_error(text: &[u8], (fault, place): (SyntaxFault, Place)) -> ReadError {
     let (class, what) = match fault {
         SyntaxFault::Expected(expected) => {
-            let cause = cause_at(text, place);
+            let cause = cause_at(text, place, expected);
             (Class::JsonSyntax, format!("expected {expected}{cause}"))
         }
         SyntaxFault::EndsEarly => (Class::JsonSyntax, "the text ends early".to_owned()),

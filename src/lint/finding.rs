@@ -75,6 +75,8 @@ codes! {
     SamePathTwice, "same-path-twice", Warning;
     /// No account where there should be some.
     NoEntries, "no-entries", Warning;
+    /// Entries that a reader which knows names as they are spelt never sees.
+    AuthsUnseen, "auths-unseen", Warning;
     /// The session of Docker's command line, which belongs to a person.
     DockerSession, "docker-session", Warning;
     /// A key that names no registry.
