@@ -198,9 +198,10 @@ impl<'d, 'a> Value<'d, 'a> {
 
     /// The text of a string.
     pub fn text(&self) -> Option<Zeroizing<String>> {
-        let quoted = self.range();
-        (self.kind() == Kind::Text)
-            .then(|| unquote(&self.document.bytes[quoted.start + 1..quoted.end - 1]))
+        (self.kind() == Kind::Text).then(|| match self.name() {
+            Name::Plain(text) => Zeroizing::new(text.to_owned()),
+            Name::Decoded(text) => text,
+        })
     }
 
     /// The same without a copy, where it stands in the text as it is meant; empty for anything else.

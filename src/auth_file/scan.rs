@@ -21,6 +21,16 @@ pub(super) struct Scanner<'a> {
     depth: Depth,
 }
 
+/// How far a string goes on without anything that means something.
+fn plain_length(bytes: &[u8]) -> usize {
+    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+    // Many at a time: whether any of them is special takes no branch for each.
+    let is_plain = |chunk: &&[u8]| chunk.iter().filter(|byte| is_special(byte)).count() == 0;
+    let plain = bytes.chunks_exact(16).take_while(is_plain).count() * 16;
+    let rest = &bytes[plain..];
+    plain + rest.iter().position(is_special).unwrap_or(rest.len())
+}
+
 impl<'a> Scanner<'a> {
     pub(super) fn new(bytes: &'a [u8], depth: Depth) -> Self {
         Self {
@@ -118,9 +128,7 @@ impl<'a> Scanner<'a> {
         self.start(Kind::Text);
         self.at += 1;
         loop {
-            let rest = &self.bytes[self.at..];
-            let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
-            self.at += rest.iter().position(is_special).unwrap_or(rest.len());
+            self.at += plain_length(&self.bytes[self.at..]);
             match self.peek() {
                 Some(b'"') => break,
                 Some(b'\\') => self.escape()?,

@@ -1,6 +1,6 @@
 //! What it costs to explain an auth file of 50 entries to the four clients that answer where nobody says which.
 //!
-//! `cargo bench --bench explain` measures reading the file, explaining one that is read, and both. CPU time, not the
+//! `cargo bench --manifest-path benches/explain/Cargo.toml` measures reading the file, explaining one that is read, and both. CPU time, not the
 //! clock: on a busy machine a program waits for others.
 
 use std::hint::black_box;
@@ -10,11 +10,8 @@ use base64::prelude::BASE64_STANDARD;
 use criterion::Criterion;
 use regcred::auth_file::explain::{Parsed, Question, usual_clients};
 use regcred::auth_file::parse::{AuthFile, FileFormat};
+use regcred_bench_explain::CpuTime;
 use serde_json::{Map, Value, json};
-
-mod cpu_time;
-
-use cpu_time::CpuTime;
 
 /// Entries of the file.
 const ENTRIES: usize = 50;

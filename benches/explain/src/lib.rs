@@ -3,7 +3,7 @@
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 
 /// What the scheduler has given to this thread, in nanoseconds. Only Linux tells it; elsewhere all is zero.
-pub(super) struct CpuTime;
+pub struct CpuTime;
 
 impl Measurement for CpuTime {
     type Intermediate = u64;
