@@ -67,7 +67,7 @@ pub(super) fn warnings(endpoints: &[Endpoint], layout: Layout) -> Vec<Warning> {
     let mut with_paths: BTreeMap<&str, Vec<&RegistryPath>> = BTreeMap::new();
     for path in paths().filter(|path| !path.path().is_empty() && !path.has_wildcard()) {
         let host = path.host();
-        if path.is_docker_hub() {
+        if host == "docker.io" {
             let clients = &*ON_DOCKER_HUB;
             let detail =
                 format!("{clients} never use {path}: to them all of Docker Hub has one account");
