@@ -171,10 +171,10 @@ async fn current(
     let state = app.broker.state(scope, source, options).await?;
     let media_type = options.output.media_type();
     let response = [(header::CONTENT_TYPE, media_type)];
-    Ok(tagged(response.into_response(), &state.fingerprint))
+    Ok(tagged(response.into_response(), &state.tag))
 }
 
-/// Answers a client that has a rendering: 304 reveals nothing, so nothing is opened and nothing noted.
+/// Answers a client that has a rendering: 304 reveals nothing, so nothing is in the trail.
 async fn revalidate(
     app: &App,
     scope: &Scope,
@@ -182,9 +182,9 @@ async fn revalidate(
     mut patience: Option<Patience>,
     what: (&Source, &Options),
 ) -> Answer<Response> {
-    let is_known = |fingerprint: &str| {
+    let is_known = |tag: &str| {
         // The header was found to be valid.
-        conditional::is_known(headers, &quoted(fingerprint)).unwrap_or_default()
+        conditional::is_known(headers, &quoted(tag)).unwrap_or_default()
     };
     let (source, options) = what;
     let waited = match &mut patience {
@@ -194,8 +194,8 @@ async fn revalidate(
     let outcome = match waited {
         Some(outcome) => outcome,
         None => {
-            let current = app.broker.state(scope, source, options).await?.fingerprint;
-            if is_known(&current) {
+            let current = app.broker.state(scope, source, options).await?;
+            if is_known(&current.tag) {
                 Outcome::Unchanged(current)
             } else {
                 Outcome::Other
@@ -203,7 +203,12 @@ async fn revalidate(
         }
     };
     let mut response = match outcome {
-        Outcome::Unchanged(current) => tagged(StatusCode::NOT_MODIFIED.into_response(), &current),
+        Outcome::Unchanged(current) => {
+            if method != Method::HEAD {
+                app.broker.confirm(scope, options, &current).await;
+            }
+            tagged(StatusCode::NOT_MODIFIED.into_response(), &current.tag)
+        }
         Outcome::Changed(scope, _turn) => current(app, &scope, method, what).await?,
         Outcome::Other => current(app, scope, method, what).await?,
     };
@@ -213,12 +218,12 @@ async fn revalidate(
     Ok(response)
 }
 
-fn quoted(fingerprint: &str) -> String {
-    format!("\"{fingerprint}\"")
+fn quoted(tag: &str) -> String {
+    format!("\"{tag}\"")
 }
 
-fn tagged(mut response: Response, fingerprint: &str) -> Response {
-    if let Ok(tag) = HeaderValue::from_str(&quoted(fingerprint)) {
+fn tagged(mut response: Response, tag: &str) -> Response {
+    if let Ok(tag) = HeaderValue::from_str(&quoted(tag)) {
         response.headers_mut().insert(header::ETAG, tag);
     }
     // The bytes depend on Accept where the query does not say the output.
@@ -237,7 +242,7 @@ pub(super) fn document(manifest: Manifest) -> Response {
         ([(header::CONTENT_TYPE, manifest.rendered.media_type)], body).into_response();
     let warnings = manifest.warnings.iter();
     say_in_header(&mut response, warnings.map(item_of).collect());
-    tagged(response, &manifest.fingerprint)
+    tagged(response, &manifest.tag)
 }
 
 /// Says what the caller should know beside the answer.

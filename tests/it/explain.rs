@@ -424,6 +424,15 @@ async fn stored_credentials_are_explained_by_name_and_without_secrets() {
         );
         assert_eq!(clients[client]["credentials"], json!(["hub"]), "{client}");
     }
+    // And the others, where they are asked for.
+    let body = json!({"pull_secret": "team-pull", "image": "quay.io/team/app:1", "clients": ["*"]});
+    let reply = viewer.post(STORED, &body).await.expect(200);
+    let clients = &reply.json()["clients"];
+    assert_eq!(clients.as_object().map(serde_json::Map::len), Some(8));
+    for client in ["ggcr", "buildkit", "nerdctl", "oras"] {
+        assert_eq!(clients[client]["credentials"], json!(["quay"]), "{client}");
+    }
+    assert!(!reply.body().contains("p-team") && !reply.body().contains("p-robot"));
 }
 
 #[tokio::test]
