@@ -83,7 +83,7 @@ pub(super) fn warnings(endpoints: &[Endpoint], layout: Layout) -> Vec<Warning> {
     }
     let several = with_paths.into_iter().filter(|(_, paths)| paths.len() > 1);
     warnings.extend(several.map(|(host, paths)| by_chance(host, &paths, together)));
-    warnings.into_iter().map(Warning::as_info).collect()
+    warnings.into_iter().map(Warning::good_to_know).collect()
 }
 
 /// Several paths of a host that has no account for all of it.

@@ -48,7 +48,7 @@ impl Warning {
     }
 
     /// The same as something that is good to know: it is so by the rules of a client, not by a mistake.
-    pub(super) fn as_info(self) -> Self {
+    pub(super) fn good_to_know(self) -> Self {
         Self {
             severity: Severity::Info,
             ..self
@@ -220,7 +220,7 @@ fn of_key(endpoint: &Endpoint, warnings: &mut Vec<Warning>) {
             path.host()
         );
         let warning = Warning::new("docker-ignores-path", Audience::Docker, detail);
-        warnings.push(warning.as_info());
+        warnings.push(warning.good_to_know());
     }
 }
 
