@@ -12,6 +12,7 @@ mod audit;
 mod audit_chain;
 mod audit_ends;
 mod audit_following;
+mod audit_list;
 mod audit_retention;
 mod audit_source;
 mod audit_upkeep;
