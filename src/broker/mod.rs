@@ -66,6 +66,7 @@ mod sealed_draft;
 pub mod share_links;
 pub mod standing;
 pub mod stored_options;
+mod tags;
 pub mod tenants;
 pub mod tokens;
 mod uncomparable;
@@ -87,6 +88,7 @@ use known::Known;
 use noting::WriteNotes;
 use sealed_draft::Drafts;
 use standing::{ReadStandings, Standing};
+use tags::Tags;
 
 /// Tells the time. A value, so that a test sets it.
 pub type Clock = Arc<dyn Fn() -> OffsetDateTime + Send + Sync>;
@@ -120,6 +122,7 @@ pub struct Parts {
     notes: Arc<Batches<WriteNotes>>,
     known: Arc<Known>,
     drafts: Arc<Drafts>,
+    tags: Arc<Tags>,
 }
 
 impl Deref for Broker {
@@ -196,6 +199,7 @@ impl Broker {
             ),
             known: Arc::default(),
             drafts: Arc::default(),
+            tags: Arc::default(),
             database,
             trail,
             audit_retention: None,

@@ -19,6 +19,8 @@ const MOST_WAYS: usize = 16;
 /// A rendering before it is noted, and what is noted of it.
 pub(super) struct Rendition {
     pub(super) manifest: Arc<Manifest>,
+    /// The name of the state.
+    pub(super) name: String,
     pub(super) draft: Arc<SealedDraft>,
     pub(super) used: Vec<Used>,
     /// What the audit trail says of it beside who got it.

@@ -16,8 +16,9 @@ use crate::model::credential::Unnamed;
 use crate::model::form::Form;
 use crate::model::json::Json;
 use crate::model::name::Name;
+use crate::model::resource::{Named, ResourceKind};
 use crate::model::tenant::TenantSpec;
-use crate::store::tenants::{self, TenantRow};
+use crate::store::tenants::{self, Holding, TenantRow};
 use crate::store::{Slice, data_keys};
 
 impl Broker {
@@ -71,11 +72,8 @@ body! {
 
 /// Tells what would be destroyed.
 async fn refuse_if_not_empty(conn: &mut PgConnection, tenant: Uuid) -> Result<()> {
-    let holdings = tenants::holdings(conn, tenant).await?.into_iter();
-    let held: Vec<String> = holdings
-        .filter(|holding| holding.count > 0)
-        .map(|holding| holding.to_string())
-        .collect();
+    let holdings = tenants::holdings(conn, tenant).await?;
+    let held: Vec<String> = holdings.iter().map(ToString::to_string).collect();
     match held.as_slice() {
         [] => Ok(()),
         held => Err(Error::InUse {
@@ -83,9 +81,20 @@ async fn refuse_if_not_empty(conn: &mut PgConnection, tenant: Uuid) -> Result<()
                 "the tenant holds {}; deleting it destroys them and its keys for good: say so with ?force=true or If-Match",
                 held.join(", ")
             ),
-            resources: Vec::new(),
+            resources: holdings.iter().flat_map(named).collect(),
         }),
     }
+}
+
+/// What a tenant holds, as data: the first names of each kind.
+fn named(holding: &Holding) -> Vec<Named> {
+    let kind = match holding.kind.as_str() {
+        "credentials" => ResourceKind::Credential,
+        "pull secrets" => ResourceKind::PullSecret,
+        "tokens" => ResourceKind::Token,
+        _ => ResourceKind::RoleBinding,
+    };
+    Named::all(kind, &holding.names)
 }
 
 /// Tenants.

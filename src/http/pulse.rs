@@ -18,8 +18,11 @@ pub(super) const IDLE: Duration = Duration::from_secs(75);
 pub(super) const UNREAD: Duration = Duration::from_secs(30);
 /// How long a whole answer may take, whatever moves on.
 pub(super) const ANSWER: Duration = Duration::from_secs(300);
-/// How long after an answer a connection counts as resting: what serves it is put away.
-const REST: Duration = Duration::from_secs(1);
+/// How long after an answer a connection counts as resting: what serves it is put away. Short, because thousands may come
+/// within a second.
+const REST: Duration = Duration::from_millis(150);
+/// How often it is looked whether a connection rests.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How often the pulse is felt.
 const FEEL_EVERY: Duration = Duration::from_secs(2);
 
@@ -160,7 +163,7 @@ impl Pulse {
     pub(super) async fn turns(&self) -> Turn {
         loop {
             tokio::select! {
-                () = tokio::time::sleep(FEEL_EVERY) => {}
+                () = tokio::time::sleep(LOOK_EVERY) => {}
                 () = self.evicted.notified() => return Turn::Ends(End::Stuck("others need its place")),
             }
             let now = Instant::now();

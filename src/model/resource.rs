@@ -16,6 +16,8 @@ spelled! {
         PullSecret = "pull-secret",
         /// A role binding.
         RoleBinding = "role-binding",
+        /// A token.
+        Token = "token",
     }
 }
 
