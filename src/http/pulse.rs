@@ -20,9 +20,7 @@ pub(super) const UNREAD: Duration = Duration::from_secs(30);
 pub(super) const ANSWER: Duration = Duration::from_secs(300);
 /// How long after an answer a connection counts as resting: what serves it is put away. Short, because thousands may come
 /// within a second.
-const REST: Duration = Duration::from_millis(150);
-/// How often it is looked whether a connection rests.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+const REST: Duration = Duration::from_millis(50);
 /// How often the pulse is felt.
 const FEEL_EVERY: Duration = Duration::from_secs(2);
 
@@ -54,6 +52,8 @@ struct State {
 pub(super) struct Pulse {
     state: Mutex<State>,
     evicted: Notify,
+    /// Whenever the last of its requests was answered.
+    answered: Notify,
 }
 
 /// A request, until its answer was written or given up.
@@ -96,6 +96,7 @@ impl Pulse {
                 answers: Vec::new(),
             }),
             evicted: Notify::new(),
+            answered: Notify::new(),
         })
     }
 
@@ -163,15 +164,14 @@ impl Pulse {
     pub(super) async fn turns(&self) -> Turn {
         loop {
             tokio::select! {
-                () = tokio::time::sleep(LOOK_EVERY) => {}
-                () = self.evicted.notified() => return Turn::Ends(End::Stuck("others need its place")),
+                end = self.stops() => return Turn::Ends(end),
+                () = self.answered.notified() => {}
             }
-            let now = Instant::now();
-            let state = self.state();
-            if let Some(end) = state.end(now) {
-                return Turn::Ends(end);
+            tokio::select! {
+                end = self.stops() => return Turn::Ends(end),
+                () = tokio::time::sleep(REST) => {}
             }
-            if state.rests(now) {
+            if self.state().rests(Instant::now()) {
                 return Turn::Rests;
             }
         }
@@ -243,6 +243,7 @@ impl Drop for Beat {
         state.requests -= 1;
         if state.requests == 0 {
             state.idle_since = Instant::now();
+            self.pulse.answered.notify_one();
         }
         if let Some(since) = self.answering_since
             && let Some(place) = state.answers.iter().position(|answer| *answer == since)
