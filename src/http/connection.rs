@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, Request};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -178,7 +178,8 @@ impl Connection {
                     Turn::Rests => {
                         let parts = serving.into_parts();
                         let mut stream = parts.io.into_inner();
-                        stream.unread(parts.read_buf);
+                        // A copy, which mostly is empty: the bytes themselves keep hyper's whole buffer.
+                        stream.unread(Bytes::copy_from_slice(&parts.read_buf));
                         return Some(stream);
                     }
                 },
