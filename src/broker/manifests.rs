@@ -25,6 +25,7 @@ use crate::render::former::{self, Formers};
 use crate::render::inputs::Inputs;
 use crate::render::link::{Link, ServiceAccountObject};
 use crate::render::plan::{self, Conflict, Item, RenderError, Request};
+use crate::render::warning::Warning;
 use crate::render::{Format, Output, Rendered, fingerprint_with, render_with, tag, tag_with};
 use crate::store::Transaction;
 
@@ -155,8 +156,8 @@ pub struct Manifest {
     pub rendered: Rendered,
     /// The entity tag: changes exactly when the bytes do, and says nothing of the secrets.
     pub tag: String,
-    /// `code: sentence`, ASCII.
-    pub warnings: Vec<String>,
+    /// What a user should know.
+    pub warnings: Vec<Warning>,
 }
 
 /// A rendering before it is noted, and what is noted of it.
@@ -295,8 +296,8 @@ impl Broker {
             tag: marks.tag,
             warnings: bundle
                 .warnings_for(options.format)
-                .iter()
-                .map(ToString::to_string)
+                .into_iter()
+                .cloned()
                 .collect(),
             rendered,
         };

@@ -220,12 +220,12 @@ fn complain(text: &str) {
     eprintln!("regcred: {}", text.replace('\n', " "));
 }
 
-/// Prints a command's result. Whoever closes the pipe early, as `head` does, has seen enough.
 /// Tells people something beside a result that is for programs.
 fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
+/// Prints a command's result. Whoever closes the pipe early, as `head` does, has seen enough.
 fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }

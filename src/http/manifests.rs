@@ -19,7 +19,9 @@ use crate::broker::Scope;
 use crate::broker::manifests::{Manifest, Options, Purpose, Source};
 use crate::broker::stored_options::RenderFields;
 use crate::model::body::body;
+use crate::model::severity::Severity;
 use crate::render::inputs::Inputs;
+use crate::render::warning::Warning;
 use crate::render::{Format, Output};
 
 const X_REGCRED_WARNINGS: HeaderName = HeaderName::from_static("x-regcred-warnings");
@@ -238,37 +240,46 @@ pub(super) fn document(manifest: Manifest) -> Response {
     let body = Body::from(Bytes::from_owner(manifest.rendered.bytes));
     let mut response =
         ([(header::CONTENT_TYPE, manifest.rendered.media_type)], body).into_response();
-    warn(&mut response, &manifest.warnings);
+    let warnings = manifest.warnings.iter();
+    say_in_header(&mut response, warnings.map(item_of).collect());
     tagged(response, &manifest.tag)
 }
 
 /// Says what the caller should know beside the answer.
 pub(super) fn warn(response: &mut Response, warnings: &[String]) {
-    if let Some(warnings) = warnings_header(warnings) {
-        response.headers_mut().insert(X_REGCRED_WARNINGS, warnings);
+    let items = warnings.iter().map(|warning| string_of(warning));
+    say_in_header(response, items.collect());
+}
+
+/// A list (RFC 8941, section 3.1) with an end.
+fn say_in_header(response: &mut Response, mut items: Vec<String>) {
+    let more = items.len().saturating_sub(MOST_WARNINGS);
+    if more > 0 {
+        items.truncate(MOST_WARNINGS);
+        items.push(string_of(&format!("more: {more} more are left out here")));
+    }
+    let header = HeaderValue::from_str(&items.join(", "));
+    if let (false, Ok(header)) = (items.is_empty(), header) {
+        response.headers_mut().insert(X_REGCRED_WARNINGS, header);
     }
 }
 
-/// A list of strings (RFC 8941, sections 3.1 and 3.3.3).
-pub(super) fn warnings_header(warnings: &[String]) -> Option<HeaderValue> {
-    if warnings.is_empty() {
-        return None;
+/// A string (RFC 8941, section 3.3.3), with a parameter where it is only good to know.
+fn item_of(warning: &Warning) -> String {
+    let text = string_of(&warning.to_string());
+    match warning.severity {
+        Severity::Info => format!("{text};severity=info"),
+        Severity::Error | Severity::Warning => text,
     }
-    let quoted: Vec<String> = warnings
-        .iter()
-        .take(MOST_WARNINGS)
-        .map(|warning| {
-            let printable: String = warning
-                .chars()
-                .map(|c| if (' '..='~').contains(&c) { c } else { '?' })
-                .collect();
-            format!(
-                "\"{}\"",
-                printable.replace('\\', "\\\\").replace('"', "\\\"")
-            )
-        })
+}
+
+fn string_of(text: &str) -> String {
+    let printable: String = text
+        .chars()
+        .map(|c| if (' '..='~').contains(&c) { c } else { '?' })
         .collect();
-    HeaderValue::from_str(&quoted.join(", ")).ok()
+    let escaped = printable.replace('\\', "\\\\").replace('"', "\\\"");
+    format!("\"{escaped}\"")
 }
 
 /// How to render what the query asks for.
@@ -422,8 +433,20 @@ mod tests {
 
     #[test]
     fn warnings_are_a_list_of_strings() {
+        let header = |warnings: &[String]| {
+            let mut response = Response::default();
+            warn(&mut response, warnings);
+            let value = response.headers_mut().remove(X_REGCRED_WARNINGS);
+            value.map(|value| value.to_str().expect("ASCII").to_owned())
+        };
         let warnings = ["a: \"b\"".to_owned(), "c\nd".to_owned()];
-        let header = warnings_header(&warnings).expect("a header");
-        assert_eq!(header, "\"a: \\\"b\\\"\", \"c?d\"");
+        let expected = "\"a: \\\"b\\\"\", \"c?d\"";
+        assert_eq!(header(&warnings).as_deref(), Some(expected));
+        assert_eq!(header(&[]), None);
+        let many = header(&vec!["a: b".to_owned(); MOST_WARNINGS + 2]).expect("a header");
+        assert!(
+            many.ends_with("\"a: b\", \"more: 2 more are left out here\""),
+            "{many}"
+        );
     }
 }
