@@ -81,7 +81,9 @@ impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
     ) -> Poll<io::Result<()>> {
         if !self.unread.is_empty() {
             let count = self.unread.len().min(buffer.remaining());
-            buffer.put_slice(&self.unread.split_to(count));
+            let again = self.unread.split_to(count);
+            self.pulse.read(&again);
+            buffer.put_slice(&again);
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();

@@ -110,6 +110,46 @@ async fn an_answered_connection_may_be_idle_for_longer_than_a_head_may_take() {
     tokio::task::spawn_blocking(talk).await.expect("no panic");
 }
 
+/// Between two requests a connection rests, and nothing that came early is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_rested_goes_on_where_it_was() {
+    const REQUEST: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
+    let regcred = Regcred::start().await;
+    let address = address_of(&regcred);
+    let talk = move || {
+        let mut stream = connect(address);
+        let answers = |stream: &mut TcpStream, count: usize| {
+            let mut text = String::new();
+            while text.matches("HTTP/1.1 200").count() < count || !text.ends_with('}') {
+                let mut bytes = [0; 4096];
+                let read = stream.read(&mut bytes).expect("an answer");
+                assert!(read > 0, "it was closed after {text}");
+                text.push_str(&String::from_utf8_lossy(&bytes[..read]));
+            }
+        };
+        let rest = || std::thread::sleep(Duration::from_millis(400));
+        // The second request begins with the first, in the same segment.
+        for at in [1, 10, REQUEST.len() - 1] {
+            let (begun, left) = REQUEST.split_at(at);
+            stream.write_all(&[REQUEST, begun].concat()).expect("sent");
+            answers(&mut stream, 1);
+            rest();
+            stream.write_all(left).expect("it is open");
+            answers(&mut stream, 1);
+            rest();
+        }
+        stream.write_all(&REQUEST.repeat(3)).expect("sent");
+        answers(&mut stream, 3);
+        rest();
+        // Half a head has the time of a head.
+        stream.write_all(&REQUEST[..20]).expect("sent");
+        let begun = Instant::now();
+        assert_eq!(rest_of(stream), "");
+        assert!(begun.elapsed() < CLOSED_WITHIN);
+    };
+    tokio::task::spawn_blocking(talk).await.expect("no panic");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn silent_connections_leave_the_service_to_others() {
     let regcred = Regcred::start().await;
