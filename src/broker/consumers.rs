@@ -15,6 +15,7 @@ use super::uncomparable::{Held, Uncomparable};
 use super::{Broker, Error, Result, Scope};
 use crate::auth::caller::{Actor, StoredActor};
 use crate::model::name::Name;
+use crate::model::spelled::words;
 use crate::render::Format;
 use crate::store::consumers::{self, ConsumerRow};
 use crate::store::{Slice, pull_secrets};
@@ -67,6 +68,12 @@ struct ConsumedCredential {
     secret_version: i64,
 }
 
+words! {
+    /// A format that was fetched: also what kubelet's plugin gets.
+    FetchedFormat: "FetchedFormat" =
+        Format::ALL.into_iter().chain([Format::CredentialProvider]).map(Format::as_str)
+}
+
 /// One who fetched a pull secret.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Consumer)]
@@ -79,7 +86,7 @@ pub struct ConsumerView {
     #[schema(example = "192.0.2.7")]
     pub source: Option<String>,
     /// The format that was fetched.
-    #[schema(value_type = Format)]
+    #[schema(value_type = FetchedFormat)]
     pub format: String,
     /// The other parameters of the request: one who fetches for two namespaces is two consumers.
     #[schema(value_type = Object, example = json!({"namespace": "default"}))]

@@ -49,8 +49,12 @@ body! {
 
 /// The routes that render what is stored.
 pub fn routes() -> Vec<Route> {
+    // Sealing needs a certificate, for which only POST has a place.
+    let formats = Format::ALL.into_iter().filter(|format| *format != Format::SealedSecret);
+    let formats: Vec<_> = formats.map(Format::as_str).collect();
     let on = |path, id| {
         rendering(route(Method::GET, path, id, Tag::Manifests).query::<RenderParams>())
+            .only("format", &formats)
             .renders(&MEDIA_TYPES)
             .revalidates()
             .waits()

@@ -125,6 +125,13 @@ impl Draft {
         self
     }
 
+    /// A parameter has only some of the words that it has elsewhere. With one of them, it is needed.
+    #[must_use]
+    pub fn only(mut self, parameter: &str, words: &[&'static str]) -> Self {
+        describe::only(&mut self.operation, parameter, words);
+        self
+    }
+
     /// It takes a body.
     #[must_use]
     pub fn body<B: Body + Wire>(mut self) -> Self {
@@ -135,13 +142,6 @@ impl Draft {
             B::example(),
             true,
         );
-        self
-    }
-
-    /// The example of its body, where that of the body's type does not fit.
-    #[must_use]
-    pub fn body_example(mut self, example: serde_json::Value) -> Self {
-        describe::body_example(&mut self.operation, &example);
         self
     }
 

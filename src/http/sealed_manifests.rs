@@ -92,7 +92,7 @@ pub fn routes() -> Vec<Route> {
                  sealed does.",
             )
             .body::<SealingBody>()
-            .needs("format")
+            .only("format", &[Format::SealedSecret.as_str()])
             .may(Action::RenderPullSecret)
             .to(of_pull_secret),
         on(OF_CREDENTIAL, "sealCredential")
@@ -102,7 +102,7 @@ pub fn routes() -> Vec<Route> {
                  `namespace` is needed unless the scope is cluster-wide.",
             )
             .body::<SealingBody>()
-            .needs("format")
+            .only("format", &[Format::SealedSecret.as_str()])
             .needs("namespace")
             .may(Action::RenderAnything)
             .to(of_credential),

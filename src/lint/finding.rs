@@ -3,7 +3,8 @@
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-use crate::auth_file::explain::{CLIENTS, Client};
+use crate::auth_file::explain::{CLIENTS, Client, ClientName};
+use crate::model::spelled::words;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
@@ -183,13 +184,18 @@ impl Serialize for Code {
     }
 }
 
+words! {
+    /// The kind of a finding, in a word.
+    CodeWord: "FindingCode" = Code::ALL.iter().map(|code| code.as_str())
+}
+
 /// One thing to know about a document.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Finding {
     /// How bad it is.
     pub severity: Severity,
     /// Stable word for the kind of finding.
-    #[schema(value_type = String, example = "key-docker-hub")]
+    #[schema(value_type = CodeWord, example = "key-docker-hub")]
     pub code: Code,
     /// What is so and what would be better. Never holds a secret.
     pub detail: String,
@@ -197,7 +203,7 @@ pub struct Finding {
     #[schema(example = "/auths/docker.io")]
     pub pointer: String,
     /// Whom it concerns; empty where that does not depend on the client.
-    #[schema(value_type = Vec<String>, example = json!(["docker"]))]
+    #[schema(value_type = Vec<ClientName>, example = json!(["docker"]))]
     pub clients: Vec<&'static str>,
 }
 

@@ -54,8 +54,10 @@ pub trait Wire {
 pub enum Presence {
     /// It must, and cannot be `null`.
     Required,
-    /// It may be left out or `null`.
+    /// It may be left out or `null`: then there is none.
     Optional,
+    /// It may be left out or `null`: then it has its default, so that there always is one.
+    Default,
     /// It may be left out, which keeps what is stored, and cannot be `null`.
     Kept,
 }
@@ -173,7 +175,11 @@ pub fn object_schema<B: Body>(face: Face) -> RefOr<Schema> {
         .description(Some(B::doc()))
         .additional_properties(Some(AdditionalProperties::FreeForm(false)));
     for field in B::fields() {
-        let is_nullable = field.presence == Presence::Optional;
+        let is_nullable = match field.presence {
+            Presence::Optional => true,
+            Presence::Default => face != Face::Answer,
+            Presence::Required | Presence::Kept => false,
+        };
         let schema = (field.schema)(face);
         let schema = if is_nullable {
             nullable(schema)
@@ -436,6 +442,7 @@ macro_rules! body_field {
 
     (@presence needed) => { $crate::model::body::Presence::Required };
     (@presence required) => { $crate::model::body::Presence::Required };
+    (@presence default) => { $crate::model::body::Presence::Default };
     (@presence secret) => { $crate::model::body::Presence::Kept };
     (@presence $other:ident) => { $crate::model::body::Presence::Optional };
 }

@@ -127,16 +127,36 @@ pub fn query_parameter(operation: &mut Operation, field: &Field) {
 
 /// A parameter of the query that must be given here.
 pub fn needs(operation: &mut Operation, name: &str) {
-    for parameter in operation.parameters.iter_mut().flatten() {
-        if let RefOr::T(parameter) = parameter
-            && parameter.name == name
-        {
-            let needed = ParameterBuilder::from(parameter.clone());
-            *parameter = needed
-                .required(Required::True)
-                .example(example_of(name))
-                .build();
-        }
+    change(operation, name, |parameter| {
+        parameter
+            .required(Required::True)
+            .example(example_of(name))
+    });
+}
+
+/// A parameter of the query that has these words alone here.
+pub fn only(operation: &mut Operation, name: &str, words: &[&'static str]) {
+    let schema = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(words.iter().copied()));
+    change(operation, name, |parameter| parameter.schema(Some(schema)));
+    if let [_] = words {
+        needs(operation, name);
+    }
+}
+
+fn change(
+    operation: &mut Operation,
+    name: &str,
+    change: impl FnOnce(ParameterBuilder) -> ParameterBuilder,
+) {
+    let mut parameters = operation.parameters.iter_mut().flatten();
+    let found = parameters.find_map(|parameter| match parameter {
+        RefOr::T(parameter) if parameter.name == name => Some(parameter),
+        _ => None,
+    });
+    if let Some(parameter) = found {
+        *parameter = change(ParameterBuilder::from(parameter.clone())).build();
     }
 }
 
@@ -187,18 +207,6 @@ pub fn body(
         }));
     operation.request_body = Some(RefOr::T(body.build()));
     of_bodies(operation);
-}
-
-/// Another example of the body.
-pub fn body_example(operation: &mut Operation, example: &Value) {
-    let Some(RefOr::T(body)) = &mut operation.request_body else {
-        return;
-    };
-    for content in body.content.values_mut() {
-        if let RefOr::T(content) = content {
-            content.example = Some(example.clone());
-        }
-    }
 }
 
 /// A merge patch, in either media type.
@@ -399,6 +407,11 @@ pub fn gated(operation: &mut Operation, path: &str) {
         503,
         "`unavailable`: the database or the keys cannot be reached",
     );
+    problem(
+        operation,
+        500,
+        "`internal`: something is wrong on the server, such as a stored secret that does not open",
+    );
     invalid(operation);
     if path.contains('{') {
         problem(
@@ -409,8 +422,15 @@ pub fn gated(operation: &mut Operation, path: &str) {
     }
 }
 
-/// What every answer has, added when all answers are there.
+/// What every operation may answer, and every answer has; added when all others are there.
 pub fn finish(operation: &mut Operation) {
+    problem(operation, 400, "`malformed-request`");
+    problem(operation, 414, "`malformed-request`: the URL is too long");
+    problem(
+        operation,
+        431,
+        "`malformed-request`: the headers are too large or too many",
+    );
     let statuses: Vec<u16> = operation
         .responses
         .responses
