@@ -34,7 +34,10 @@ text_wire!(TenantRole => Role, in_tenant, schema_of(|role| !role.is_platform()))
 text_wire!(PlatformRole => Role, on_platform, schema_of(Role::is_platform));
 
 fn schema_of(is_meant: impl Fn(Role) -> bool) -> ObjectBuilder {
-    let words = Role::ALL.into_iter().filter(|role| is_meant(*role)).map(Role::as_str);
+    let words = Role::ALL
+        .into_iter()
+        .filter(|role| is_meant(*role))
+        .map(Role::as_str);
     ObjectBuilder::new()
         .schema_type(Type::String)
         .enum_values(Some(words))

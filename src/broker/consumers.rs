@@ -15,6 +15,7 @@ use super::uncomparable::{Held, Uncomparable};
 use super::{Broker, Error, Result, Scope};
 use crate::auth::caller::{Actor, StoredActor};
 use crate::model::name::Name;
+use crate::model::pull_secret::{Layout, SecretType};
 use crate::model::spelled::words;
 use crate::render::Format;
 use crate::store::consumers::{self, ConsumerRow};
@@ -68,6 +69,27 @@ struct ConsumedCredential {
     secret_version: i64,
 }
 
+/// The parameters of a fetch, as they were given.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what `parameters` shows")]
+struct ConsumedParameters {
+    /// How endpoints were spread over Secrets.
+    #[schema(required = false)]
+    layout: Layout,
+    /// Namespace of the objects.
+    #[schema(required = false, example = "default")]
+    namespace: String,
+    /// Name of the one Secret.
+    #[schema(required = false)]
+    secret_name: String,
+    /// Type of the Secrets.
+    #[schema(required = false)]
+    r#type: SecretType,
+    /// Whether an expired credential was refused.
+    #[schema(required = false)]
+    strict: bool,
+}
+
 words! {
     /// A format that was fetched: also what kubelet's plugin gets.
     FetchedFormat: "FetchedFormat" =
@@ -89,7 +111,7 @@ pub struct ConsumerView {
     #[schema(value_type = FetchedFormat)]
     pub format: String,
     /// The other parameters of the request: one who fetches for two namespaces is two consumers.
-    #[schema(value_type = Object, example = json!({"namespace": "default"}))]
+    #[schema(value_type = ConsumedParameters, example = json!({"namespace": "default"}))]
     pub parameters: serde_json::Value,
     /// The pull secret's version at the last fetch.
     pub pull_secret_version: i64,

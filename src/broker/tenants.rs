@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::audit::Deed;
 use super::comparisons::Tried;
+use super::error::stored;
 use super::precondition::Precondition;
 use super::resource::{Resource, Stored};
 use super::view::{TenantView, stored_name};
@@ -16,8 +17,9 @@ use crate::model::credential::Unnamed;
 use crate::model::form::Form;
 use crate::model::json::Json;
 use crate::model::name::Name;
+use crate::model::resource::{Named, ResourceKind};
 use crate::model::tenant::TenantSpec;
-use crate::store::tenants::{self, TenantRow};
+use crate::store::tenants::{self, Holding, TenantRow};
 use crate::store::{Slice, data_keys};
 
 impl Broker {
@@ -71,21 +73,26 @@ body! {
 
 /// Tells what would be destroyed.
 async fn refuse_if_not_empty(conn: &mut PgConnection, tenant: Uuid) -> Result<()> {
-    let holdings = tenants::holdings(conn, tenant).await?.into_iter();
-    let held: Vec<String> = holdings
-        .filter(|holding| holding.count > 0)
-        .map(|holding| holding.to_string())
-        .collect();
-    match held.as_slice() {
-        [] => Ok(()),
-        held => Err(Error::InUse {
-            detail: format!(
-                "the tenant holds {}; deleting it destroys them and its keys for good: say so with ?force=true or If-Match",
-                held.join(", ")
-            ),
-            resources: Vec::new(),
-        }),
+    let holdings = tenants::holdings(conn, tenant).await?;
+    if holdings.is_empty() {
+        return Ok(());
     }
+    let held: Vec<String> = holdings.iter().map(Holding::to_string).collect();
+    let named: Vec<Vec<Named>> = holdings.iter().map(named).collect::<Result<_>>()?;
+    Err(Error::InUse {
+        detail: format!(
+            "the tenant holds {}; deleting it destroys them and its keys for good: say so with ?force=true or If-Match",
+            held.join(", ")
+        ),
+        resources: named.concat(),
+    })
+}
+
+/// The first of what a tenant holds of one kind.
+fn named(holding: &Holding) -> Result<Vec<Named>> {
+    let kind = holding.kind.trim_end_matches('s').replace(' ', "-");
+    let kind = stored(ResourceKind::parse(&kind))?;
+    Ok(Named::all(kind, &holding.names))
 }
 
 /// Tenants.

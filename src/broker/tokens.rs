@@ -239,7 +239,7 @@ impl Broker {
         check_grant(scope, write)?;
         let now = self.now();
         if matches!(write.ends, Ends::At(end) if end <= now) {
-            let fault = Fault::new("out-of-range", "a token ends in the future");
+            let fault = Fault::new("out-of-range", "expected a time to come");
             return Err(Error::invalid(fault.at("/expires_at")));
         }
         let ends_at = check_end(&scope.caller, write.ends.after(now))?;

@@ -23,8 +23,8 @@ use crate::model::form::{self, At};
 use crate::model::json::Json;
 use crate::model::pulled_image::PulledImage;
 use crate::model::spelled::spelled;
-use crate::render::credential_provider::CacheKey;
 use crate::model::wire::read_map;
+use crate::render::credential_provider::CacheKey;
 
 body! {
     /// What kubelet asks its plugin.

@@ -63,13 +63,21 @@ impl Code {
             Self::RegistryPathConflict => (S::CONFLICT, "Two accounts claim one registry path"),
             Self::InUse => (S::CONFLICT, "Something still needs it"),
             Self::Conflict => (S::CONFLICT, "The current state does not allow this"),
-            Self::PreconditionFailed => (S::PRECONDITION_FAILED, "The state is not the one expected"),
+            Self::PreconditionFailed => {
+                (S::PRECONDITION_FAILED, "The state is not the one expected")
+            }
             Self::PayloadTooLarge => (S::PAYLOAD_TOO_LARGE, "The body is too large"),
-            Self::UnsupportedMediaType => (S::UNSUPPORTED_MEDIA_TYPE, "The body has another media type than expected"),
+            Self::UnsupportedMediaType => (
+                S::UNSUPPORTED_MEDIA_TYPE,
+                "The body has another media type than expected",
+            ),
             Self::ValidationFailed => (S::UNPROCESSABLE_ENTITY, "The request has mistakes"),
             Self::TooManyRequests => (S::TOO_MANY_REQUESTS, "Too many requests"),
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "Something went wrong here"),
-            Self::Unavailable => (S::SERVICE_UNAVAILABLE, "The database or the keys cannot be reached"),
+            Self::Unavailable => (
+                S::SERVICE_UNAVAILABLE,
+                "The database or the keys cannot be reached",
+            ),
         }
     }
 

@@ -13,10 +13,11 @@ use super::body::JsonBody;
 use super::gate::Entered;
 use super::idempotency::{answer_once, once};
 use super::page::{PageParams, page};
-use super::problem::Answer;
+use super::problem::{Answer, Problem};
 use super::query::Params;
 use super::route::{Route, Tag, route};
 use crate::auth::role::Action;
+use crate::broker::granting::past_end;
 use crate::broker::tokens::{NewTokenView, PlatformTokenWrite, TokenView, TokenWrite};
 use crate::broker::view::Page;
 
@@ -78,7 +79,10 @@ fn routes_of(
             .may(may)
             .to(list),
         on(Method::GET, one, "get", "Token")
-            .says("Reads a token", "By id or by name, without the token itself.")
+            .says(
+                "Reads a token",
+                "By id or by name, without the token itself.",
+            )
             .answers::<TokenView>(200, "The token")
             .may(may)
             .to(read),
@@ -95,10 +99,16 @@ async fn create(
     body: JsonBody,
 ) -> Answer<Response> {
     let once = once(&headers, &method, &uri, &body.bytes)?;
+    let past = past_end(&body.json, app.broker.now());
     let write = match scope.tenant {
-        Some(_) => body.read::<TokenWrite>()?,
-        None => body.read::<PlatformTokenWrite>()?.into(),
+        Some(_) => TokenWrite::read(body.json),
+        None => PlatformTokenWrite::read(body.json).map(TokenWrite::from),
     };
+    // One with no other mistakes may be the repetition of one that was taken.
+    let write = write.map_err(|mut mistakes| {
+        mistakes.extend(past);
+        Problem::invalid(mistakes)
+    })?;
     let answer = app
         .broker
         .create_token(&scope, &write, once.as_ref())

@@ -14,6 +14,8 @@ spelled! {
         Credential = "credential",
         /// A pull secret.
         PullSecret = "pull-secret",
+        /// A token.
+        Token = "token",
         /// A role binding.
         RoleBinding = "role-binding",
     }

@@ -133,7 +133,9 @@ pub fn schema(doc: &str, words: &[(&str, String)]) -> RefOr<Schema> {
     ObjectBuilder::new()
         .schema_type(Type::String)
         .enum_values(Some(words.iter().map(|(word, _)| *word)))
-        .description(Some(format!("{doc}\n{}", meanings.collect::<String>()).trim_end()))
+        .description(Some(
+            format!("{doc}\n{}", meanings.collect::<String>()).trim_end(),
+        ))
         .into()
 }
 

@@ -49,7 +49,7 @@ impl Pull {
         let ends = specs
             .iter()
             .filter(|spec| Self::needs(&image, spec))
-            .filter_map(|spec| spec.expires_at);
+            .filter_map(|spec| spec.details.expires_at);
         let cached_for = ends.map(|end| end - now).fold(CACHED_FOR, Duration::min);
         Self {
             cache_key: cache_key(&image, specs),

@@ -280,6 +280,11 @@ async fn a_tenant_that_holds_anything_goes_only_when_that_is_meant() {
             ] {
                 assert!(detail.contains(part), "{detail}");
             }
+            for (kind, name) in [("credential", "quay"), ("pull-secret", "pull")] {
+                let named = json!({"kind": kind, "name": name});
+                let resources = problem["resources"].as_array().expect("what it holds");
+                assert!(resources.contains(&named), "{resources:?}");
+            }
         }
         admin.get(path).await.expect(200);
         let reply = match certain {

@@ -115,7 +115,9 @@ fn after_warning(file: &AuthFile, class: Class, names: &[&str]) -> Vec<GoesOnWit
             outcomes.push(outcome(Some(entry), login.effective().kind()));
         }
         match undecoded(entry).effective() {
-            Effective::Anonymous if has_auth(entry) => outcomes.push(outcome(None, LoginKind::None)),
+            Effective::Anonymous if has_auth(entry) => {
+                outcomes.push(outcome(None, LoginKind::None))
+            }
             Effective::Anonymous => outcomes.extend(after_warning(file, class, rest)),
             effective => outcomes.push(outcome(Some(entry), effective.kind())),
         }
@@ -223,9 +225,15 @@ mod tests {
     #[test]
     fn a_wrong_type_leaves_the_text_of_the_entries() {
         let text = r#"{"psFormat": 1, "auths": {"quay.io": {"username": "u", "password": "p"}, "a.test": {"auth": "dTpw"}}}"#;
-        assert_eq!(outcomes(text, "quay.io/a"), [used("quay.io", LoginKind::Basic)]);
+        assert_eq!(
+            outcomes(text, "quay.io/a"),
+            [used("quay.io", LoginKind::Basic)]
+        );
         assert_eq!(outcomes(text, "a.test/a"), [(None, vec![LoginKind::None])]);
         let text = r#"{"psFormat": 1, "credsStore": "x"}"#;
-        assert_eq!(outcomes(text, "quay.io/a"), [(None, vec![LoginKind::Helper])]);
+        assert_eq!(
+            outcomes(text, "quay.io/a"),
+            [(None, vec![LoginKind::Helper])]
+        );
     }
 }

@@ -238,7 +238,10 @@ impl FailureClass {
     fn all() -> impl Iterator<Item = Self> {
         let of_files = Class::ALL.into_iter().map(Self::AuthFile);
         let of_entries = Class::ALL.into_iter().map(Self::Entry);
-        [Self::InvalidImage].into_iter().chain(of_files).chain(of_entries)
+        [Self::InvalidImage]
+            .into_iter()
+            .chain(of_files)
+            .chain(of_entries)
     }
 
     /// As the API spells it.

@@ -128,9 +128,7 @@ pub fn query_parameter(operation: &mut Operation, field: &Field) {
 /// A parameter of the query that must be given here.
 pub fn needs(operation: &mut Operation, name: &str) {
     change(operation, name, |parameter| {
-        parameter
-            .required(Required::True)
-            .example(example_of(name))
+        parameter.required(Required::True).example(example_of(name))
     });
 }
 
@@ -195,16 +193,12 @@ pub fn body(
     operation: &mut Operation,
     schema: RefOr<Schema>,
     example: Option<Value>,
-    is_required: bool,
+    required: Required,
 ) {
     let content = ContentBuilder::new().schema(Some(schema)).example(example);
     let body = RequestBodyBuilder::new()
         .content("application/json", content.build())
-        .required(Some(if is_required {
-            Required::True
-        } else {
-            Required::False
-        }));
+        .required(Some(required));
     operation.request_body = Some(RefOr::T(body.build()));
     of_bodies(operation);
 }
@@ -313,8 +307,11 @@ fn add_response(operation: &mut Operation, status: u16, response: Response) {
     responses.insert(status.to_string(), RefOr::T(response));
 }
 
-/// `If-None-Match` of a read, and 304.
+/// `If-None-Match` of a read, and 304; `If-Match`, and 412.
 pub fn revalidates(operation: &mut Operation) {
+    let description = "Read only this state; 412 if it is another one by now.";
+    header_parameter(operation, "If-Match", description, tags());
+    problem(operation, 412, "`precondition-failed`");
     let description = "Entity tags that the client has; 304 if one is current.";
     header_parameter(operation, "If-None-Match", description, tags());
     problem(operation, 400, "`malformed-request`");
@@ -412,7 +409,6 @@ pub fn gated(operation: &mut Operation, path: &str) {
         500,
         "`internal`: something is wrong on the server, such as a stored secret that does not open",
     );
-    invalid(operation);
     if path.contains('{') {
         problem(
             operation,
@@ -424,6 +420,7 @@ pub fn gated(operation: &mut Operation, path: &str) {
 
 /// What every operation may answer, and every answer has; added when all others are there.
 pub fn finish(operation: &mut Operation) {
+    invalid(operation);
     problem(operation, 400, "`malformed-request`");
     problem(operation, 414, "`malformed-request`: the URL is too long");
     problem(

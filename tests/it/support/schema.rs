@@ -39,14 +39,18 @@ impl<'d> Schemas<'d> {
             all.map(|part| (String::new(), part, value)).collect();
         if let Value::Object(members) = value {
             inner.extend(members.iter().filter_map(|(name, value)| {
-                Some((format!("/{name}"), schema["properties"].get(name)?, value))
+                let others = &schema["additionalProperties"];
+                let known = schema["properties"].get(name).unwrap_or(others);
+                Some((format!("/{name}"), known, value))
             }));
         }
         if let Value::Array(items) = value {
             let items = items.iter().enumerate();
             inner.extend(items.map(|(at, item)| (format!("/{at}"), &schema["items"], item)));
         }
-        let faults = inner.into_iter().filter(|(_, schema, _)| schema.is_object());
+        let faults = inner
+            .into_iter()
+            .filter(|(_, schema, _)| schema.is_object());
         faults
             .filter_map(|(at, schema, value)| Some((at, self.check(schema, value).err()?)))
             .map(|(at, fault)| format!("{at}: {fault}"))
