@@ -168,12 +168,16 @@ pub fn read_inner<B: Body>(json: Json, at: &mut At) -> Option<B> {
     value.filter(|_| is_object)
 }
 
-/// The schema of a body's fields: nothing else may be there.
+/// The schema of a body's fields: nothing else may be there. An answer may hold more: it is part of a larger one, or
+/// that of a later version.
 pub fn object_schema<B: Body>(face: Face) -> RefOr<Schema> {
     let mut object = ObjectBuilder::new()
         .schema_type(Type::Object)
         .description(Some(B::doc()))
-        .additional_properties(Some(AdditionalProperties::FreeForm(false)));
+        .additional_properties(match face {
+            Face::Whole | Face::Patch => Some(AdditionalProperties::FreeForm(false)),
+            Face::Answer => None,
+        });
     for field in B::fields() {
         let is_nullable = match field.presence {
             Presence::Optional => true,
