@@ -22,7 +22,43 @@ pub struct NotBase64;
 /// `NotBase64` for any other character, and for padding that is missing, too much or not wanted.
 pub fn decode(text: &[u8], padding: Padding) -> Result<Zeroizing<Vec<u8>>, NotBase64> {
     let mut decoded = Zeroizing::new(Vec::with_capacity(text.len() / 4 * 3 + 3));
-    let mut characters = text.iter().filter(|byte| !matches!(byte, b'\r' | b'\n'));
+    each_part(text, padding, |part| decoded.extend_from_slice(part))?;
+    Ok(decoded)
+}
+
+/// Where the first colon stands in what is decoded; nothing of it is kept.
+///
+/// # Errors
+/// As for [`decode`].
+pub fn scan(text: &[u8], padding: Padding) -> Result<Option<usize>, NotBase64> {
+    let (mut colon, mut length) = (None, 0);
+    each_part(text, padding, |part| {
+        if colon.is_none() {
+            colon = part
+                .iter()
+                .position(|byte| *byte == b':')
+                .map(|at| length + at);
+        }
+        length += part.len();
+    })?;
+    Ok(colon)
+}
+
+/// Gives up to three bytes at a time.
+fn each_part(text: &[u8], padding: Padding, mut take: impl FnMut(&[u8])) -> Result<(), NotBase64> {
+    // Four plain characters at a time, as long as there are; the rest may have line breaks and an end.
+    let mut rest = text;
+    while let Some((four, behind)) = rest.split_first_chunk::<4>() {
+        let [one, two, three, last] = four.map(|byte| VALUES[usize::from(byte)]);
+        if (one | two | three | last) & NO_VALUE != 0 {
+            break;
+        }
+        let bits =
+            u32::from(one) << 18 | u32::from(two) << 12 | u32::from(three) << 6 | u32::from(last);
+        take(&bits.to_be_bytes()[1..]);
+        rest = behind;
+    }
+    let mut characters = rest.iter().filter(|byte| !matches!(byte, b'\r' | b'\n'));
     let mut quantum = Quantum::default();
     while let Some(byte) = characters.next() {
         if *byte == b'=' && padding == Padding::Required {
@@ -34,16 +70,16 @@ pub fn decode(text: &[u8], padding: Padding) -> Result<Zeroizing<Vec<u8>>, NotBa
             if !filled || characters.next().is_some() {
                 return Err(NotBase64);
             }
-            quantum.flush(&mut decoded);
-            return Ok(decoded);
+            quantum.flush(&mut take);
+            return Ok(());
         }
-        quantum.push(value_of(*byte)?, &mut decoded);
+        quantum.push(value_of(*byte)?, &mut take);
     }
     match (quantum.count, padding) {
-        (0, _) => Ok(decoded),
+        (0, _) => Ok(()),
         (2 | 3, Padding::Forbidden) => {
-            quantum.flush(&mut decoded);
-            Ok(decoded)
+            quantum.flush(&mut take);
+            Ok(())
         }
         _ => Err(NotBase64),
     }
@@ -57,33 +93,45 @@ struct Quantum {
 }
 
 impl Quantum {
-    fn push(&mut self, value: u32, decoded: &mut Vec<u8>) {
+    fn push(&mut self, value: u32, take: &mut impl FnMut(&[u8])) {
         self.bits = self.bits << 6 | value;
         self.count += 1;
         if self.count == 4 {
-            decoded.extend_from_slice(&self.bits.to_be_bytes()[1..]);
+            take(&self.bits.to_be_bytes()[1..]);
             *self = Self::default();
         }
     }
 
     /// Gives the whole bytes of two or three characters; what is left of the last is dropped.
-    fn flush(&self, decoded: &mut Vec<u8>) {
+    fn flush(&self, take: &mut impl FnMut(&[u8])) {
         let aligned = self.bits << (6 * (4 - u32::from(self.count)));
         let bytes = usize::from(self.count) - 1;
-        decoded.extend_from_slice(&aligned.to_be_bytes()[1..=bytes]);
+        take(&aligned.to_be_bytes()[1..=bytes]);
     }
 }
 
+/// Set in what is no character of base64.
+const NO_VALUE: u8 = 0x80;
+
+/// The six bits of each character.
+const VALUES: [u8; 256] = values();
+
+const fn values() -> [u8; 256] {
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut values = [NO_VALUE; 256];
+    let mut value = 0;
+    while value < 64 {
+        values[alphabet[value as usize] as usize] = value;
+        value += 1;
+    }
+    values
+}
+
 fn value_of(byte: u8) -> Result<u32, NotBase64> {
-    let value = match byte {
-        b'A'..=b'Z' => byte - b'A',
-        b'a'..=b'z' => byte - b'a' + 26,
-        b'0'..=b'9' => byte - b'0' + 52,
-        b'+' => 62,
-        b'/' => 63,
-        _ => return Err(NotBase64),
-    };
-    Ok(value.into())
+    match VALUES[usize::from(byte)] {
+        NO_VALUE => Err(NotBase64),
+        value => Ok(value.into()),
+    }
 }
 
 #[cfg(test)]

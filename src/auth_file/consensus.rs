@@ -46,7 +46,9 @@ pub fn of_entry(entry: &Entry) -> Result<Login, ReadError> {
 
 fn agreed<'f, T>(reading: Reading<'f>, make: impl Fn(&'f str, Login) -> T) -> Vec<T> {
     let entries = reading.entries.into_iter();
-    entries.map(|entry| make(entry.key, entry.login)).collect()
+    entries
+        .map(|entry| make(entry.key, entry.login()))
+        .collect()
 }
 
 fn refuse_broken_entries(reading: Reading<'_>) -> Result<Reading<'_>, ReadError> {
@@ -89,7 +91,7 @@ fn merge(votes: [Option<Reading<'_>>; 3]) -> Vec<AgreedEntry<'_>> {
         let logins = readings.each_mut().map(|reading| {
             let entry = reading.as_mut()?.next()?;
             key = Some(entry.key);
-            Some(entry.login)
+            Some(entry.login())
         });
         match key {
             Some(key) => merged.push(AgreedEntry {

@@ -109,9 +109,17 @@ pub struct Document<'a> {
 struct Lines(Vec<usize>);
 
 impl Lines {
+    /// Looks at single bytes only where there is a line break among some: most files are one long line, or
+    /// have few.
     fn of(bytes: &[u8]) -> Self {
-        let breaks = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
-        Self(breaks.map(|(at, _)| at + 1).collect())
+        let mut starts = Vec::new();
+        for (index, chunk) in bytes.chunks(64).enumerate() {
+            if chunk.contains(&b'\n') {
+                let breaks = chunk.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+                starts.extend(breaks.map(|(at, _)| index * 64 + at + 1));
+            }
+        }
+        Self(starts)
     }
 
     fn place(&self, at: usize) -> Place {
@@ -190,9 +198,23 @@ impl<'d, 'a> Value<'d, 'a> {
 
     /// The text of a string.
     pub fn text(&self) -> Option<Zeroizing<String>> {
+        (self.kind() == Kind::Text).then(|| match self.name() {
+            Name::Plain(text) => Zeroizing::new(text.to_owned()),
+            Name::Decoded(text) => text,
+        })
+    }
+
+    /// The same without a copy, where it stands in the text as it is meant; empty for anything else.
+    pub fn name(&self) -> Name<'a> {
+        if self.kind() != Kind::Text {
+            return Name::Plain("");
+        }
         let quoted = self.range();
-        (self.kind() == Kind::Text)
-            .then(|| unquote(&self.document.bytes[quoted.start + 1..quoted.end - 1]))
+        let inner = &self.document.bytes[quoted.start + 1..quoted.end - 1];
+        match std::str::from_utf8(inner) {
+            Ok(plain) if !inner.contains(&b'\\') => Name::Plain(plain),
+            _ => Name::Decoded(unquote(inner)),
+        }
     }
 
     /// The members of an object, in the order of the text, repeated names included; none of anything
@@ -220,6 +242,25 @@ impl<'d, 'a> Value<'d, 'a> {
             index = value.node().next;
             Some(value)
         })
+    }
+}
+
+/// The text of a string, as it stands or decoded.
+pub enum Name<'a> {
+    /// It has no escapes.
+    Plain(&'a str),
+    /// It has some, or is no UTF-8.
+    Decoded(Zeroizing<String>),
+}
+
+impl std::ops::Deref for Name<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Self::Plain(text) => text,
+            Self::Decoded(text) => text,
+        }
     }
 }
 

@@ -90,7 +90,10 @@ pub(super) const OTHERS: [Known; 21] = [
 /// Whether a name in a file means a field: letters count without their case, as in Go, where the long s
 /// and the Kelvin sign are letters, too.
 pub fn is_named(name: &str, field: &str) -> bool {
-    name.chars().map(fold).eq(field.chars().map(fold))
+    match name.is_ascii() {
+        true => name.eq_ignore_ascii_case(field),
+        false => name.chars().map(fold).eq(field.chars().map(fold)),
+    }
 }
 
 fn fold(character: char) -> char {

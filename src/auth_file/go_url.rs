@@ -16,6 +16,23 @@ pub struct GoUrl {
     pub path: Vec<u8>,
 }
 
+/// Host and path behind a scheme, where they stand there as they are meant: a name, with a port or without, and
+/// a path, of nothing but letters, digits, dots, dashes, underscores, stars and slashes. None for anything else,
+/// which need not be no URL.
+pub fn plain_parts(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let is_plain = |byte: &u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'*' | b'/' | b':')
+    };
+    if !text.iter().all(is_plain) {
+        return None;
+    }
+    let (authority, path) = text.split_at(position(text, b'/').unwrap_or(text.len()));
+    let (host, port) = cut(authority, b':');
+    let has_empty_port = authority.len() > host.len() && port.is_empty();
+    let is_number = port.iter().all(u8::is_ascii_digit);
+    (!host.is_empty() && is_number && !has_empty_port).then_some((authority, path))
+}
+
 /// Go would not parse it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotAUrl;

@@ -21,13 +21,14 @@
 //!     assert_eq!(login.username.expose(), b"alice");
 //! }
 //! let kubelet = reading::read(&file, reading::Reader::Kubelet).expect("kubelet reads it");
-//! assert_eq!(kubelet.get("quay.io").map(|entry| entry.login.username.expose()), Some(&b"alice"[..]));
+//! assert_eq!(kubelet.get("quay.io").map(|entry| entry.login().username.expose().to_vec()), Some(b"alice".to_vec()));
 //! ```
 //!
 //! Everything here takes time linear in the file (times a logarithm where keys are sorted), needs no
 //! deep stack for deep nesting, and keeps secrets in buffers that are zeroed. No error holds a secret.
 
 mod as_spelt;
+mod auth_shape;
 pub mod base64;
 pub mod consensus;
 pub mod detect;

@@ -1,9 +1,11 @@
 //! What stands in an auth file, before any client judges it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use super::as_spelt::AsSpelt;
+use super::auth_shape::AuthShape;
 use super::base64::{Padding, decode};
 use super::document::{Depth, Document, Kind, Place, SyntaxFault, Value};
 use super::field::{self, Known, is_named};
@@ -43,6 +45,8 @@ pub struct AuthFile {
     pub(super) trailing: Option<Place>,
     /// How many entries, from the first on, an `"auths": null` has taken away.
     discarded: usize,
+    /// The entries that count, in byte order of their keys.
+    sorted: Vec<usize>,
 }
 
 /// An entry of an auth file.
@@ -57,7 +61,9 @@ pub struct Entry {
     /// What it holds.
     pub fields: EntryFields,
     /// The name of the object it stands in, as it is spelt there; none in a `.dockercfg`.
-    container: Option<String>,
+    container: Option<Arc<str>>,
+    /// What its `auth` amounts to.
+    pub(super) auth: AuthShape,
     /// Values of a wrong type in it, in the order of the text.
     pub(super) misfits: Vec<Misfit>,
 }
@@ -119,6 +125,7 @@ impl AuthFile {
             blank: None,
             trailing: document.trailing(),
             discarded: 0,
+            sorted: Vec::new(),
         };
         match document.root() {
             None => file.blank = Some(document.end()),
@@ -134,7 +141,7 @@ impl AuthFile {
             return self.take_entries(root, None);
         }
         for (name, value) in root.members() {
-            let name = name.text().unwrap_or_default();
+            let name = name.name();
             let before = self.entries.len();
             if is_named(&name, AUTHS) {
                 self.take_auths(value, &name);
@@ -164,8 +171,10 @@ impl AuthFile {
     }
 
     fn take_entries(&mut self, object: Value<'_, '_>, container: Option<&str>) {
+        let container: Option<Arc<str>> = container.map(Arc::from);
         for (key, value) in object.members() {
-            self.entries.push(Entry::read(key, value, container));
+            let entry = Entry::read(key, value, container.clone());
+            self.entries.push(entry);
         }
     }
 
@@ -199,17 +208,28 @@ impl AuthFile {
         }
     }
 
+    /// Puts the entries in the order of their keys; of each key the last counts.
     fn find_repeats(&mut self) {
-        let mut last: HashMap<&str, usize> = HashMap::new();
-        let mut repeated = Vec::new();
-        for (index, entry) in self.entries.iter().enumerate() {
-            if entry.standing == Standing::Counts {
-                repeated.extend(last.insert(&entry.key, index));
+        let entries = &mut self.entries;
+        let counts = |index: &usize| entries[*index].standing == Standing::Counts;
+        let mut order: Vec<usize> = (0..entries.len()).filter(counts).collect();
+        order.sort_unstable_by(|one, other| {
+            let by_key = entries[*one].key.cmp(&entries[*other].key);
+            by_key.then(other.cmp(one))
+        });
+        order.dedup_by(|former, last| {
+            let is_repeated = entries[*former].key == entries[*last].key;
+            if is_repeated {
+                entries[*former].standing = Standing::Repeated;
             }
-        }
-        for index in repeated {
-            self.entries[index].standing = Standing::Repeated;
-        }
+            is_repeated
+        });
+        self.sorted = order;
+    }
+
+    /// The entries that count, in byte order of their keys.
+    pub(super) fn sorted(&self) -> impl Iterator<Item = &Entry> {
+        self.sorted.iter().map(|index| &self.entries[*index])
     }
 
     /// The same file without its entries: what is left is what it says beside them.
@@ -225,6 +245,7 @@ impl AuthFile {
             blank: self.blank,
             trailing: self.trailing,
             discarded: 0,
+            sorted: Vec::new(),
         }
     }
 
@@ -240,6 +261,7 @@ impl AuthFile {
             blank: None,
             trailing: None,
             discarded: 0,
+            sorted: Vec::new(),
         };
         file.find_repeats();
         file
@@ -276,13 +298,14 @@ impl AuthFile {
 }
 
 impl Entry {
-    fn read(key: Value<'_, '_>, value: Value<'_, '_>, container: Option<&str>) -> Self {
+    fn read(key: Value<'_, '_>, value: Value<'_, '_>, container: Option<Arc<str>>) -> Self {
         let mut entry = Self {
-            key: key.text().unwrap_or_default().to_string(),
+            key: key.name().to_owned(),
             place: key.place(),
             standing: Standing::Counts,
             fields: EntryFields::default(),
-            container: container.map(str::to_owned),
+            container,
+            auth: AuthShape::default(),
             misfits: Vec::new(),
         };
         if !matches!(value.kind(), Kind::Object | Kind::Null) {
@@ -292,12 +315,13 @@ impl Entry {
         for (name, value) in value.members() {
             entry.take_field(name, value);
         }
+        entry.auth = AuthShape::of(entry.fields.auth.as_ref());
         entry
     }
 
     /// The last string of a field counts; `null` leaves what was there.
     fn take_field(&mut self, name: Value<'_, '_>, value: Value<'_, '_>) {
-        let name = name.text().unwrap_or_default();
+        let name = name.name();
         let Some(known) = find(&field::ENTRY, &name) else {
             return;
         };
@@ -331,6 +355,7 @@ impl Entry {
         let mut entry = self.clone();
         if let Some(auth) = &entry.fields.auth {
             entry.fields.auth = padded(auth.expose()).or(entry.fields.auth);
+            entry.auth = AuthShape::of(entry.fields.auth.as_ref());
         }
         entry
     }
@@ -425,7 +450,7 @@ pub(super) fn misfit(known: &Known, value: Value<'_, '_>) -> Option<Misfit> {
 }
 
 /// What people often write there and JSON has not, by what it starts with.
-fn cause_at(text: &[u8], place: Place) -> &'static str {
+fn cause_at(text: &[u8], place: Place, expected: &str) -> &'static str {
     let line = text
         .split(|byte| *byte == b'\n')
         .nth(place.line.saturating_sub(1));
@@ -434,9 +459,13 @@ fn cause_at(text: &[u8], place: Place) -> &'static str {
     match rest.unwrap_or_default() {
         [0xef, 0xbb, 0xbf, ..] if first => ": the file starts with a byte order mark",
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] if first => ": the file is written in UTF-16",
+        rest if first && rest.starts_with(b"ENC[") => ": the file is encrypted by SOPS",
+        rest if first && rest.starts_with(b"auths:") => ": the file is YAML",
+        [b'{', ..] if text.starts_with(b"{{") => ": the file is a template",
         [b'/', b'/' | b'*', ..] | [b'#', ..] => ": JSON has no comments",
         [b'\'', ..] => ": JSON quotes with \" only",
         [0xe2, 0x80, 0x98..=0x9f, ..] => ": JSON quotes with \" only, not with typographic marks",
+        [b'}', ..] if expected.contains("name") => ": there is a comma too many before it",
         _ => "",
     }
 }
@@ -444,7 +473,7 @@ fn cause_at(text: &[u8], place: Place) -> &'static str {
 fn syntax_error(text: &[u8], (fault, place): (SyntaxFault, Place)) -> ReadError {
     let (class, what) = match fault {
         SyntaxFault::Expected(expected) => {
-            let cause = cause_at(text, place);
+            let cause = cause_at(text, place, expected);
             (Class::JsonSyntax, format!("expected {expected}{cause}"))
         }
         SyntaxFault::EndsEarly => (Class::JsonSyntax, "the text ends early".to_owned()),

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use super::auth_shape::{Shape, lenient_padding};
 use super::base64::{Padding, decode};
 use super::document::Place;
-use super::parse::{AuthFile, Entry, FileFormat, Misfit, Standing, padded};
+use super::parse::{AuthFile, Entry, FileFormat, Misfit, padded};
 use super::secret_bytes::SecretBytes;
 use crate::model::secret::SecretText;
 
@@ -119,10 +120,20 @@ pub struct Login {
 pub struct ReadEntry<'f> {
     /// Its key.
     pub key: &'f str,
-    /// What it holds; empty beside an error.
-    pub login: Login,
+    entry: &'f Entry,
+    reader: Reader,
     /// Why this entry alone cannot be used. Only containers/image and oras-go go on beside such an entry.
     pub error: Option<ReadError>,
+}
+
+impl ReadEntry<'_> {
+    /// What the client would log in with; empty beside an error. It is decoded anew at each call.
+    pub fn login(&self) -> Login {
+        match &self.error {
+            Some(_) => Login::default(),
+            None => login_of(self.entry, self.reader).unwrap_or_default(),
+        }
+    }
 }
 
 /// A file as a client reads it: each key once, in byte order.
@@ -139,9 +150,17 @@ impl<'f> Reading<'f> {
         at.ok().map(|at| &self.entries[at])
     }
 
-    fn sorted(mut entries: Vec<ReadEntry<'f>>) -> Self {
-        entries.sort_unstable_by(|one, other| one.key.cmp(other.key));
-        Self { entries }
+    /// The entries that count, each with what is wrong with it alone.
+    fn of(file: &'f AuthFile, reader: Reader, error: impl Fn(&Entry) -> Option<ReadError>) -> Self {
+        let entries = file.sorted().map(|entry| ReadEntry {
+            key: &entry.key,
+            entry,
+            reader,
+            error: error(entry),
+        });
+        Self {
+            entries: entries.collect(),
+        }
     }
 }
 
@@ -167,6 +186,10 @@ pub fn read_entry(entry: &Entry, reader: Reader) -> Result<Login, ReadError> {
     if let Some(misfit) = misfit_for(&entry.misfits, reader) {
         return Err(wrong_type(misfit, Some(entry)));
     }
+    login_of(entry, reader)
+}
+
+fn login_of(entry: &Entry, reader: Reader) -> Result<Login, ReadError> {
     match reader {
         Reader::Kubelet => kubelet_login(entry),
         Reader::ContainersImage => containers_image_login(entry),
@@ -175,24 +198,34 @@ pub fn read_entry(entry: &Entry, reader: Reader) -> Result<Login, ReadError> {
     }
 }
 
+/// Whether the `auth` of an entry can be read, without reading it.
+fn check_auth(entry: &Entry, reader: Reader) -> Result<(), ReadError> {
+    let shape = match reader {
+        Reader::Kubelet => entry.auth.lenient,
+        Reader::ContainersImage | Reader::Docker | Reader::Oras => entry.auth.padded,
+    };
+    match (shape, reader) {
+        (Shape::NotBase64, _) => Err(not_base64(entry)),
+        (Shape::NoColon, Reader::ContainersImage) => Ok(()),
+        (Shape::NoColon, _) => Err(no_colon(entry)),
+        (Shape::NoUser, Reader::Docker) => Err(no_user(entry)),
+        (Shape::NoUser | Shape::Pair | Shape::Absent, _) => Ok(()),
+    }
+}
+
 /// kubelet decodes each entry as it comes, so one that is replaced later fails the file, too. A wrong
 /// type outside of the entries is reported only if all of them can be read.
 fn read_as_kubelet(file: &AuthFile) -> Result<Reading<'_>, ReadError> {
     expect_one_value(file)?;
-    let mut entries = Vec::with_capacity(file.entries.len());
     for entry in &file.entries {
-        let login = read_entry(entry, Reader::Kubelet)?;
-        if entry.standing == Standing::Counts {
-            entries.push(ReadEntry {
-                key: &entry.key,
-                login,
-                error: None,
-            });
+        if let Some(misfit) = misfit_for(&entry.misfits, Reader::Kubelet) {
+            return Err(wrong_type(misfit, Some(entry)));
         }
+        check_auth(entry, Reader::Kubelet)?;
     }
     match misfit_for(&file.misfits, Reader::Kubelet) {
         Some(misfit) => Err(wrong_type(misfit, None)),
-        None => Ok(Reading::sorted(entries)),
+        None => Ok(Reading::of(file, Reader::Kubelet, |_| None)),
     }
 }
 
@@ -200,18 +233,10 @@ fn read_as_kubelet(file: &AuthFile) -> Result<Reading<'_>, ReadError> {
 fn read_as_containers_image(file: &AuthFile) -> Result<Reading<'_>, ReadError> {
     expect_one_value(file)?;
     refuse_wrong_types(file, Reader::ContainersImage)?;
-    let entries = file.counting().map(|entry| {
-        let (login, error) = match containers_image_login(entry) {
-            Ok(login) => (login, None),
-            Err(error) => (Login::default(), Some(error)),
-        };
-        ReadEntry {
-            key: &entry.key,
-            login,
-            error,
-        }
-    });
-    Ok(Reading::sorted(entries.collect()))
+    let reader = Reader::ContainersImage;
+    Ok(Reading::of(file, reader, |entry| {
+        check_auth(entry, reader).err()
+    }))
 }
 
 /// Docker reads the first JSON value of a file, which may be missing, and decodes every entry at once.
@@ -225,18 +250,10 @@ fn read_as_docker(file: &AuthFile) -> Result<Reading<'_>, ReadError> {
         });
     }
     refuse_wrong_types(file, Reader::Docker)?;
-    let mut counting: Vec<&Entry> = file.counting().collect();
-    counting.sort_unstable_by(|one, other| one.key.cmp(&other.key));
-    let entries = counting.into_iter().map(|entry| {
-        Ok(ReadEntry {
-            key: &entry.key,
-            login: docker_login(entry)?,
-            error: None,
-        })
-    });
-    Ok(Reading {
-        entries: entries.collect::<Result<_, ReadError>>()?,
-    })
+    for entry in file.sorted() {
+        check_auth(entry, Reader::Docker)?;
+    }
+    Ok(Reading::of(file, Reader::Docker, |_| None))
 }
 
 /// oras-go decodes an entry, types and all, only when it needs it; like Docker it reads the first JSON value,
@@ -251,14 +268,13 @@ fn read_as_oras(file: &AuthFile) -> Result<Reading<'_>, ReadError> {
     entries.sort_by(|one, other| one.key.cmp(&other.key));
     entries.dedup_by(|later, kept| later.key == kept.key);
     let entries = entries.into_iter().map(|entry| {
-        let (login, error) = match read_entry(entry, Reader::Oras) {
-            Ok(login) => (login, None),
-            Err(error) => (Login::default(), Some(error)),
-        };
+        let misfit = misfit_for(&entry.misfits, Reader::Oras);
+        let wrong_type = misfit.map(|misfit| wrong_type(misfit, Some(entry)));
         ReadEntry {
             key: &entry.key,
-            login,
-            error,
+            entry,
+            reader: Reader::Oras,
+            error: wrong_type.or_else(|| check_auth(entry, Reader::Oras).err()),
         }
     });
     Ok(Reading {
@@ -323,10 +339,7 @@ fn kubelet_login(entry: &Entry) -> Result<Login, ReadError> {
         ..Login::default()
     };
     if let Some(auth) = given(&fields.auth) {
-        let padding = match auth.expose().trim_end().ends_with('=') {
-            true => Padding::Required,
-            false => Padding::Forbidden,
-        };
+        let padding = lenient_padding(auth.expose());
         let pair = pair(entry, auth, padding)?.ok_or_else(|| no_colon(entry))?;
         login.username = pair.user;
         login.password = pair.password;
@@ -363,8 +376,7 @@ fn docker_login(entry: &Entry) -> Result<Login, ReadError> {
     if let Some(auth) = given(&fields.auth) {
         let pair = pair(entry, auth, Padding::Required)?.ok_or_else(|| no_colon(entry))?;
         if pair.user.is_empty() {
-            let what = "auth has no user name before its colon";
-            return Err(bad_auth(entry, Class::AuthFormat, what));
+            return Err(no_user(entry));
         }
         login.username = pair.user;
         login.password = without_nuls(&pair.password);
@@ -398,8 +410,7 @@ struct Pair {
 
 /// User and password of an `auth`, parted at the first colon; `None` without one.
 fn pair(entry: &Entry, auth: &SecretText, padding: Padding) -> Result<Option<Pair>, ReadError> {
-    let decoded = decode(auth.expose().as_bytes(), padding)
-        .map_err(|_| bad_auth(entry, Class::Base64, not_base64(auth)))?;
+    let decoded = decode(auth.expose().as_bytes(), padding).map_err(|_| not_base64(entry))?;
     let colon = decoded.iter().position(|byte| *byte == b':');
     Ok(colon.map(|at| Pair {
         user: SecretBytes::new(decoded[..at].to_vec()),
@@ -407,11 +418,18 @@ fn pair(entry: &Entry, auth: &SecretText, padding: Padding) -> Result<Option<Pai
     }))
 }
 
-fn not_base64(auth: &SecretText) -> &'static str {
-    match padded(auth.expose()) {
+fn not_base64(entry: &Entry) -> ReadError {
+    let auth = entry.fields.auth.as_ref();
+    let what = match auth.and_then(|auth| padded(auth.expose())) {
         Some(_) => "auth is not base64: the `=` at its end are missing",
         None => "auth is not base64",
-    }
+    };
+    bad_auth(entry, Class::Base64, what)
+}
+
+fn no_user(entry: &Entry) -> ReadError {
+    let what = "auth has no user name before its colon";
+    bad_auth(entry, Class::AuthFormat, what)
 }
 
 fn no_colon(entry: &Entry) -> ReadError {

@@ -37,7 +37,7 @@ impl Broker {
 /// Something that was done, tried or denied: by whom, to what.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AuditEvent {
-    /// The event's id; later events have greater ids.
+    /// The event's id. Ids are made before an event is committed: who must miss none reads on with `follow`.
     pub id: Uuid,
     /// When it was done.
     #[serde(with = "time::serde::rfc3339")]

@@ -9,7 +9,8 @@ use time::{Duration, OffsetDateTime};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::manifests::{Options, Rendition, Source};
+use super::manifests::{Options, Purpose, Rendition, Source, State};
+use super::sealed_draft::{Entry, Snapshot};
 use super::stored_options::StoredOptions;
 use super::uncomparable::{Held, Uncomparable};
 use super::{Broker, Error, Result, Scope};
@@ -33,9 +34,20 @@ const PRUNED_AT_ONCE: i64 = 1000;
 /// How many rows are read at once in search of stale ones.
 const READ_AT_ONCE: i64 = 500;
 
-/// What this replica noted a moment ago.
+/// What this replica noted last of each consumer.
 #[derive(Default)]
-pub(super) struct RecentFetches(Mutex<HashMap<Who, (String, OffsetDateTime)>>);
+pub(super) struct RecentFetches(Mutex<HashMap<Who, Noted>>);
+
+/// What was noted of a consumer.
+#[derive(Debug, Clone)]
+struct Noted {
+    /// The name of the state that it has.
+    name: String,
+    /// The rows of that state, by number.
+    rows: u64,
+    /// When it fetched that; none if it came with it.
+    fetched_at: Option<OffsetDateTime>,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Who {
@@ -136,20 +148,46 @@ struct Fetched<'a> {
 }
 
 impl RecentFetches {
-    fn noted(&self, who: &Who, fingerprint: &str, now: OffsetDateTime) -> bool {
+    /// Whether a fetch of this state was noted a moment ago.
+    fn noted(&self, who: &Who, name: &str, now: OffsetDateTime) -> bool {
         let recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.get(who).is_some_and(|(known, at)| {
-            known == fingerprint && (Duration::ZERO..NOTED_EVERY).contains(&(now - *at))
+        recent.get(who).is_some_and(|noted| {
+            let at = noted.fetched_at;
+            noted.name == name
+                && at.is_some_and(|at| (Duration::ZERO..NOTED_EVERY).contains(&(now - at)))
         })
     }
 
-    fn remember(&self, who: Who, fingerprint: &str, now: OffsetDateTime) {
+    /// Whether it is noted that the consumer has this state, and nothing was written since.
+    fn has(&self, who: &Who, name: &str, rows: u64) -> bool {
+        let recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        recent
+            .get(who)
+            .is_some_and(|noted| noted.name == name && noted.rows == rows)
+    }
+
+    fn remember(&self, who: Who, noted: Noted) {
         let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if recent.len() >= MOST_REMEMBERED {
             recent.clear();
         }
-        recent.insert(who, (fingerprint.to_owned(), now));
+        recent.insert(who, noted);
     }
+}
+
+/// The credentials of a state, as a consumer has them.
+pub(super) fn fetched(entries: &[Entry]) -> Result<String> {
+    let known = entries
+        .iter()
+        .filter_map(|entry| Some((entry, entry.current().ok()?)));
+    let fetched: Vec<Fetched<'_>> = known
+        .map(|(entry, current)| Fetched {
+            name: &entry.name,
+            version: entry.version,
+            secret_version: u64::try_from(current.secrets.registry.revision).unwrap_or_default(),
+        })
+        .collect();
+    Ok(serde_json::to_string(&fetched)?)
 }
 
 fn key_of(actor: &Actor) -> String {
@@ -175,14 +213,13 @@ impl Broker {
         options: &Options,
         rendition: &Rendition,
     ) -> Result<Option<ConsumerRow>> {
-        let draft = &rendition.draft;
-        let Some((pull_secret, version)) = draft.pull_secret.zip(draft.version) else {
+        let snapshot = &rendition.draft.snapshot;
+        let Some((pull_secret, version)) = snapshot.pull_secret.zip(snapshot.version) else {
             return Ok(None);
         };
         let who = who(scope, actor, options, pull_secret)?;
-        let fingerprint = &rendition.manifest.fingerprint;
         let now = self.now();
-        if self.recent.noted(&who, fingerprint, now) {
+        if self.recent.noted(&who, &rendition.name, now) {
             return Ok(None);
         }
         let credentials: Vec<Fetched<'_>> = rendition
@@ -203,13 +240,64 @@ impl Broker {
             source: who.source,
             format: options.format.as_str().to_owned(),
             options: who.options,
-            fingerprint: fingerprint.clone(),
+            fingerprint: rendition.name.clone(),
             pull_secret_version: version,
-            contents: draft.contents,
+            contents: snapshot.contents,
             credentials: serde_json::to_string(&credentials)?,
             first_fetched_at: now,
             last_fetched_at: now,
         }))
+    }
+
+    /// Notes that a consumer has the current state: what was written since its last fetch left the bytes as they were. It
+    /// stands in the list as after a fetch, so that whoever reads that does not learn whether two secrets are equal.
+    /// Where it cannot be noted, the next time will do.
+    pub async fn confirm(&self, scope: &Scope, options: &Options, state: &State) {
+        if options.purpose != Purpose::Use {
+            return;
+        }
+        if let Err(error) = self.try_to_confirm(scope, options, state).await {
+            tracing::debug!(%error, "a consumer's state is not noted");
+        }
+    }
+
+    async fn try_to_confirm(&self, scope: &Scope, options: &Options, state: &State) -> Result<()> {
+        let snapshot = &state.snapshot;
+        let Some((pull_secret, version)) = snapshot.pull_secret.zip(snapshot.version) else {
+            return Ok(());
+        };
+        let actor = scope.caller.actor();
+        let who = who(scope, &actor, options, pull_secret)?;
+        if self.recent.has(&who, &state.name, snapshot.rows) {
+            return Ok(());
+        }
+        let now = self.now();
+        let row = ConsumerRow {
+            id: Uuid::nil(),
+            tenant_id: scope.tenant()?.id,
+            pull_secret_id: pull_secret,
+            caller_key: who.caller.clone(),
+            caller: String::new(),
+            source: who.source.clone(),
+            format: options.format.as_str().to_owned(),
+            options: who.options.clone(),
+            fingerprint: state.name.clone(),
+            pull_secret_version: version,
+            contents: snapshot.contents,
+            credentials: snapshot.credentials.clone(),
+            first_fetched_at: now,
+            last_fetched_at: now,
+        };
+        let mut tx = self.begin().await?;
+        consumers::confirm(&mut tx, &row).await?;
+        tx.commit().await?;
+        let noted = Noted {
+            name: row.fingerprint,
+            rows: snapshot.rows,
+            fetched_at: None,
+        };
+        self.recent.remember(who, noted);
+        Ok(())
     }
 
     /// Notes what a consumer is about to get, in the transaction of something else.
@@ -235,10 +323,16 @@ impl Broker {
         options: &Options,
         rendition: &Rendition,
     ) {
-        let pull_secret = rendition.draft.pull_secret;
+        let Snapshot {
+            pull_secret, rows, ..
+        } = *rendition.draft.snapshot;
         if let Some(Ok(who)) = pull_secret.map(|id| who(scope, actor, options, id)) {
-            self.recent
-                .remember(who, &rendition.manifest.fingerprint, self.now());
+            let noted = Noted {
+                name: rendition.name.clone(),
+                rows,
+                fetched_at: Some(self.now()),
+            };
+            self.recent.remember(who, noted);
         }
     }
 

@@ -15,8 +15,21 @@ pub(super) struct Before {
     pub row: CredentialRow,
     pub spec: CredentialSpec,
     pub secrets: Secrets,
-    /// Those of the former version, while it is usable.
-    pub former: Option<Secrets>,
+    /// The former version, while it is usable.
+    pub former: Option<Former>,
+}
+
+/// A former version that is still usable, opened.
+pub(super) struct Former {
+    pub spec: CredentialSpec,
+    pub secrets: Secrets,
+}
+
+impl Former {
+    /// Whether it is this account: another user name with the same secret is another one.
+    pub(super) fn is(&self, spec: &CredentialSpec, secrets: &Secrets) -> bool {
+        same_logins(&self.spec, spec) && self.secrets.same_revisions_as(secrets)
+    }
 }
 
 /// The state that a write leads to.
@@ -40,6 +53,7 @@ pub(super) fn next_state(
     let old_auth = old.and_then(|old| old.auth.as_ref());
     let set_anew = SetAnew::of(&write);
     let former = before.and_then(|before| before.former.as_ref());
+    let former = former.map(|former| &former.secrets);
     let former_auth = former.and_then(|former| former.auth.as_ref());
     let mut came = Vec::new();
     let mut known = |text, stored: [Option<&KnownSecret>; 2]| {
@@ -385,12 +399,15 @@ mod tests {
     fn the_former_secret_given_anew_is_the_former_one() {
         let mut before = stored(PLAIN);
         let text = |text: &str| SecretText::new(text.to_owned());
-        before.former = Some(Secrets {
-            registry: KnownSecret {
-                text: text("older"),
-                revision: 0,
+        before.former = Some(Former {
+            spec: before.spec.clone(),
+            secrets: Secrets {
+                registry: KnownSecret {
+                    text: text("older"),
+                    revision: 0,
+                },
+                auth: None,
             },
-            auth: None,
         });
         let again = PLAIN.replace("\"s\"", "\"older\"");
         let next = next_state(Some(&before), write(&again), 2, Guard::Compares);

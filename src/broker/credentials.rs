@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::comparisons::{Guard, Tried};
 use super::credential_change::{
-    Before, check_secret_names, next_state, redirections_of, same_logins,
+    Before, Former, check_secret_names, next_state, redirections_of, same_logins,
 };
 use super::credential_seal::sealed_state;
 use super::credential_state::{Secrets, sealed_version};
@@ -105,7 +105,10 @@ impl Broker {
             Some(kept) => {
                 let former = credential_versions::get(conn, tenant, row.id, kept.version).await?;
                 let former = former.ok_or_else(|| rolled_back(row.id))?;
-                Some(self.open_secrets(conn, &row, &former).await?)
+                Some(Former {
+                    spec: serde_json::from_str(&former.document)?,
+                    secrets: self.open_secrets(conn, &row, &former).await?,
+                })
             }
             None => None,
         };

@@ -127,9 +127,21 @@ fn is_passing(error: &sqlx::Error) -> bool {
         E::Protocol(_) => true,
         // Whether it was done is not known, so what comes of trying again is not either; but it can be tried.
         E::AnyDriverError(error) => error.is::<CommitUnknown>(),
-        E::Database(error) => error.code().is_some_and(|code| is_passing_state(&code)),
+        E::Database(error) => {
+            ended_the_session(error.as_ref())
+                || error.code().is_some_and(|code| is_passing_state(&code))
+        }
         _ => false,
     }
+}
+
+/// Whether the server gave the session up, whatever the reason: what was asked is not at fault, and another session may do.
+fn ended_the_session(error: &dyn sqlx::error::DatabaseError) -> bool {
+    let error = error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>();
+    error.is_some_and(|error| {
+        use sqlx::postgres::PgSeverity as S;
+        matches!(error.severity(), S::Fatal | S::Panic)
+    })
 }
 
 /// Classes and codes of PostgreSQL's appendix A: connection exceptions (08), insufficient resources

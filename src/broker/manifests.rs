@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use super::audit::{Deed, event_of};
 use super::draft::Draft;
 use super::opening::sketch_entries;
-use super::sealed_draft::{Entry, SealedDraft};
+use super::sealed_draft::{Entry, SealedDraft, Snapshot};
+use super::tags::Marks;
 use super::{Broker, Error, Result, Scope};
 use crate::audit::event::{Event, Outcome};
 use crate::model::mistake::Fault;
@@ -23,7 +25,8 @@ use crate::render::former::{self, Formers};
 use crate::render::inputs::Inputs;
 use crate::render::link::{Link, ServiceAccountObject};
 use crate::render::plan::{self, Conflict, Item, RenderError, Request};
-use crate::render::{Format, Output, Rendered, fingerprint_with, render_with};
+use crate::render::warning::Warning;
+use crate::render::{Format, Output, Rendered, fingerprint_with, render_with, tag, tag_with};
 use crate::store::Transaction;
 
 /// What to render.
@@ -136,27 +139,32 @@ pub enum Purpose {
 }
 
 /// What a rendering would be.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct State {
     /// As of [`Manifest`].
-    pub fingerprint: String,
+    pub tag: String,
     /// When it may be another one without any write: something expires or retires.
     pub turns_at: Option<OffsetDateTime>,
+    /// The name of the state: two may have the same entity tag.
+    pub(super) name: String,
+    pub(super) snapshot: Arc<Snapshot>,
 }
 
 /// A rendering, ready to be answered.
 pub struct Manifest {
     /// The document.
     pub rendered: Rendered,
-    /// Changes exactly when the bytes do, and says nothing of the secrets.
-    pub fingerprint: String,
-    /// `code: sentence`, ASCII.
-    pub warnings: Vec<String>,
+    /// The entity tag: changes exactly when the bytes do, and says nothing of the secrets.
+    pub tag: String,
+    /// What a user should know.
+    pub warnings: Vec<Warning>,
 }
 
 /// A rendering before it is noted, and what is noted of it.
 pub(super) struct Rendition {
     pub manifest: Manifest,
+    /// The name of the state.
+    pub name: String,
     pub draft: Arc<SealedDraft>,
     pub used: Vec<Used>,
 }
@@ -273,26 +281,30 @@ impl Broker {
             .await?;
         let used = used(&entries, &items);
         let bundle = bundle(&draft, items, options, now)?;
-        let fingerprint = match known_fingerprint(&draft, options, now) {
+        let rendered = render_with(&bundle, options.format, options.output, &inputs)?;
+        let marks = match known_marks(&draft, options, now) {
             Some(known) => known,
             None => {
-                let name = name_of(&bundle, options, &inputs)?;
-                keep_fingerprint(&draft, &entries, options, &name, now);
-                name
+                let marks = self
+                    .marks_of(draft.tenant, &bundle, (options, &inputs), &rendered)
+                    .await?;
+                keep_marks(&draft, &entries, options, &marks, now);
+                marks
             }
         };
         let manifest = Manifest {
-            fingerprint,
+            tag: marks.tag,
             warnings: bundle
                 .warnings_for(options.format)
-                .iter()
-                .map(ToString::to_string)
+                .into_iter()
+                .cloned()
                 .collect(),
-            rendered: render_with(&bundle, options.format, options.output, &inputs)?,
+            rendered,
         };
         drop(entries);
         Ok(Rendition {
             manifest,
+            name: marks.name,
             draft,
             used,
         })
@@ -317,14 +329,14 @@ impl Broker {
         let deed = Deed {
             action: "manifest.render",
             target: &source.target(),
-            version: rendition.draft.version,
+            version: rendition.draft.snapshot.version,
             detail: Some(detail),
         };
         event_of(scope, deed, Outcome::Success)
     }
 
-    /// What the rendering would be named, and when time alone may change it. Nothing leaves, so nothing
-    /// is noted.
+    /// The entity tag that the rendering would have, and when time alone may change it. Nothing leaves, so nothing is
+    /// noted. Secrets are opened only of a state that this replica has not met yet.
     ///
     /// # Errors
     /// As for [`Broker::manifest`].
@@ -340,30 +352,77 @@ impl Broker {
         let (entries, inputs) = narrowed(&draft.entries, &options.inputs, now)?;
         refuse_expired(&entries, options, now)?;
         let turns_at = SealedDraft::turns_at(&entries, now);
-        if let Some(fingerprint) = known_fingerprint(&draft, options, now) {
-            return Ok(State {
-                fingerprint,
-                turns_at,
-            });
-        }
-        let formers = options.formers();
-        let items = sketch_entries(&entries, formers, now)?;
-        let bundle = match bundle(&draft, items, options, now) {
-            // Whether they are one account, only their secrets tell.
-            Err(Error::RegistryPathConflict { .. }) => {
-                let items = self
-                    .open_entries(draft.tenant, &entries, formers, now)
+        let marks = match known_marks(&draft, options, now) {
+            Some(known) => known,
+            None => {
+                let marks = self
+                    .find_marks(&draft, &entries, (options, &inputs), now)
                     .await?;
-                bundle(&draft, items, options, now)?
+                keep_marks(&draft, &entries, options, &marks, now);
+                marks
             }
-            planned => planned?,
         };
-        let fingerprint = name_of(&bundle, options, &inputs)?;
-        keep_fingerprint(&draft, &entries, options, &fingerprint, now);
         Ok(State {
-            fingerprint,
+            tag: marks.tag,
             turns_at,
+            name: marks.name,
+            snapshot: draft.snapshot.clone(),
         })
+    }
+
+    /// The marks of a state whose secrets are opened only where nothing else tells.
+    async fn find_marks(
+        &self,
+        draft: &SealedDraft,
+        entries: &[&Entry],
+        (options, inputs): (&Options, &Inputs),
+        now: OffsetDateTime,
+    ) -> Result<Marks> {
+        let formers = options.formers();
+        let sketched = bundle(draft, sketch_entries(entries, formers, now)?, options, now);
+        if let Ok(sketched) = &sketched {
+            let name = name_of(sketched, options, inputs)?;
+            if let Some(tag) = self.tags.of(draft.tenant, &name) {
+                return Ok(Marks { name, tag });
+            }
+        }
+        let bundle = match sketched {
+            Ok(sketched) if !options.format.holds_secrets() => sketched,
+            // Whether they are one account, only their secrets tell.
+            Ok(_) | Err(Error::RegistryPathConflict { .. }) => {
+                let items = self
+                    .open_entries(draft.tenant, entries, formers, now)
+                    .await?;
+                bundle(draft, items, options, now)?
+            }
+            Err(error) => return Err(error),
+        };
+        let rendered = render_with(&bundle, options.format, options.output, inputs)?;
+        self.marks_of(draft.tenant, &bundle, (options, inputs), &rendered)
+            .await
+    }
+
+    /// The marks of what was rendered.
+    async fn marks_of(
+        &self,
+        tenant: Uuid,
+        bundle: &Bundle,
+        (options, inputs): (&Options, &Inputs),
+        rendered: &Rendered,
+    ) -> Result<Marks> {
+        let name = name_of(bundle, options, inputs)?;
+        if let Some(tag) = self.tags.of(tenant, &name) {
+            return Ok(Marks { name, tag });
+        }
+        let key = self.tag_key(tenant).await?;
+        let tag = match inputs {
+            // Its bytes are new each time.
+            Inputs::Sealing(_) => tag_with(&key, bundle, (options.format, options.output), inputs)?,
+            _ => tag(&key, &rendered.bytes),
+        };
+        let marks = Marks { name, tag };
+        self.tags.keep(tenant, &marks);
+        Ok(marks)
     }
 
     /// What to change to link a pull secret's Secrets to a ServiceAccount. Their names need no secret
@@ -502,23 +561,19 @@ pub(super) fn refuse_ended<'a>(
     )))
 }
 
-fn known_fingerprint(
-    draft: &SealedDraft,
-    options: &Options,
-    now: OffsetDateTime,
-) -> Option<String> {
-    draft.fingerprint(&options.way()?, now)
+fn known_marks(draft: &SealedDraft, options: &Options, now: OffsetDateTime) -> Option<Marks> {
+    draft.marks(&options.way()?, now)
 }
 
-fn keep_fingerprint(
+fn keep_marks(
     draft: &SealedDraft,
     entries: &[&Entry],
     options: &Options,
-    text: &str,
+    marks: &Marks,
     now: OffsetDateTime,
 ) {
     if let Some(way) = options.way() {
-        draft.keep_fingerprint(way, text, now, SealedDraft::turns_at(entries, now));
+        draft.keep_marks(way, marks, now, SealedDraft::turns_at(entries, now));
     }
 }
 

@@ -64,6 +64,7 @@ mod sealed_draft;
 pub mod share_links;
 pub mod standing;
 pub mod stored_options;
+mod tags;
 pub mod tenants;
 pub mod tokens;
 mod uncomparable;
@@ -85,6 +86,7 @@ use known::Known;
 use noting::WriteNotes;
 use sealed_draft::Drafts;
 use standing::{ReadStandings, Standing};
+use tags::Tags;
 
 /// Tells the time. A value, so that a test sets it.
 pub type Clock = Arc<dyn Fn() -> OffsetDateTime + Send + Sync>;
@@ -118,6 +120,7 @@ pub struct Parts {
     notes: Arc<Batches<WriteNotes>>,
     known: Arc<Known>,
     drafts: Arc<Drafts>,
+    tags: Arc<Tags>,
 }
 
 impl Deref for Broker {
@@ -191,6 +194,7 @@ impl Broker {
             ),
             known: Arc::default(),
             drafts: Arc::default(),
+            tags: Arc::default(),
             database,
             trail,
             audit_retention: None,

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::credential_seal::{Beside, context_of, state_context};
 use super::idempotency::answer_context;
 use super::keys::{KeyDeed, deed};
+use super::tags::tag_key_context;
 use super::{Broker, Error, Result};
 use crate::audit::event::Outcome;
 use crate::keys::KeyError;
@@ -273,8 +274,8 @@ impl Run<'_> {
         let mut failed = Vec::new();
         for row in rows {
             match self.seal_row(&mut tx, table, tenant, key, row).await {
-                // A credential's state is no record of its own.
-                Ok(()) if table == Table::Credentials => {}
+                // A credential's state is no record of its own, and a tag's key is nobody's.
+                Ok(()) if matches!(table, Table::Credentials | Table::TagKeys) => {}
                 Ok(()) => self.done.records += 1,
                 Err(Error::DoesNotOpen(why)) => failed.push((row, why)),
                 Err(error) => return Err(error),
@@ -391,6 +392,7 @@ fn fields_of(table: Table) -> (Field, Field) {
         Table::CredentialVersions => (Field::Secret, Field::AuthServerSecret),
         Table::Credentials => (Field::CredentialState, Field::CredentialState),
         Table::IdempotentAnswers => (Field::IdempotentAnswer, Field::IdempotentRequest),
+        Table::TagKeys => (Field::TagKey, Field::TagKey),
     }
 }
 
@@ -412,5 +414,6 @@ fn place_of(
             },
         ),
         Table::IdempotentAnswers => Ok(answer_context(tenant, row.record, field)),
+        Table::TagKeys => Ok(tag_key_context(row.record)),
     }
 }

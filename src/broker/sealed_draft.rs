@@ -4,6 +4,7 @@
 //! (see [`super::standing`]); what time alone changes is looked at for each rendering.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
@@ -12,10 +13,12 @@ use quick_cache::sync::Cache;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::consumers::fetched;
 use super::credential_state::SealedSecrets;
 use super::draft::Draft;
 use super::manifests::{Source, Way};
 use super::resolve::rolled_back;
+use super::tags::Marks;
 use super::{Broker, Error, Result, Scope};
 use crate::model::credential::CredentialSpec;
 use crate::model::name::{Name, ObjectName};
@@ -29,8 +32,8 @@ use crate::store::tenant_changes;
 const MOST_BYTES: u64 = 24 * 1024 * 1024;
 /// What an entry takes beside its texts, about.
 const ENTRY_BYTES: usize = 600;
-/// Ways of rendering one draft whose fingerprints are kept.
-const MOST_FINGERPRINTS: usize = 16;
+/// Ways of rendering one draft whose marks are kept.
+const MOST_MARKS: usize = 16;
 /// Past this many known flights, those that nobody is on are forgotten.
 const MOST_FLIGHTS: usize = 1024;
 
@@ -83,30 +86,39 @@ impl Entry {
     }
 }
 
-/// A fingerprint, and for which times.
-struct Fingerprint {
+/// The marks of a way of rendering, and for which times.
+struct Marked {
     way: Way,
-    text: String,
+    marks: Marks,
     from: OffsetDateTime,
     until: Option<OffsetDateTime>,
 }
 
-/// What a rendering is made of, sealed.
-pub(super) struct SealedDraft {
+/// Which state was read: enough to note who has it.
+pub(super) struct Snapshot {
     /// How often the tenant's contents had changed.
     pub(super) contents: i64,
-    begun: Instant,
-    pub(super) tenant: Uuid,
     /// The pull secret, if a stored one is rendered.
     pub(super) pull_secret: Option<Uuid>,
     /// The version of what is rendered, if it is stored.
     pub(super) version: Option<i64>,
+    /// The credentials, as consumers have them.
+    pub(super) credentials: String,
+    /// Another number for each state that these rows were ever in.
+    pub(super) rows: u64,
+}
+
+/// What a rendering is made of, sealed.
+pub(super) struct SealedDraft {
+    begun: Instant,
+    pub(super) tenant: Uuid,
+    pub(super) snapshot: Arc<Snapshot>,
     pub(super) spec: PullSecretSpec,
     /// Name of the one Secret, unless the target or the request says another.
     pub(super) default_name: ObjectName,
     /// The credentials, in the order in which they are rendered.
     pub(super) entries: Vec<Entry>,
-    fingerprints: Mutex<Vec<Fingerprint>>,
+    marked: Mutex<Vec<Marked>>,
     bytes: usize,
 }
 
@@ -120,33 +132,33 @@ impl SealedDraft {
         ends.flatten().filter(|end| *end > now).min()
     }
 
-    /// The fingerprint of this way of rendering, if it is known for this time.
-    pub(super) fn fingerprint(&self, way: &Way, now: OffsetDateTime) -> Option<String> {
-        let known = self.fingerprints.lock();
+    /// The marks of this way of rendering, if they are known for this time.
+    pub(super) fn marks(&self, way: &Way, now: OffsetDateTime) -> Option<Marks> {
+        let known = self.marked.lock();
         let known = known.unwrap_or_else(PoisonError::into_inner);
-        let holds = |known: &&Fingerprint| {
+        let holds = |known: &&Marked| {
             known.way == *way && known.from <= now && known.until.is_none_or(|until| now < until)
         };
-        known.iter().find(holds).map(|known| known.text.clone())
+        known.iter().find(holds).map(|known| known.marks.clone())
     }
 
-    /// Keeps a fingerprint that was found from `from` on.
-    pub(super) fn keep_fingerprint(
+    /// Keeps marks that were found from `from` on.
+    pub(super) fn keep_marks(
         &self,
         way: Way,
-        text: &str,
+        marks: &Marks,
         from: OffsetDateTime,
         until: Option<OffsetDateTime>,
     ) {
-        let known = self.fingerprints.lock();
+        let known = self.marked.lock();
         let mut known = known.unwrap_or_else(PoisonError::into_inner);
         known.retain(|known| known.way != way);
-        if known.len() >= MOST_FINGERPRINTS {
+        if known.len() >= MOST_MARKS {
             known.remove(0);
         }
-        known.push(Fingerprint {
+        known.push(Marked {
             way,
-            text: text.to_owned(),
+            marks: marks.clone(),
             from,
             until,
         });
@@ -237,7 +249,7 @@ impl Broker {
             None => self.standings((tenant, None)).await?.of(tenant),
         };
         let stands = |draft: &Arc<SealedDraft>| {
-            standing.is_some_and(|standing| standing.contents == draft.contents)
+            standing.is_some_and(|standing| standing.contents == draft.snapshot.contents)
         };
         if let Some(draft) = self.drafts.kept.get(&key).filter(stands) {
             return Ok(draft);
@@ -308,22 +320,39 @@ fn sealed(
         };
         states.insert((row.credential_id, row.version), state);
     }
+    let rows = state_of(&draft);
     let mut entries = Vec::with_capacity(draft.rows.len());
     for row in draft.rows {
         entries.push(entry(row, &mut states)?);
     }
+    let credentials = fetched(&entries)?;
+    bytes += credentials.len();
     Ok(SealedDraft {
-        contents,
         begun,
         tenant,
-        pull_secret: draft.pull_secret,
-        version: draft.version,
+        snapshot: Arc::new(Snapshot {
+            contents,
+            pull_secret: draft.pull_secret,
+            version: draft.version,
+            credentials,
+            rows,
+        }),
         spec: draft.spec,
         default_name: draft.default_name,
         entries,
-        fingerprints: Mutex::default(),
+        marked: Mutex::default(),
         bytes,
     })
+}
+
+/// Each write makes a version or a change beside it grow, so rows that were written never come to the number that they had.
+fn state_of(draft: &Draft) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (draft.pull_secret, draft.version).hash(&mut hasher);
+    for row in &draft.rows {
+        (row.id, row.version, row.changes_beside_version).hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 fn entry(row: CredentialRow, states: &mut HashMap<(Uuid, i64), SealedState>) -> Result<Entry> {

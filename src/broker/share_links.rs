@@ -314,7 +314,7 @@ impl Broker {
         } = loan;
         let rendition = self.rendition(scope, source, options).await?;
         // The name may be that of another pull secret by now.
-        if rendition.draft.pull_secret != Some(row.pull_secret_id) {
+        if rendition.draft.snapshot.pull_secret != Some(row.pull_secret_id) {
             return Err(Error::NotFound);
         }
         let user = Actor {

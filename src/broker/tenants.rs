@@ -5,7 +5,6 @@ use uuid::Uuid;
 
 use super::audit::Deed;
 use super::comparisons::Tried;
-use super::error::stored;
 use super::precondition::Precondition;
 use super::resource::{Resource, Stored};
 use super::view::{TenantView, stored_name};
@@ -74,25 +73,28 @@ body! {
 /// Tells what would be destroyed.
 async fn refuse_if_not_empty(conn: &mut PgConnection, tenant: Uuid) -> Result<()> {
     let holdings = tenants::holdings(conn, tenant).await?;
-    if holdings.is_empty() {
-        return Ok(());
+    let held: Vec<String> = holdings.iter().map(ToString::to_string).collect();
+    match held.as_slice() {
+        [] => Ok(()),
+        held => Err(Error::InUse {
+            detail: format!(
+                "the tenant holds {}; deleting it destroys them and its keys for good: say so with ?force=true or If-Match",
+                held.join(", ")
+            ),
+            resources: holdings.iter().flat_map(named).collect(),
+        }),
     }
-    let held: Vec<String> = holdings.iter().map(Holding::to_string).collect();
-    let named: Vec<Vec<Named>> = holdings.iter().map(named).collect::<Result<_>>()?;
-    Err(Error::InUse {
-        detail: format!(
-            "the tenant holds {}; deleting it destroys them and its keys for good: say so with ?force=true or If-Match",
-            held.join(", ")
-        ),
-        resources: named.concat(),
-    })
 }
 
-/// The first of what a tenant holds of one kind.
-fn named(holding: &Holding) -> Result<Vec<Named>> {
-    let kind = holding.kind.trim_end_matches('s').replace(' ', "-");
-    let kind = stored(ResourceKind::parse(&kind))?;
-    Ok(Named::all(kind, &holding.names))
+/// What a tenant holds, as data: the first names of each kind.
+fn named(holding: &Holding) -> Vec<Named> {
+    let kind = match holding.kind.as_str() {
+        "credentials" => ResourceKind::Credential,
+        "pull secrets" => ResourceKind::PullSecret,
+        "tokens" => ResourceKind::Token,
+        _ => ResourceKind::RoleBinding,
+    };
+    Named::all(kind, &holding.names)
 }
 
 /// Tenants.

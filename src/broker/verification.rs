@@ -15,7 +15,7 @@ use crate::model::mistake::{Fault, Mistakes};
 use crate::model::name::Name;
 use crate::registry::repository::Repository;
 use crate::registry::verdict::{State, Verdict};
-use crate::registry::verify::{self, AuthServer, Subject};
+use crate::registry::verify::{self, AuthServer, Keeping, Subject};
 use crate::store::credential_versions::VersionRow;
 use crate::store::credentials::{self, CredentialRow};
 use crate::store::verification_schedule;
@@ -223,6 +223,7 @@ impl Opened {
             account,
             auth_server,
             repository,
+            kept_in: Keeping::Credential,
         }
     }
 }

@@ -22,7 +22,7 @@ pub struct Wait<'a> {
     pub source: &'a Source,
     /// How.
     pub options: &'a Options,
-    /// Whether the client has the rendering of this fingerprint.
+    /// Whether the client has the rendering of this entity tag.
     pub is_known: &'a (dyn Fn(&str) -> bool + Sync),
     /// Until when.
     pub until: Instant,
@@ -42,12 +42,11 @@ pub struct Place {
 }
 
 /// How a wait ended.
-#[derive(Debug)]
 pub enum Waited {
     /// The client does not have what would be rendered now.
     Changed,
-    /// The client has it still: the fingerprint.
-    Unchanged(String),
+    /// The client has it still.
+    Unchanged(State),
     /// The caller's access may have ended; the place is kept.
     AccessChanged,
 }
@@ -88,6 +87,7 @@ impl Broker {
     /// As for [`Broker::manifest`], when it would no longer render.
     pub async fn wait(&self, place: &mut Place, scope: &Scope, wait: &Wait<'_>) -> Result<Waited> {
         let ends = scope.caller.expires_at;
+        let mut named: Option<String> = None;
         loop {
             let rung = place.guest.rung();
             if rung.access != place.access || ends.is_some_and(|end| end <= self.now()) {
@@ -95,13 +95,18 @@ impl Broker {
                 return Ok(Waited::AccessChanged);
             }
             let state = self.look(place, rung.contents, scope, wait).await?;
-            if !(wait.is_known)(&state.fingerprint) {
+            if !(wait.is_known)(&state.tag) {
                 return Ok(Waited::Changed);
+            }
+            // At once: nobody sees from when it is noted whether the same bytes came of another secret.
+            if named.as_ref() != Some(&state.name) {
+                self.confirm(scope, wait.options, &state).await;
+                named = Some(state.name.clone());
             }
             let turns_at = state.turns_at.into_iter().chain(ends).min();
             match self.rest(place, turns_at, wait.until).await {
                 Rest::News => {}
-                Rest::Over => return Ok(Waited::Unchanged(state.fingerprint)),
+                Rest::Over => return Ok(Waited::Unchanged(state)),
             }
         }
     }
@@ -119,7 +124,7 @@ impl Broker {
         let mut seen = seen.lock().await;
         if let Some((at, state)) = &*seen {
             let holds = state.turns_at.is_none_or(|turns_at| turns_at > self.now());
-            let newer = *at > place.taken || (wait.is_known)(&state.fingerprint);
+            let newer = *at > place.taken || (wait.is_known)(&state.tag);
             if *at >= ring && holds && newer && !self.changes.is_deaf() {
                 return Ok(state.clone());
             }

@@ -12,14 +12,19 @@ use super::{runtime, say};
 use crate::audit::chain::ChainKeys;
 use crate::audit::check;
 use crate::audit::report::Report;
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::store::database::{self, Database};
+
+mod list;
 
 /// What to do with the trail.
 #[derive(Debug, Subcommand)]
 pub(super) enum AuditCommand {
-    /// Check that no event was changed, removed, moved or forged.
+    /// Check that no event was changed, removed, moved or forged; straight on the database.
+    #[command(after_help = super::NEEDS_DATABASE_AND_KEY)]
     Verify(VerifyArgs),
+    /// Ask a running regcred for its newest events, or follow them.
+    List(list::ListArgs),
 }
 
 #[derive(Debug, Args)]
@@ -32,8 +37,17 @@ pub(super) struct VerifyArgs {
     anchor: Option<PathBuf>,
 }
 
-pub(super) fn run(command: &AuditCommand, config: &Config) -> anyhow::Result<()> {
-    let AuditCommand::Verify(args) = command;
+pub(super) fn run(
+    command: &AuditCommand,
+    load: impl FnOnce() -> Result<Config, ConfigError>,
+) -> anyhow::Result<()> {
+    match command {
+        AuditCommand::Verify(args) => verify(args, &load()?),
+        AuditCommand::List(args) => list::run(args),
+    }
+}
+
+fn verify(args: &VerifyArgs, config: &Config) -> anyhow::Result<()> {
     let url = config.database_url()?.clone();
     let keyring = Arc::new(keyring(config)?);
     let anchor = args.anchor.as_deref().map(read_anchor).transpose()?;

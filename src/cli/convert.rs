@@ -105,7 +105,7 @@ pub(super) fn run(args: ConvertArgs) -> anyhow::Result<ExitCode> {
     }
     for warning in bundle.warnings_for(args.to) {
         if holds_accounts {
-            complain(&format!("warning: {warning}"));
+            complain(&format!("{}: {warning}", warning.severity.as_str()));
         }
     }
     let rendered =

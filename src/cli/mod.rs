@@ -32,6 +32,13 @@ mod sync;
 mod token;
 mod verify;
 
+/// Ends the help of a command that works straight on the database.
+const NEEDS_DATABASE: &str = "Needs DATABASE_URL, or database_url in the file of --config: postgres://USER:PASSWORD@HOST/NAME.";
+
+/// The same of one that needs the keys, too.
+const NEEDS_DATABASE_AND_KEY: &str = "Needs DATABASE_URL, or database_url in the file of --config, and the key-encryption key of \
+                                      `serve`: REGCRED_KEY_FILE, or REGCRED_TRANSIT_URL and what belongs to it.";
+
 /// A credential broker for container registries.
 #[derive(Debug, Parser)]
 #[command(
@@ -57,14 +64,15 @@ enum Command {
     #[command(after_help = settings_help())]
     Serve(serve::ServeArgs),
     /// Apply the database migrations.
+    #[command(after_help = NEEDS_DATABASE)]
     Migrate,
     /// Make a token straight on the database.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = NEEDS_DATABASE)]
     Token(token::TokenCommand),
     /// Look after the key-encryption key.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = NEEDS_DATABASE_AND_KEY)]
     Keys(keys::KeysCommand),
-    /// Look into the audit trail.
+    /// Look into the audit trail: check it on the database (DATABASE_URL), or ask a running regcred for events.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
     /// Try every account of an auth file at its registry, without a server of regcred.
@@ -212,12 +220,12 @@ fn complain(text: &str) {
     eprintln!("regcred: {}", text.replace('\n', " "));
 }
 
-/// Prints a command's result. Whoever closes the pipe early, as `head` does, has seen enough.
 /// Tells people something beside a result that is for programs.
 fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
+/// Prints a command's result. Whoever closes the pipe early, as `head` does, has seen enough.
 fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
@@ -236,7 +244,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Migrate => migrate::run(&load(Texts::new())?),
         Command::Token(command) => token::run(&command, &load_leniently(Texts::new())?),
         Command::Keys(command) => keys::run(command, load),
-        Command::Audit(command) => audit::run(&command, &load_leniently(Texts::new())?),
+        Command::Audit(command) => audit::run(&command, || load_leniently(Texts::new())),
         Command::Openapi(args) => openapi::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Sync(args) => return sync::run(args),

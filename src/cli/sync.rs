@@ -17,7 +17,7 @@ use crate::model::name::{Name, Namespace};
 use crate::sync::cluster::{Cluster, Mode};
 use crate::sync::owner::Owner;
 use crate::sync::page::{self, Health};
-use crate::sync::pass::{Focus, Place, Sync};
+use crate::sync::pass::{Focus, Place, Sync, Wish};
 use crate::sync::plan::Conflicts;
 use crate::sync::report::Report;
 use crate::sync::watch::{Told, watch};
@@ -32,7 +32,7 @@ pub(super) struct SyncArgs {
         long = "pull-secret",
         value_name = "NAME",
         env = "REGCRED_PULL_SECRET",
-        required = true,
+        required_unless_present_all = ["name", "remove"],
         value_delimiter = ',',
         value_parser = name
     )]
@@ -74,6 +74,9 @@ pub(super) struct SyncArgs {
     /// Have the API server do everything but keep it, and tell, without secrets. Ends as the sync would.
     #[arg(long, conflicts_with = "watch")]
     dry_run: bool,
+    /// Remove everything that this sync made, and end. Which sync it is, --name says, or the arguments that it had.
+    #[arg(long, conflicts_with_all = ["watch", "force_conflicts"])]
+    remove: bool,
     /// Take over Secrets and RoleBindings that others made; never those of another sync.
     #[arg(long)]
     force_conflicts: bool,
@@ -180,6 +183,10 @@ async fn prepare(args: SyncArgs) -> anyhow::Result<Sync> {
         owner,
         pull_secrets,
         place,
+        wish: match args.remove {
+            true => Wish::Gone,
+            false => Wish::There,
+        },
         conflicts: if args.force_conflicts {
             Conflicts::TakeOver
         } else {

@@ -16,6 +16,7 @@ use crate::store::database::{self, Database};
 #[derive(Debug, Subcommand)]
 pub(super) enum TokenCommand {
     /// Make a platform token and print it once.
+    #[command(after_help = super::NEEDS_DATABASE)]
     Create(CreateArgs),
 }
 

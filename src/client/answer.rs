@@ -44,8 +44,20 @@ struct Problem {
 
 #[derive(Deserialize)]
 struct Mistake {
-    pointer: String,
+    /// Where in the body.
+    pointer: Option<String>,
+    /// Which parameter of the query or the path.
+    parameter: Option<String>,
     detail: String,
+}
+
+impl Mistake {
+    fn line(&self) -> String {
+        match self.pointer.as_ref().or(self.parameter.as_ref()) {
+            Some(place) => format!("{place} {}", self.detail),
+            None => self.detail.clone(),
+        }
+    }
 }
 
 impl Answer {
@@ -132,11 +144,7 @@ fn problem(body: &[u8]) -> String {
     let Ok(problem) = serde_json::from_slice::<Problem>(body) else {
         return "without saying why".to_owned();
     };
-    let mistakes: Vec<String> = problem
-        .errors
-        .iter()
-        .map(|mistake| format!("{} {}", mistake.pointer, mistake.detail))
-        .collect();
+    let mistakes: Vec<String> = problem.errors.iter().map(Mistake::line).collect();
     // The detail names the mistakes, too, where there are any.
     let why = if mistakes.is_empty() {
         problem.detail.unwrap_or_default()
@@ -158,6 +166,10 @@ mod tests {
             (
                 r#"{"title": "No", "detail": "/a: x", "errors": [{"pointer": "/a", "detail": "x"}, {"pointer": "/b", "detail": "y"}]}"#,
                 "No: /a x; /b y",
+            ),
+            (
+                r#"{"title": "No", "detail": "1 mistake", "errors": [{"parameter": "limit", "detail": "x"}, {"detail": "y"}]}"#,
+                "No: limit x; y",
             ),
             ("{\"title\": \"N\\u001b[31m\\no\"}", "N [31m o: "),
             ("<html>", "without saying why"),

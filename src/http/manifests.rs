@@ -20,7 +20,9 @@ use crate::broker::manifests::{Manifest, Options, Purpose, Source};
 use crate::broker::stored_options::RenderFields;
 use crate::model::body::body;
 use crate::model::name::Name;
+use crate::model::severity::Severity;
 use crate::render::inputs::Inputs;
+use crate::render::warning::Warning;
 use crate::render::{Format, Output};
 
 const X_REGCRED_WARNINGS: HeaderName = HeaderName::from_static("x-regcred-warnings");
@@ -144,7 +146,7 @@ async fn try_to_answer(app: &App, scope: &Scope, asking: Asking, asked: Asked) -
     conditional::is_known(&headers, "")?;
     if headers.contains_key(header::IF_MATCH) {
         let current = app.broker.state(scope, &source, &options).await?;
-        conditional::refuse_others(&headers, &quoted(&current.fingerprint))?;
+        conditional::refuse_others(&headers, &quoted(&current.tag))?;
     }
     if headers.contains_key(header::IF_NONE_MATCH) {
         return revalidate(
@@ -172,10 +174,10 @@ async fn current(
     let state = app.broker.state(scope, source, options).await?;
     let media_type = options.output.media_type();
     let response = [(header::CONTENT_TYPE, media_type)];
-    Ok(tagged(response.into_response(), &state.fingerprint))
+    Ok(tagged(response.into_response(), &state.tag))
 }
 
-/// Answers a client that has a rendering: 304 reveals nothing, so nothing is opened and nothing noted.
+/// Answers a client that has a rendering: 304 reveals nothing, so nothing is in the trail.
 async fn revalidate(
     app: &App,
     scope: &Scope,
@@ -183,9 +185,9 @@ async fn revalidate(
     mut patience: Option<Patience>,
     what: (&Source, &Options),
 ) -> Answer<Response> {
-    let is_known = |fingerprint: &str| {
+    let is_known = |tag: &str| {
         // The header was found to be valid.
-        conditional::is_known(headers, &quoted(fingerprint)).unwrap_or_default()
+        conditional::is_known(headers, &quoted(tag)).unwrap_or_default()
     };
     let (source, options) = what;
     let waited = match &mut patience {
@@ -195,8 +197,8 @@ async fn revalidate(
     let outcome = match waited {
         Some(outcome) => outcome,
         None => {
-            let current = app.broker.state(scope, source, options).await?.fingerprint;
-            if is_known(&current) {
+            let current = app.broker.state(scope, source, options).await?;
+            if is_known(&current.tag) {
                 Outcome::Unchanged(current)
             } else {
                 Outcome::Other
@@ -204,7 +206,12 @@ async fn revalidate(
         }
     };
     let mut response = match outcome {
-        Outcome::Unchanged(current) => tagged(StatusCode::NOT_MODIFIED.into_response(), &current),
+        Outcome::Unchanged(current) => {
+            if method != Method::HEAD {
+                app.broker.confirm(scope, options, &current).await;
+            }
+            tagged(StatusCode::NOT_MODIFIED.into_response(), &current.tag)
+        }
         Outcome::Changed(scope, _turn) => current(app, &scope, method, what).await?,
         Outcome::Other => current(app, scope, method, what).await?,
     };
@@ -214,12 +221,12 @@ async fn revalidate(
     Ok(response)
 }
 
-fn quoted(fingerprint: &str) -> String {
-    format!("\"{fingerprint}\"")
+fn quoted(tag: &str) -> String {
+    format!("\"{tag}\"")
 }
 
-fn tagged(mut response: Response, fingerprint: &str) -> Response {
-    if let Ok(tag) = HeaderValue::from_str(&quoted(fingerprint)) {
+fn tagged(mut response: Response, tag: &str) -> Response {
+    if let Ok(tag) = HeaderValue::from_str(&quoted(tag)) {
         response.headers_mut().insert(header::ETAG, tag);
     }
     // The bytes depend on Accept where the query does not say the output.
@@ -236,37 +243,46 @@ pub(super) fn document(manifest: Manifest) -> Response {
     let body = Body::from(Bytes::from_owner(manifest.rendered.bytes));
     let mut response =
         ([(header::CONTENT_TYPE, manifest.rendered.media_type)], body).into_response();
-    warn(&mut response, &manifest.warnings);
-    tagged(response, &manifest.fingerprint)
+    let warnings = manifest.warnings.iter();
+    say_in_header(&mut response, warnings.map(item_of).collect());
+    tagged(response, &manifest.tag)
 }
 
 /// Says what the caller should know beside the answer.
 pub(super) fn warn(response: &mut Response, warnings: &[String]) {
-    if let Some(warnings) = warnings_header(warnings) {
-        response.headers_mut().insert(X_REGCRED_WARNINGS, warnings);
+    let items = warnings.iter().map(|warning| string_of(warning));
+    say_in_header(response, items.collect());
+}
+
+/// A list (RFC 8941, section 3.1) with an end.
+fn say_in_header(response: &mut Response, mut items: Vec<String>) {
+    let more = items.len().saturating_sub(MOST_WARNINGS);
+    if more > 0 {
+        items.truncate(MOST_WARNINGS);
+        items.push(string_of(&format!("more: {more} more are left out here")));
+    }
+    let header = HeaderValue::from_str(&items.join(", "));
+    if let (false, Ok(header)) = (items.is_empty(), header) {
+        response.headers_mut().insert(X_REGCRED_WARNINGS, header);
     }
 }
 
-/// A list of strings (RFC 8941, sections 3.1 and 3.3.3).
-pub(super) fn warnings_header(warnings: &[String]) -> Option<HeaderValue> {
-    if warnings.is_empty() {
-        return None;
+/// A string (RFC 8941, section 3.3.3), with a parameter where it is only good to know.
+fn item_of(warning: &Warning) -> String {
+    let text = string_of(&warning.to_string());
+    match warning.severity {
+        Severity::Info => format!("{text};severity=info"),
+        Severity::Error | Severity::Warning => text,
     }
-    let quoted: Vec<String> = warnings
-        .iter()
-        .take(MOST_WARNINGS)
-        .map(|warning| {
-            let printable: String = warning
-                .chars()
-                .map(|c| if (' '..='~').contains(&c) { c } else { '?' })
-                .collect();
-            format!(
-                "\"{}\"",
-                printable.replace('\\', "\\\\").replace('"', "\\\"")
-            )
-        })
+}
+
+fn string_of(text: &str) -> String {
+    let printable: String = text
+        .chars()
+        .map(|c| if (' '..='~').contains(&c) { c } else { '?' })
         .collect();
-    HeaderValue::from_str(&quoted.join(", ")).ok()
+    let escaped = printable.replace('\\', "\\\\").replace('"', "\\\"");
+    format!("\"{escaped}\"")
 }
 
 /// How to render what the query asks for.
@@ -420,8 +436,20 @@ mod tests {
 
     #[test]
     fn warnings_are_a_list_of_strings() {
+        let header = |warnings: &[String]| {
+            let mut response = Response::default();
+            warn(&mut response, warnings);
+            let value = response.headers_mut().remove(X_REGCRED_WARNINGS);
+            value.map(|value| value.to_str().expect("ASCII").to_owned())
+        };
         let warnings = ["a: \"b\"".to_owned(), "c\nd".to_owned()];
-        let header = warnings_header(&warnings).expect("a header");
-        assert_eq!(header, "\"a: \\\"b\\\"\", \"c?d\"");
+        let expected = "\"a: \\\"b\\\"\", \"c?d\"";
+        assert_eq!(header(&warnings).as_deref(), Some(expected));
+        assert_eq!(header(&[]), None);
+        let many = header(&vec!["a: b".to_owned(); MOST_WARNINGS + 2]).expect("a header");
+        assert!(
+            many.ends_with("\"a: b\", \"more: 2 more are left out here\""),
+            "{many}"
+        );
     }
 }

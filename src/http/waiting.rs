@@ -16,7 +16,7 @@ use super::gate;
 use super::problem::Answer;
 use crate::broker::Scope;
 use crate::broker::changes::Turn;
-use crate::broker::manifests::{Options, Source};
+use crate::broker::manifests::{Options, Source, State};
 use crate::broker::waiting::{Presence, Wait, Waited};
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
@@ -40,8 +40,8 @@ pub enum Outcome {
     Changed(Box<Scope>, Turn),
     /// The same of a client that did not wait.
     Other,
-    /// The client has it: its fingerprint.
-    Unchanged(String),
+    /// The client has it.
+    Unchanged(State),
 }
 
 /// The client's patience, if it has some.
@@ -117,8 +117,8 @@ impl Patience {
             if let Some(rested) = self.head.extensions.get::<Rested>() {
                 rested.add(begun.elapsed());
             }
-            if let Ok(Waited::Unchanged(fingerprint)) = waited {
-                return Ok(Some(Outcome::Unchanged(fingerprint)));
+            if let Ok(Waited::Unchanged(state)) = waited {
+                return Ok(Some(Outcome::Unchanged(state)));
             }
             let turn = app.broker.changes().turn().await;
             let (scope, _) = gate::enter(app, &mut self.head).await?;

@@ -67,7 +67,7 @@ pub fn read(text: &str) -> Result<Documents, Fault> {
     if start.is_empty() {
         return Err(Fault::new("empty", "there is nothing in it"));
     }
-    let json = start.trim_start_matches('\u{feff}').trim_start();
+    let json = behind_comments(start.trim_start_matches('\u{feff}').trim_start());
     if json.starts_with('{') || json.starts_with('[') {
         return match Json::parse(text.as_bytes()) {
             Ok(document) => Ok(Documents {
@@ -78,6 +78,19 @@ pub fn read(text: &str) -> Result<Documents, Fault> {
         };
     }
     read_yaml(text)
+}
+
+/// What follows comments as programmers write them: neither JSON nor YAML has those, and people put them before JSON.
+fn behind_comments(text: &str) -> &str {
+    let mut rest = text;
+    loop {
+        let behind = match rest.as_bytes() {
+            [b'/', b'/', ..] => rest.split_once('\n'),
+            [b'/', b'*', ..] => rest.split_once("*/"),
+            _ => return rest,
+        };
+        rest = behind.map_or("", |(_, behind)| behind.trim_start());
+    }
 }
 
 /// YAML has a flow form that starts like JSON and is more lenient. It is taken for manifests, which YAML

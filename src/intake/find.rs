@@ -451,6 +451,10 @@ pub fn credentials_of(document: &Json) -> Vec<(String, &Json)> {
 /// What a document is not, and where to look in it.
 pub fn unknown(document: &Json) -> String {
     let expected = "expected an auth file, a Secret manifest, or a document with `pullSecret`, `imageCredentials` or a Secret's data";
+    let is_base64 = |text: &str| matches!(unwrapped(text.as_bytes()), Some((Wrapping::Base64, _)));
+    if document.as_text().is_some_and(is_base64) {
+        return "it is the base64 of a file: decode it first, such as by `base64 -d`".to_owned();
+    }
     match nested_credentials(document) {
         Some(at) => format!("{expected}; `imageCredentials` stands at {at}: give that part alone"),
         None => expected.to_owned(),

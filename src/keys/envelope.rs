@@ -54,6 +54,8 @@ pub enum Field {
     CredentialState = 5,
     /// Where a reader of the audit trail stands.
     AuditCursor = 6,
+    /// What the entity tags of a tenant's renderings are keyed with.
+    TagKey = 7,
 }
 
 /// The place that a record is sealed for. It opens nowhere else.

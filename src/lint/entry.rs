@@ -2,10 +2,11 @@
 
 use super::asking::{self, Field, Kind};
 use super::finding::{Code, DOCKER, Findings, KUBELET, said};
-use super::key;
+use super::{fix, key};
 use crate::auth_file::parse::{AuthFile, Entry, FileFormat};
 use crate::auth_file::reading::{Reader, read_entry};
 use crate::intake::form::shown;
+use crate::model::credential::NO_USER;
 use crate::model::oddity;
 use crate::model::secret::SecretText;
 
@@ -150,10 +151,14 @@ fn lint_fields(
             let mut those = known.those(&[Field::IdentityToken], layout, nothing);
             those.retain(|client| !ignoring.contains(client));
             let who = said(&those, "ignores", "ignore");
-            let detail = format!(
-                "{who} an `identitytoken` without `auth` beside it; corrected, it gets one for the user {}, with whom kubelet then logs in where it pulled anonymously",
-                crate::model::credential::NO_USER
-            );
+            let promise = match fix::user_of_new_auth(entry) {
+                Some(NO_USER) => format!(
+                    "; corrected, it gets one for the user {NO_USER}, with whom kubelet then logs in where it pulled anonymously"
+                ),
+                Some(_) => "; corrected, it gets one for its own user".to_owned(),
+                None => String::new(),
+            };
+            let detail = format!("{who} an `identitytoken` without `auth` beside it{promise}");
             push(Code::NoAuth, &those, detail);
         }
     }

@@ -6,7 +6,7 @@ use super::finding::{Code, Findings, Severity, said};
 use super::repeats;
 use crate::auth_file::explain::{Effective, FailureClass, Parsed};
 use crate::auth_file::parse::{AuthFile, Entry, FileFormat, Standing};
-use crate::auth_file::reading::Class;
+use crate::auth_file::reading::{Class, read};
 use crate::intake::form::{Shape, escaped, shown, strangers};
 use crate::model::json::Json;
 
@@ -37,6 +37,7 @@ pub fn lint(
     };
     lint_refusals(&Ok(file.without_entries()), pointer, findings);
     lint_entries(&file, (bytes, context), pointer, findings);
+    lint_unseen(&file, pointer, findings);
     lint_ignored_helpers(&file, pointer, context, findings);
     lint_shadows(&file, pointer, findings);
     let mut known = asking::Fields::default();
@@ -121,6 +122,36 @@ fn lint_entries(
         &asking::reader_names(file.format),
         detail,
     );
+}
+
+/// Entries that a client's own reader does not find: they stand under another spelling of `auths`, or in the first of
+/// two.
+fn lint_unseen(file: &AuthFile, pointer: &str, findings: &mut Findings) {
+    let mut first = None;
+    let mut clients = Vec::new();
+    for client in asking::readers(file.format) {
+        let Ok(reading) = read(file, client.reader()) else {
+            continue;
+        };
+        let mut unseen = file
+            .counting()
+            .filter(|entry| reading.get(&entry.key).is_none());
+        if let Some(entry) = unseen.next() {
+            clients.push(client.name());
+            first.get_or_insert(entry);
+        }
+    }
+    if let Some(entry) = first {
+        let detail = format!(
+            "{} nothing that stands here: `auths` counts only as it is spelt, and of several only the last",
+            said(&clients, "finds", "find")
+        );
+        let own = entry.pointer();
+        let container = own.rfind('/').map_or("", |end| &own[..end]);
+        let at = format!("{pointer}{container}");
+        let code = Code::AuthsUnseen;
+        findings.push_for(code, code.severity(), &at, &clients, detail);
+    }
 }
 
 /// Helpers that a client does not ask.

@@ -4,30 +4,8 @@ use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use crate::auth_file::explain::{CLIENTS, Client, ClientName};
+pub use crate::model::severity::Severity;
 use crate::model::spelled::words;
-
-/// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// Something does not work.
-    Error,
-    /// Something does not work everywhere, or not as it looks.
-    Warning,
-    /// Good to know.
-    Info,
-}
-
-impl Severity {
-    /// The severity as the API spells it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warning => "warning",
-            Self::Info => "info",
-        }
-    }
-}
 
 /// kubelet, with the name that the API gives it.
 pub const KUBELET: &str = "kubelet";
@@ -98,6 +76,8 @@ codes! {
     SamePathTwice, "same-path-twice", Warning;
     /// No account where there should be some.
     NoEntries, "no-entries", Warning;
+    /// Entries that a reader which knows names as they are spelt never sees.
+    AuthsUnseen, "auths-unseen", Warning;
     /// The session of Docker's command line, which belongs to a person.
     DockerSession, "docker-session", Warning;
     /// A key that names no registry.

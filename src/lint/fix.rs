@@ -42,14 +42,30 @@ pub fn auth_file(document: &mut Json, shape: Shape, context: FileContext) -> boo
     match shape {
         Shape::Flat => changed |= entries(members, context, &mut tried),
         Shape::Config => {
-            for (name, value) in members {
+            for (name, value) in members.iter_mut() {
                 if let (true, Json::Object(inner)) = (is_named(name, "auths"), value) {
                     changed |= entries(inner, context, &mut tried);
                 }
             }
+            changed |= spell_auths(members);
         }
     }
     changed
+}
+
+/// The one `auths` of a file gets the spelling that everybody knows.
+fn spell_auths(members: &mut [(String, Json)]) -> bool {
+    let mut named = members
+        .iter_mut()
+        .map(|(name, _)| name)
+        .filter(|name| is_named(name, "auths"));
+    match (named.next(), named.next()) {
+        (Some(name), None) if name != "auths" => {
+            "auths".clone_into(name);
+            true
+        }
+        _ => false,
+    }
 }
 
 /// What corrections are tried with.
@@ -122,15 +138,22 @@ fn better_auth(entry: &Entry) -> Option<SecretText> {
     if let Some(auth) = text(&fields.auth) {
         return padded(auth.expose());
     }
-    let user = text(&fields.username);
-    let pair = match (user, text(&fields.password), text(&fields.identity_token)) {
-        (Some(user), Some(password), _) if !user.expose().contains(':') => {
-            Zeroizing::new(format!("{}:{}", user.expose(), password.expose()))
-        }
-        (None, None, Some(_)) => Zeroizing::new(format!("{NO_USER}:")),
-        _ => return None,
-    };
+    let user = user_of_new_auth(entry)?;
+    let password = fields.password.as_ref().map_or("", SecretText::expose);
+    let pair = Zeroizing::new(format!("{user}:{password}"));
     Some(SecretText::new(BASE64_STANDARD.encode(pair.as_bytes())))
+}
+
+/// For whom an entry without `auth` gets one: an identity token needs no user, but an `auth` with one beside it.
+pub(super) fn user_of_new_auth(entry: &Entry) -> Option<&str> {
+    let fields = &entry.fields;
+    let text = |field: &'_ Option<SecretText>| field.as_ref().is_some_and(|text| !text.is_empty());
+    let user = fields.username.as_ref().map_or("", SecretText::expose);
+    match (user, text(&fields.password), text(&fields.identity_token)) {
+        ("", false, true) => Some(NO_USER),
+        ("", ..) | (_, false, false) => None,
+        (user, ..) => Some(user).filter(|user| !user.contains(':')),
+    }
 }
 
 /// An entry as the clients' parser reads it.

@@ -29,6 +29,11 @@ fn below(value: &mut Json, at: &str, depth: usize, findings: &mut Findings) -> (
                     changed |= lint_item(item, &format!("{at}/{index}"), findings);
                 }
             }
+            Json::Null if name == LIST => {}
+            value if name == LIST => {
+                lists += 1;
+                changed |= lint_no_list(value, &at, findings);
+            }
             value if depth > 0 => {
                 let (more, also) = below(value, &at, depth - 1, findings);
                 lists += more;
@@ -38,6 +43,22 @@ fn below(value: &mut Json, at: &str, depth: usize, findings: &mut Findings) -> (
         }
     }
     (lists, changed)
+}
+
+/// Something else in the place of the list; one reference becomes the only one in it.
+fn lint_no_list(value: &mut Json, at: &str, findings: &mut Findings) -> bool {
+    let detail = format!(
+        "expected a list of objects with a name, found {}",
+        value.kind()
+    );
+    findings.push(Code::InvalidReference, at, detail);
+    let name = value.as_text().or(value.text_of("name"));
+    let Some(name) = name.filter(|name| ObjectName::parse(name).is_ok()) else {
+        return false;
+    };
+    let item = Json::Object(vec![("name".into(), Json::text(name))]);
+    *value = Json::List(vec![item]);
+    true
 }
 
 /// Judges one reference; a name that stands alone becomes an object, as the API server wants it.

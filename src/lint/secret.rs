@@ -8,6 +8,7 @@ use super::file::{self, FileContext};
 use super::finding::{Code, Findings, KUBELET, OPENSHIFT_IMPORT};
 use super::fix;
 use super::manifest::member_mut;
+use crate::auth_file::field::is_named;
 use crate::intake::form::{Shape, decode_data, escaped, file_key, form_of, shown, text_value};
 use crate::intake::format::Format;
 use crate::intake::wrapping::{Wrapping, unwrapped};
@@ -340,10 +341,26 @@ fn reshaped(bytes: &Zeroizing<Vec<u8>>, shape: Shape) -> Zeroizing<Vec<u8>> {
         (Some(Shape::Flat), Shape::Config) => {
             Json::Object(vec![("auths".into(), document)]).to_bytes()
         }
-        (Some(Shape::Config), Shape::Flat) => match document.member("auths") {
-            Some(auths) => auths.to_bytes(),
+        (Some(Shape::Config), Shape::Flat) => match entries_of(&document) {
+            Some(entries) => entries.to_bytes(),
             None => bytes.clone(),
         },
         _ => bytes.clone(),
     }
+}
+
+/// The entries below `auths`, however that is spelt; of several objects all, as most clients read them.
+fn entries_of(document: &Json) -> Option<Json> {
+    let Json::Object(members) = document else {
+        return None;
+    };
+    let mut entries = Vec::new();
+    for (_, auths) in members.iter().filter(|(name, _)| is_named(name, "auths")) {
+        match auths {
+            Json::Object(inner) => entries.extend(inner.iter().cloned()),
+            Json::Null => entries.clear(),
+            _ => return None,
+        }
+    }
+    Some(Json::Object(entries))
 }

@@ -45,7 +45,9 @@ pub enum ImageError {
     #[error("the repository must be in lower case")]
     Uppercase,
     /// It has a scheme.
-    #[error("an image name has no scheme such as https:// or docker://")]
+    #[error(
+        "an image name has no scheme or transport such as https://, docker:// or containers-storage:"
+    )]
     Scheme,
     /// A part of the path is none.
     #[error(
@@ -74,6 +76,13 @@ impl ImageName {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(text: &str, grammar: Grammar) -> Result<Self, ImageError> {
+        Self::parse_name(text, grammar).map_err(|error| match has_transport(text) {
+            true => ImageError::Scheme,
+            false => error,
+        })
+    }
+
+    fn parse_name(text: &str, grammar: Grammar) -> Result<Self, ImageError> {
         refuse_what_is_no_name(text)?;
         let (domain, rest) = split_domain(text, grammar);
         let (path, suffix) = split_suffix(&rest);
@@ -145,6 +154,23 @@ fn has_scheme(text: &str) -> bool {
     };
     let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
     scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.bytes().all(inner)
+}
+
+/// Whether Podman's tools would take what stands in front for a place where images are. Some of it is the
+/// start of a name to others, so only what is none is told so.
+fn has_transport(text: &str) -> bool {
+    let transports = [
+        "containers-storage:",
+        "dir:",
+        "docker-archive:",
+        "docker-daemon:",
+        "oci:",
+        "oci-archive:",
+        "ostree:",
+    ];
+    transports
+        .iter()
+        .any(|transport| text.starts_with(transport))
 }
 
 /// The domain, or what would be one, and the rest with what Docker Hub leaves out.
@@ -336,6 +362,8 @@ mod tests {
             (hex.as_str(), ImageError::ImageId),
             ("quay.io/Acme/app", ImageError::Uppercase),
             ("https://quay.io/acme/app", ImageError::Scheme),
+            ("containers-storage:quay.io/acme/app", ImageError::Scheme),
+            ("docker-daemon:quay.io/acme/app:1", ImageError::Scheme),
             ("quay.io/acme/app:", ImageError::Tag),
             ("quay.io/acme/app:-a", ImageError::Tag),
             ("quay.io/acme/app:a:b", ImageError::Tag),

@@ -16,6 +16,7 @@ pub mod pulled_image;
 pub mod registry_path;
 pub mod resource;
 pub mod secret;
+pub mod severity;
 pub mod spelled;
 pub mod tenant;
 pub mod time;

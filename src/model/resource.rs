@@ -14,10 +14,10 @@ spelled! {
         Credential = "credential",
         /// A pull secret.
         PullSecret = "pull-secret",
-        /// A token.
-        Token = "token",
         /// A role binding.
         RoleBinding = "role-binding",
+        /// A token.
+        Token = "token",
     }
 }
 

@@ -7,7 +7,7 @@ use super::discover;
 use super::egress::Egress;
 use super::endpoint;
 use super::verdict::{Half, State, Verdict};
-use super::verify::{self, AuthServer, Subject};
+use super::verify::{self, AuthServer, Keeping, Subject};
 use crate::model::account::Account;
 use crate::model::registry_path::RegistryPath;
 
@@ -76,6 +76,7 @@ async fn verify_one(egress: &Egress, accounts: &[FileAccount], at: usize) -> Ver
         account: account.clone(),
         auth_server: partner(egress, accounts, at).await,
         repository: None,
+        kept_in: Keeping::File,
     };
     verify::verify(egress, &subject).await
 }

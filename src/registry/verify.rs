@@ -28,6 +28,17 @@ pub struct Subject {
     pub auth_server: Option<AuthServer>,
     /// What to pull; without it, the bare login is tried.
     pub repository: Option<Repository>,
+    /// Where it is kept, and an auth server can be named.
+    pub kept_in: Keeping,
+}
+
+/// Where an account is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeping {
+    /// In a credential of regcred.
+    Credential,
+    /// In an auth file.
+    File,
 }
 
 /// The delegated half of a credential to be tried.
@@ -177,9 +188,18 @@ impl Trial<'_> {
     fn stranger(&self, realm: &Url) -> Half {
         let host = endpoint::authority(realm);
         let registry = self.host();
+        let (unnamed, way) = match self.subject.kept_in {
+            Keeping::Credential => (
+                "which this credential does not name",
+                format!("set auth_server.registry to \"{host}\""),
+            ),
+            Keeping::File => (
+                "for which the file has no entry with the same account",
+                format!("add an entry for \"{host}\""),
+            ),
+        };
         let detail = format!(
-            "{registry} sends its clients to {host}, which this credential does not name, so nothing was sent; \
-             if you trust it, set auth_server.registry to \"{host}\""
+            "{registry} sends its clients to {host}, {unnamed}, so nothing was sent; if you trust it, {way}"
         );
         Half::new(State::Inconclusive, registry, detail)
     }

@@ -103,12 +103,15 @@ impl Bundle {
             .collect()
     }
 
-    /// The warnings that concern a format.
+    /// The warnings that concern a format; what is only good to know comes last.
     pub fn warnings_for(&self, format: Format) -> Vec<&Warning> {
-        self.warnings
+        let mut warnings: Vec<&Warning> = self
+            .warnings
             .iter()
             .filter(|warning| warning.concerns(format))
-            .collect()
+            .collect();
+        warnings.sort_by_key(|warning| warning.severity);
+        warnings
     }
 
     /// The same with each secret's revision in its place.

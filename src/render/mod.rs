@@ -3,6 +3,7 @@
 //! and one line in [`render`].
 
 use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::hmac;
 use zeroize::Zeroizing;
 
 use crate::model::spelled::spelled;
@@ -136,6 +137,14 @@ impl Format {
         }
     }
 
+    /// Whether secrets stand in it.
+    pub fn holds_secrets(self) -> bool {
+        !matches!(
+            self,
+            Self::ServiceAccount | Self::ImagePuller | Self::ExternalSecret
+        )
+    }
+
     /// Whether it takes more than credentials to render it.
     pub fn needs_inputs(self) -> bool {
         matches!(
@@ -203,9 +212,9 @@ pub fn render_with(
     })
 }
 
-/// A name of the rendered bytes that says nothing of the secrets in them: the digest of the same
-/// document with each secret's revision in its place. It changes exactly when the bytes do, but for
-/// `sealed-secret`, whose bytes are new each time: there it changes when what is sealed does.
+/// A name of the state that is rendered, which says nothing of the secrets in it: the digest of the same document with
+/// each secret's revision in its place. Equal names mean equal bytes; equal bytes may have several names, where two
+/// revisions brought the same secret.
 ///
 /// # Errors
 /// As for [`render`].
@@ -229,8 +238,30 @@ pub fn fingerprint_with(
         format!("{RENDERING_REVISION} {} {output:?}\n", format.as_str()).into_bytes(),
     );
     text.extend_from_slice(&rendered.bytes);
-    Ok(digest(&SHA256, &text).as_ref()[..16]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(name(digest(&SHA256, &text).as_ref()))
+}
+
+/// The entity tag of rendered bytes: it changes exactly when they do, and tells nobody anything who does not have the key.
+pub fn tag(key: &hmac::Key, bytes: &[u8]) -> String {
+    name(hmac::sign(key, bytes).as_ref())
+}
+
+/// The entity tag of what [`render_with`] gives. The bytes of `sealed-secret` are new each time: its tag changes when what
+/// is sealed does.
+///
+/// # Errors
+/// As for [`render_with`].
+pub fn tag_with(
+    key: &hmac::Key,
+    bundle: &Bundle,
+    (format, output): (Format, Output),
+    inputs: &Inputs,
+) -> Result<String, RenderError> {
+    let rendered = render_with(bundle, format, output, &inputs.for_fingerprint())?;
+    Ok(tag(key, &rendered.bytes))
+}
+
+fn name(digest: &[u8]) -> String {
+    let bytes = digest.iter().take(16);
+    bytes.map(|byte| format!("{byte:02x}")).collect()
 }

@@ -15,6 +15,7 @@ use super::objects::{namespace_of, pretty_json};
 use super::plan::RenderError;
 use super::{image_puller, secret};
 use crate::model::pull_secret::ServiceAccounts;
+use crate::model::severity::Severity;
 
 /// Whose commands the script uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -258,7 +259,11 @@ impl Script {
                 .chars()
                 .filter(|c| !c.is_control())
                 .collect();
-            self.push(&["# Warning: ", &line, "\n"]);
+            let word = match warning.severity {
+                Severity::Info => "# Note: ",
+                Severity::Error | Severity::Warning => "# Warning: ",
+            };
+            self.push(&[word, &line, "\n"]);
         }
         self.push(&[PRELUDE]);
     }

@@ -8,6 +8,7 @@ use super::plan::Conflict;
 use crate::model::credential::Kind;
 use crate::model::oddity;
 use crate::model::pull_secret::{ServiceAccounts, Target};
+use crate::model::severity::Severity;
 
 /// A word for programs and a sentence for people, in ASCII, without secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct Warning {
     pub code: &'static str,
     /// The sentence.
     pub detail: String,
+    /// Whether something does not work as it looks, or is only good to know.
+    pub severity: Severity,
     audience: Audience,
 }
 
@@ -39,7 +42,16 @@ impl Warning {
         Self {
             code,
             detail,
+            severity: Severity::Warning,
             audience,
+        }
+    }
+
+    /// The same as something that is good to know: it is so by the rules of a client, not by a mistake.
+    pub(super) fn good_to_know(self) -> Self {
+        Self {
+            severity: Severity::Info,
+            ..self
         }
     }
 
@@ -207,11 +219,8 @@ fn of_key(endpoint: &Endpoint, warnings: &mut Vec<Warning>) {
             "Docker ignores the path of {path} and uses one account for all of {}",
             path.host()
         );
-        warnings.push(Warning::new(
-            "docker-ignores-path",
-            Audience::Docker,
-            detail,
-        ));
+        let warning = Warning::new("docker-ignores-path", Audience::Docker, detail);
+        warnings.push(warning.good_to_know());
     }
 }
 

@@ -60,6 +60,30 @@ pub async fn note(conn: &mut PgConnection, row: &ConsumerRow) -> Result<()> {
     Ok(())
 }
 
+/// Notes that a consumer who comes again has this state already, under another name. Nobody who never fetched becomes one.
+pub async fn confirm(conn: &mut PgConnection, row: &ConsumerRow) -> Result<()> {
+    super::query(
+        "UPDATE consumers
+            SET fingerprint = $6, pull_secret_version = $7, contents = $8, credentials = $9,
+                last_fetched_at = greatest(last_fetched_at, $10)
+          WHERE tenant_id = $1 AND pull_secret_id = $2 AND caller_key = $3 AND source = $4 AND options = $5
+            AND contents <= $8 AND (fingerprint <> $6 OR pull_secret_version <> $7)",
+    )
+    .bind(row.tenant_id)
+    .bind(row.pull_secret_id)
+    .bind(&row.caller_key)
+    .bind(&row.source)
+    .bind(&row.options)
+    .bind(&row.fingerprint)
+    .bind(row.pull_secret_version)
+    .bind(row.contents)
+    .bind(&row.credentials)
+    .bind(row.last_fetched_at)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// A page of those of a pull secret, in order of their first fetch.
 pub async fn page(
     conn: &mut PgConnection,

@@ -20,6 +20,7 @@ pub mod role_bindings;
 pub mod savepoint;
 pub mod sealed;
 mod statement;
+pub mod tag_keys;
 pub mod tenant_changes;
 pub mod tenants;
 pub mod tokens;

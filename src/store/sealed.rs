@@ -16,13 +16,15 @@ pub enum Table {
     Credentials,
     /// `idempotent_answers`: `answer`, `request_digest`.
     IdempotentAnswers,
+    /// `tag_keys`: `key`.
+    TagKeys,
 }
 
 /// A row with sealed columns: at most two, of one place.
 #[derive(Debug, Clone, FromRow)]
 #[allow(missing_docs, reason = "each is the column of the table")]
 pub struct SealedRow {
-    /// Id of the credential, or of the answer.
+    /// Id of the credential, of the answer, or of the tenant.
     pub record: Uuid,
     /// The version that it was sealed for.
     pub version: i64,
@@ -36,7 +38,7 @@ pub struct SealedRow {
     /// That of the auth server's own, if it has one.
     #[sqlx(default)]
     pub auth_secret_revision: Option<i64>,
-    /// `secret`, `seal`, or `answer`.
+    /// `secret`, `seal`, `answer`, or `key`.
     pub first: Vec<u8>,
     /// `auth_secret`, or `request_digest`.
     pub second: Option<Vec<u8>>,
@@ -53,10 +55,11 @@ pub struct Place {
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 3] = [
+    pub const ALL: [Self; 4] = [
         Self::CredentialVersions,
         Self::Credentials,
         Self::IdempotentAnswers,
+        Self::TagKeys,
     ];
 }
 
@@ -73,12 +76,13 @@ pub const NOT_SEALED: [(&str, &str); 8] = [
 ];
 
 /// Columns that are sealed.
-pub const SEALED: [(&str, &str); 5] = [
+pub const SEALED: [(&str, &str); 6] = [
     ("credentials", "seal"),
     ("credential_versions", "secret"),
     ("credential_versions", "auth_secret"),
     ("idempotent_answers", "answer"),
     ("idempotent_answers", "request_digest"),
+    ("tag_keys", "key"),
 ];
 
 /// Rows of a tenant, or of the platform, in which something is sealed with another data key than the
@@ -118,6 +122,13 @@ pub async fn under_older(
                      OR substring(request_digest FROM 2 FOR 16) <> uuid_send($2))
               ORDER BY id LIMIT $5"
         }
+        Table::TagKeys => {
+            "SELECT tenant_id AS record, 1::bigint AS version, 'tag-keys/' || tenant_id AS name, NULL::text AS document,
+                    key AS first, NULL::bytea AS second
+               FROM tag_keys
+              WHERE tenant_id = $1 AND (tenant_id, 1) > ($3, $4) AND substring(key FROM 2 FOR 16) <> uuid_send($2)
+              LIMIT $5"
+        }
     };
     super::query_as(statement)
         .bind(tenant)
@@ -153,6 +164,10 @@ pub async fn count_under_older(
                 AND (substring(answer FROM 2 FOR 16) <> uuid_send($2)
                      OR substring(request_digest FROM 2 FOR 16) <> uuid_send($2))"
         }
+        Table::TagKeys => {
+            "SELECT count(*) FROM tag_keys
+              WHERE tenant_id = $1 AND substring(key FROM 2 FOR 16) <> uuid_send($2)"
+        }
     };
     super::query_scalar(statement)
         .bind(tenant)
@@ -186,6 +201,10 @@ pub async fn replace(
                     = coalesce($7, '00000000-0000-0000-0000-000000000000'::uuid)
                 AND id = $1 AND $2 = 1 AND answer = $5 AND request_digest IS NOT DISTINCT FROM $6"
         }
+        Table::TagKeys => {
+            "UPDATE tag_keys SET key = $3
+              WHERE tenant_id = $7 AND tenant_id = $1 AND $2 = 1 AND key = $5 AND $4::bytea IS NULL AND $6::bytea IS NULL"
+        }
     };
     let done = super::query(statement)
         .bind(before.record)
@@ -215,6 +234,7 @@ pub async fn remove_unneeded(
               UNION SELECT substring(auth_secret FROM 2 FOR 16) FROM credential_versions
                      WHERE tenant_id = $1 AND auth_secret IS NOT NULL
               UNION SELECT substring(seal FROM 2 FOR 16) FROM credentials WHERE tenant_id = $1 AND seal IS NOT NULL
+              UNION SELECT substring(key FROM 2 FOR 16) FROM tag_keys WHERE tenant_id = $1
               UNION SELECT substring(s.value FROM 2 FOR 16)
                       FROM idempotent_answers a CROSS JOIN LATERAL (VALUES (a.answer), (a.request_digest)) AS s (value)
                      WHERE coalesce(a.tenant_id, '00000000-0000-0000-0000-000000000000'::uuid)

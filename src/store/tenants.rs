@@ -154,6 +154,7 @@ pub async fn delete(conn: &mut PgConnection, id: Uuid) -> Result<()> {
         "DELETE FROM import_misses WHERE tenant_id = $1",
         "DELETE FROM credential_versions WHERE tenant_id = $1",
         "DELETE FROM credentials WHERE tenant_id = $1",
+        "DELETE FROM tag_keys WHERE tenant_id = $1",
         "DELETE FROM tenants WHERE id = $1",
     ] {
         super::query(statement)
@@ -172,9 +173,14 @@ pub struct Holding {
     pub kind: String,
     /// How many there are.
     pub count: i64,
-    /// The first names, in order.
+    /// The first [`MOST_NAMES`] names, in order.
     pub names: Vec<String>,
 }
+
+/// How many names of one kind are told.
+const MOST_NAMES: i32 = 100;
+/// How many of them stand in a sentence.
+const NAMES_IN_WORDS: usize = 5;
 
 /// As a part of a sentence: `3 credentials (a, b, c)`.
 impl std::fmt::Display for Holding {
@@ -183,16 +189,17 @@ impl std::fmt::Display for Holding {
             1 => self.kind.trim_end_matches('s'),
             _ => &self.kind,
         };
-        let shown = i64::try_from(self.names.len()).unwrap_or(i64::MAX);
+        let names = &self.names[..self.names.len().min(NAMES_IN_WORDS)];
+        let shown = i64::try_from(names.len()).unwrap_or(i64::MAX);
         let more = if shown < self.count { ", …" } else { "" };
-        write!(f, "{} {kind} ({}{more})", self.count, self.names.join(", "))
+        write!(f, "{} {kind} ({}{more})", self.count, names.join(", "))
     }
 }
 
 /// What a tenant holds that somebody made; of tokens and role bindings those that still stand.
 pub async fn holdings(conn: &mut PgConnection, tenant: Uuid) -> Result<Vec<Holding>> {
     super::query_as(
-        "SELECT kind, count(*) AS count, coalesce((array_agg(name ORDER BY name))[1:5], '{}') AS names
+        "SELECT kind, count(*) AS count, coalesce((array_agg(name ORDER BY name))[1:$2], '{}') AS names
            FROM (SELECT 'credentials' AS kind, 1 AS place, name FROM credentials WHERE tenant_id = $1
                  UNION ALL SELECT 'pull secrets', 2, name FROM pull_secrets WHERE tenant_id = $1
                  UNION ALL SELECT 'tokens', 3, name FROM tokens
@@ -202,6 +209,7 @@ pub async fn holdings(conn: &mut PgConnection, tenant: Uuid) -> Result<Vec<Holdi
           GROUP BY kind, place ORDER BY place",
     )
     .bind(tenant)
+    .bind(MOST_NAMES)
     .fetch_all(conn)
     .await
 }

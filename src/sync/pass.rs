@@ -33,6 +33,15 @@ pub enum Place {
     Selected(String),
 }
 
+/// What is wanted of what a sync makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// It shall be there, as regcred renders it.
+    There,
+    /// It shall be gone: the sync gives up whatever it claims, and asks regcred nothing.
+    Gone,
+}
+
 /// Which namespaces a pass works on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Focus {
@@ -68,6 +77,8 @@ pub struct Sync {
     pub pull_secrets: Vec<String>,
     /// To which namespaces.
     pub place: Place,
+    /// Whether they shall be there.
+    pub wish: Wish,
     /// What to do about objects that nobody claims.
     pub conflicts: Conflicts,
 }
@@ -154,6 +165,7 @@ impl Sync {
     /// The namespaces that are named or selected; `None` if that cannot be told.
     async fn selected(&self, report: &mut Report) -> Option<BTreeSet<String>> {
         match &self.place {
+            _ if self.wish == Wish::Gone => Some(BTreeSet::new()),
             Place::OwnTarget => Some(BTreeSet::new()),
             Place::Named(namespaces) => Some(namespaces.clone()),
             Place::Selected(selector) => match self.cluster.namespaces(selector).await {
@@ -236,6 +248,9 @@ impl Sync {
         report: &mut Report,
     ) -> Desired {
         let mut desired = Desired::default();
+        if self.wish == Wish::Gone {
+            return desired;
+        }
         for pull_secret in &self.pull_secrets {
             let fetched = match self
                 .source

@@ -9,6 +9,10 @@ import time
 from urllib.parse import urlsplit
 
 
+# How long what was acknowledged may be out of reach after the service has answered again.
+SERVED_WITHIN = 60
+
+
 class Api:
     def __init__(self, bases, token):
         self.bases = bases
@@ -117,8 +121,13 @@ class Load:
         return max((later - sooner for sooner, later in zip(times, times[1:])), default=0.0)
 
     def stored(self, number):
-        """The number in the secret that is rendered now."""
-        status, headers, text = self.api.ask("GET", self.path(number) + "/manifest?format=docker-config")
+        """The number in the secret that is rendered now. What is not served for a moment is not lost: it is asked for again."""
+        status, headers, text = 0, {}, b""
+        over = time.monotonic() + SERVED_WITHIN
+        while status in (0, 503) and time.monotonic() < over:
+            status, headers, text = self.api.ask("GET", self.path(number) + "/manifest?format=docker-config")
+            if status in (0, 503):
+                time.sleep(0.2)
         if status != 200:
             return None
         with self.lock:

@@ -31,6 +31,7 @@ fn every_command_has_help() {
         vec!["keys", "create"],
         vec!["audit"],
         vec!["audit", "verify"],
+        vec!["audit", "list"],
         vec!["keys", "status"],
         vec!["keys", "rotate"],
         vec!["keys", "rewrap"],
@@ -47,6 +48,26 @@ fn every_command_has_help() {
         let (code, output, errors) = run(&mut program(&arguments));
         assert_eq!((code, errors.as_str()), (0, ""), "{arguments:?}");
         assert!(output.contains("Usage: regcred"), "{arguments:?}");
+    }
+}
+
+#[test]
+fn the_help_of_what_works_on_the_database_says_so() {
+    for command in [
+        vec!["migrate"],
+        vec!["token"],
+        vec!["token", "create"],
+        vec!["keys"],
+        vec!["keys", "status"],
+        vec!["keys", "rotate"],
+        vec!["keys", "rewrap"],
+        vec!["keys", "retire"],
+        vec!["audit"],
+        vec!["audit", "verify"],
+    ] {
+        let arguments: Vec<&str> = command.iter().copied().chain(["--help"]).collect();
+        let (_, output, _) = run(&mut program(&arguments));
+        assert!(output.contains("DATABASE_URL"), "{arguments:?}: {output}");
     }
 }
 

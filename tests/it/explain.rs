@@ -89,11 +89,18 @@ async fn all_clients_answer_when_they_are_asked() {
         "oras": ["quay.io"],
     });
     assert_eq!(matches(&report), expected);
-    body["clients"] = json!(["ggcr", "kaniko"]);
-    viewer
-        .post(EXPLAIN, &body)
-        .await
-        .expect_mistakes(&["/clients/1"]);
+    body["clients"] = json!(["ggcr", "kaniko", "nobody"]);
+    let refused = viewer.post(EXPLAIN, &body).await;
+    let refused = refused.expect_mistakes(&["/clients/1", "/clients/2"]);
+    assert_eq!(
+        refused.text("/errors/0/detail"),
+        "kaniko pulls as ggcr: ask for that"
+    );
+    assert!(
+        refused
+            .text("/errors/1/detail")
+            .contains("openshift-import, ggcr, buildkit")
+    );
 }
 
 #[tokio::test]
@@ -417,6 +424,15 @@ async fn stored_credentials_are_explained_by_name_and_without_secrets() {
         );
         assert_eq!(clients[client]["credentials"], json!(["hub"]), "{client}");
     }
+    // And the others, where they are asked for.
+    let body = json!({"pull_secret": "team-pull", "image": "quay.io/team/app:1", "clients": ["*"]});
+    let reply = viewer.post(STORED, &body).await.expect(200);
+    let clients = &reply.json()["clients"];
+    assert_eq!(clients.as_object().map(serde_json::Map::len), Some(8));
+    for client in ["ggcr", "buildkit", "nerdctl", "oras"] {
+        assert_eq!(clients[client]["credentials"], json!(["quay"]), "{client}");
+    }
+    assert!(!reply.body().contains("p-team") && !reply.body().contains("p-robot"));
 }
 
 #[tokio::test]

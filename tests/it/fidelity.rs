@@ -27,14 +27,15 @@ use crate::support::kubectl;
 /// Account by registry path: kind, user, secret, email.
 type Accounts = BTreeMap<String, (String, Option<String>, String, Option<String>)>;
 
+/// A credential, and all that can be said of its accounts.
 #[derive(Debug, Clone)]
-struct Sample {
-    registry: String,
-    kind: &'static str,
-    username: String,
-    secret: String,
-    email: Option<String>,
-    auth: Option<(String, Option<String>, Option<String>)>,
+pub struct Sample {
+    pub registry: String,
+    pub kind: &'static str,
+    pub username: String,
+    pub secret: String,
+    pub email: Option<String>,
+    pub auth: Option<(String, Option<String>, Option<String>)>,
 }
 
 impl Sample {
@@ -314,7 +315,8 @@ fn helm_accounts(bytes: &[u8]) -> Accounts {
         .collect()
 }
 
-fn check(sample: &Sample) {
+/// Renders it in every format and reads it back.
+pub fn check(sample: &Sample) {
     let expected = sample.accounts();
     for secret_type in TYPES {
         for layout in [Layout::Merged, Layout::Split] {
@@ -413,25 +415,34 @@ fn what_kubectl_makes_of_the_same_values_is_equal() {
     });
     let result = runner.run(&fitting, |mut sample| {
         sample.auth = None;
-        let yaml = rendered(
-            &sample,
-            Layout::Merged,
-            SecretType::DockerConfigJson,
-            Format::Secret,
-            Output::Yaml,
-        );
-        let ours = kubectl::objects(&yaml);
-        let server = if sample.registry == "docker.io" {
-            "https://index.docker.io/v1/"
-        } else {
-            &sample.registry
-        };
-        let email = sample.email.as_deref().filter(|email| !email.is_empty());
-        let theirs = kubectl::docker_registry(server, &sample.username, &sample.secret, email);
-        prop_assert_eq!(kubectl::decoded(&ours[0], ".dockerconfigjson"), theirs);
+        check_against_kubectl(&sample);
         Ok(())
     });
     result.unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+/// Compares the Secret with what `kubectl create secret docker-registry` makes of the same values.
+pub fn check_against_kubectl(sample: &Sample) {
+    let yaml = rendered(
+        sample,
+        Layout::Merged,
+        SecretType::DockerConfigJson,
+        Format::Secret,
+        Output::Yaml,
+    );
+    let ours = kubectl::objects(&yaml);
+    let server = if sample.registry == "docker.io" {
+        "https://index.docker.io/v1/"
+    } else {
+        &sample.registry
+    };
+    let email = sample.email.as_deref().filter(|email| !email.is_empty());
+    let theirs = kubectl::docker_registry(server, &sample.username, &sample.secret, email);
+    assert_eq!(
+        kubectl::decoded(&ours[0], ".dockerconfigjson"),
+        theirs,
+        "{sample:?}"
+    );
 }
 
 #[test]

@@ -14,46 +14,46 @@ use regcred::lint::{Report, lint};
 use regcred::model::mistake::Mistake;
 use serde_json::{Value, json};
 
-fn text(text: &str) -> Content {
+pub fn text(text: &str) -> Content {
     Content::Text(text.to_owned().into())
 }
 
-fn judged(input: &str) -> Report {
+pub fn judged(input: &str) -> Report {
     lint(&text(input))
 }
 
-fn fixed(input: &str) -> Option<String> {
+pub fn fixed(input: &str) -> Option<String> {
     judged(input).fixed.map(|fixed| fixed.to_string())
 }
 
-fn file(key: &str) -> String {
+pub fn file(key: &str) -> String {
     json!({"auths": {key: {"auth": "dTpw"}}}).to_string()
 }
 
-fn with_auth(auth: &[u8]) -> String {
+pub fn with_auth(auth: &[u8]) -> String {
     json!({"auths": {"registry.example.com": {"auth": BASE64_STANDARD.encode(auth)}}}).to_string()
 }
 
-fn secret(kind: &str, key: &str, content: &str) -> String {
+pub fn secret(kind: &str, key: &str, content: &str) -> String {
     let data = BASE64_STANDARD.encode(content);
     json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "type": kind, "data": {key: data}}).to_string()
 }
 
-fn pull_secret(content: &str) -> String {
+pub fn pull_secret(content: &str) -> String {
     secret(DOCKERCONFIGJSON, ".dockerconfigjson", content)
 }
 
 /// The auth file in the data of a Secret.
-fn content_of(secret: &str, key: &str) -> Value {
+pub fn content_of(secret: &str, key: &str) -> Value {
     let secret: Value = serde_json::from_str(secret).expect("JSON");
     let data = secret["data"][key].as_str().expect("data under the key");
     let bytes = BASE64_STANDARD.decode(data).expect("base64");
     serde_json::from_slice(&bytes).expect("an auth file")
 }
 
-const DOCKERCONFIGJSON: &str = "kubernetes.io/dockerconfigjson";
-const DOCKERCFG: &str = "kubernetes.io/dockercfg";
-const GOOD: &str = r#"{"auths":{"quay.io":{"auth":"dTpw"}}}"#;
+pub const DOCKERCONFIGJSON: &str = "kubernetes.io/dockerconfigjson";
+pub const DOCKERCFG: &str = "kubernetes.io/dockercfg";
+pub const GOOD: &str = r#"{"auths":{"quay.io":{"auth":"dTpw"}}}"#;
 
 /// What lint must say, as codes with the severity's first letter, and words that must be in a detail.
 struct Case {
@@ -78,7 +78,7 @@ fn case(
 }
 
 /// Codes that say what a file is and not what is wrong with it.
-const ASIDE: [&str; 2] = ["info key-path-ignored", "info dockercfg-ignored"];
+pub const ASIDE: [&str; 2] = ["info key-path-ignored", "info dockercfg-ignored"];
 
 #[track_caller]
 fn assert_judged(cases: Vec<Case>) {
@@ -288,6 +288,68 @@ fn what_can_be_corrected_is() {
 }
 
 #[test]
+fn entries_below_another_spelling_are_told() {
+    let spelt = r#"{"AUTHS":{"quay.io":{"auth":"dTpw"}}}"#;
+    let twice = r#"{"auths":{"quay.io":{"auth":"dTpw"}},"auths":{"ghcr.io":{"auth":"dTpw"}}}"#;
+    assert_judged(vec![
+        case(
+            "google/containerregistry#144",
+            spelt,
+            &["warning auths-unseen"],
+            "oras finds nothing that stands here",
+        ),
+        case(
+            "google/containerregistry#144",
+            twice,
+            &["warning auths-unseen"],
+            "of several only the last",
+        ),
+        case("google/containerregistry#144", GOOD, &[], ""),
+    ]);
+    let report = judged(spelt);
+    assert_eq!(report.findings[0].clients, ["oras"]);
+    assert_eq!(report.findings[0].pointer, "/AUTHS");
+    let mended: Value = serde_json::from_str(&fixed(spelt).expect("corrected")).expect("JSON");
+    assert_eq!(mended, serde_json::from_str::<Value>(GOOD).expect("JSON"));
+    // Which of two is meant is a decision.
+    assert_eq!(fixed(twice), None);
+    // In a Secret of the old type, where the entries stand alone.
+    let flat = secret(DOCKERCFG, ".dockercfg", spelt);
+    let mended = fixed(&flat).expect("it can be corrected");
+    assert_eq!(
+        content_of(&mended, ".dockercfg"),
+        json!({"quay.io": {"auth": "dTpw"}})
+    );
+}
+
+#[test]
+fn an_identity_token_keeps_its_user() {
+    let entry = |fields: Value| json!({"auths": {"r.example.com": fields}}).to_string();
+    let token = entry(json!({"username": "u", "identitytoken": "t"}));
+    let report = judged(&token);
+    let promise = report
+        .findings
+        .iter()
+        .find(|finding| finding.detail.contains("its own user"));
+    assert!(
+        promise.is_some(),
+        "keirlawson/docker_credential#13: {:?}",
+        report.findings
+    );
+    let mended: Value = serde_json::from_str(&fixed(&token).expect("corrected")).expect("JSON");
+    assert_eq!(mended["auths"]["r.example.com"]["auth"], "dTo=");
+    // Nothing is promised that is not done.
+    let colon = entry(json!({"username": "u:v", "identitytoken": "t"}));
+    assert!(
+        judged(&colon)
+            .findings
+            .iter()
+            .all(|finding| !finding.detail.contains("corrected"))
+    );
+    assert_eq!(fixed(&colon), None);
+}
+
+#[test]
 fn a_secret_that_holds_nothing_is_told() {
     assert_judged(vec![
         case(
@@ -447,6 +509,9 @@ fn one_fault_is_told_once_and_by_its_name() {
     let data = |value: &str| {
         json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "type": DOCKERCONFIGJSON, "data": {".dockerconfigjson": value}}).to_string()
     };
+    let text_data = |value: &str| {
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "type": DOCKERCONFIGJSON, "stringData": {".dockerconfigjson": value}}).to_string()
+    };
     let object = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ntype: kubernetes.io/dockerconfigjson\nstringData:\n  .dockerconfigjson:\n    auths: {quay.io: {auth: dTpw}}\n";
     let encoded = BASE64_STANDARD.encode(GOOD);
     assert_judged(vec![
@@ -541,14 +606,44 @@ fn one_fault_is_told_once_and_by_its_name() {
         case(
             "docker/hub-feedback#935",
             format!("// mine\n{GOOD}"),
-            &["error unknown-document"],
-            "",
+            &["error unreadable"],
+            "no comments",
+        ),
+        case(
+            "docker/hub-feedback#935",
+            format!("/* mine\n * yours */ {GOOD}"),
+            &["error unreadable"],
+            "no comments",
         ),
         case(
             "docker/hub-feedback#935",
             "{\"auths\": {\n// mine\n}}",
             &["error unreadable"],
             "no comments",
+        ),
+        case(
+            "isindir/sops-secrets-operator#9",
+            text_data("ENC[AES256_GCM,data:x,iv:y]"),
+            &["error unreadable"],
+            "encrypted by SOPS",
+        ),
+        case(
+            "bitnami-labs/sealed-secrets#372",
+            text_data("{{ .Values.pullSecret }}"),
+            &["error unreadable"],
+            "a template",
+        ),
+        case(
+            "docker/hub-feedback#935",
+            r#"{"auths":{"a.io":{"auth":"dTpw"},}}"#,
+            &["error unreadable"],
+            "a comma too many",
+        ),
+        case(
+            "krakend/krakendesigner#13",
+            BASE64_STANDARD.encode(GOOD),
+            &["error unknown-document"],
+            "decode it first",
         ),
         case(
             "ibm-cloud-architecture/terraform-openshift4-aws#9",
@@ -692,6 +787,18 @@ fn references_and_templates_are_looked_at() {
         ),
         case(
             "netbox-community/netbox-chart#152",
+            deployment("regcred").replace("[regcred]", "regcred"),
+            &["error invalid-reference"],
+            "expected a list of objects with a name, found a string",
+        ),
+        case(
+            "netbox-community/netbox-chart#152",
+            deployment("regcred").replace("[regcred]", "{name: regcred}"),
+            &["error invalid-reference"],
+            "found an object",
+        ),
+        case(
+            "netbox-community/netbox-chart#152",
             account("Team_Pull"),
             &[
                 "error invalid-reference",
@@ -739,20 +846,23 @@ fn references_and_templates_are_looked_at() {
             "helm.sh/release.v1",
         ),
     ]);
-    let mended = fixed(&deployment("regcred")).expect("it can be corrected");
-    assert!(
-        mended.contains("name: regcred") && judged(&mended).findings.is_empty(),
-        "{mended}"
-    );
+    for list in ["[regcred]", "regcred", "{name: regcred}"] {
+        let mended = fixed(&deployment("regcred").replace("[regcred]", list));
+        let mended = mended.expect("it can be corrected");
+        assert!(
+            mended.contains("- name: regcred") && judged(&mended).findings.is_empty(),
+            "{mended}"
+        );
+    }
 }
 
 /// What is taken over, strictly.
-fn taken(content: &Content) -> Result<Gathered, Vec<Mistake>> {
+pub fn taken(content: &Content) -> Result<Gathered, Vec<Mistake>> {
     gather(content, Format::Auto, Manner::STRICT)
 }
 
 /// Registry and what became of it.
-fn found(gathered: &Gathered) -> Vec<(&str, &str)> {
+pub fn found(gathered: &Gathered) -> Vec<(&str, &str)> {
     let entries = gathered.entries.iter();
     entries
         .map(|entry| {
@@ -831,6 +941,24 @@ fn what_cannot_be_taken_over_says_why() {
             format!("\u{feff}{GOOD}"),
             "json-syntax",
             "byte order mark",
+        ),
+        (
+            "helm/helm#3022",
+            "auths:\n  quay.io: {auth: dTpw}\n".into(),
+            "json-syntax",
+            "the file is YAML",
+        ),
+        (
+            "krakend/krakendesigner#13",
+            BASE64_STANDARD.encode(GOOD),
+            "unknown-format",
+            "decode it first",
+        ),
+        (
+            "docker/hub-feedback#935",
+            format!("// mine\n// yours\n{GOOD}"),
+            "json-syntax",
+            "no comments",
         ),
         (
             "jupyterhub/zero-to-jupyterhub-k8s#851",
@@ -956,6 +1084,7 @@ fn prefixes_of_images_are_told() {
     for image in [
         "https://quay.io/repository/a/b",
         "docker://quay.io/team/app",
+        "containers-storage:quay.io/team/app",
         "docker-pullable://quay.io/team/app@sha256:0000000000000000000000000000000000000000000000000000000000000000",
     ] {
         for client in CLIENTS

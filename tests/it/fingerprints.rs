@@ -215,6 +215,25 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(50))]
+
+    #[test]
+    fn it_is_known_in_which_documents_secrets_stand(one in sample()) {
+        for format in Format::ALL {
+            for output in outputs(format) {
+                let bytes = |opens| {
+                    let bundle = plan(one.request(format, opens)).ok()?;
+                    Some(render(&bundle, format, output).ok()?.bytes.to_vec())
+                };
+                if let (Some(opened), Some(unopened)) = (bytes(true), bytes(false)) {
+                    prop_assert_eq!(opened != unopened, format.holds_secrets(), "{:?} {:?}", format, output);
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn a_long_secret_does_not_keep_its_rendering_from_having_a_name() {
     let items: Vec<Item> = (0..6000_u128)

@@ -428,3 +428,34 @@ async fn a_path_that_moved_on_belongs_to_the_current_version_in_the_first_secret
     );
     assert_eq!(rendered["team-pull-previous"], map([("quay.io", "one")]));
 }
+
+#[tokio::test]
+async fn an_import_that_brings_the_former_account_back_ends_the_overlap_and_no_other_does() {
+    let regcred = Regcred::start().await;
+    let owner = prepare(&regcred).await;
+    let import = async |login: &str| {
+        let account = BASE64_STANDARD.encode(login);
+        let content = json!({"auths": {"quay.io": {"auth": account}}});
+        let body = json!({"content": content, "on_existing": "replace"});
+        let reply = owner.post(&format!("{BASE}/imports"), &body).await;
+        reply.expect(200).json()["entries"][0]["outcome"].clone()
+    };
+    rotate(&owner, "two", 1000).await;
+    // The same account again is no write, and another account leaves what was promised.
+    assert_eq!(import("robot:two").await, "unchanged");
+    for login in ["robot:three", "other:one"] {
+        assert_eq!(import(login).await, "updated", "{login}");
+        let read = owner.get(QUAY).await.expect(200).json();
+        assert_eq!(read["previous"]["version"], 1, "{login}");
+    }
+    let former = secrets(&owner, &format!("{QUAY}/manifest")).await;
+    assert_eq!(former["quay-previous"], map([("quay.io", "one")]));
+    assert_eq!(import("robot:one").await, "updated");
+    let read = owner.get(QUAY).await.expect(200).json();
+    assert_eq!(read["previous"], Value::Null);
+    let now = secrets(&owner, &format!("{QUAY}/manifest")).await;
+    assert_eq!(
+        now,
+        BTreeMap::from([("quay".to_owned(), map([("quay.io", "one")]))])
+    );
+}

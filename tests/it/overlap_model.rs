@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -16,6 +18,7 @@ enum Step {
     Rotate(u8, Option<u16>),
     Describe(u8),
     RollBack(u8, Option<u16>),
+    Import(u8),
     End,
     Pass(u16),
     Retire,
@@ -27,6 +30,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (0..4_u8, overlap()).prop_map(|(secret, overlap)| Step::Rotate(secret, overlap)),
         1 => (0..9_u8).prop_map(Step::Describe),
         1 => (1..6_u8, overlap()).prop_map(|(back, overlap)| Step::RollBack(back, overlap)),
+        2 => (0..4_u8).prop_map(Step::Import),
         1 => Just(Step::End),
         2 => (1_u16..300).prop_map(Step::Pass),
         1 => Just(Step::Retire),
@@ -86,6 +90,16 @@ impl Step {
                 }
             }
             Self::RollBack(back, overlap) => roll_back(owner, model, *back, *overlap).await,
+            Self::Import(secret) => {
+                let account = BASE64_STANDARD.encode(format!("robot:secret-{secret}"));
+                let content = json!({"auths": {"quay.io": {"auth": account}}});
+                let body = json!({"content": content, "on_existing": "replace"});
+                let imports = "/v1/tenants/team-a/imports";
+                owner.post(imports, &body).await.expect(200);
+                if *secret != model.current() {
+                    model.write(*secret, None);
+                }
+            }
             Self::End => {
                 let expected = if model.live().is_some() { 204 } else { 404 };
                 owner

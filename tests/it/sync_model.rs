@@ -9,7 +9,7 @@ use regcred::client::token_file::TokenFile;
 use regcred::model::name::Name;
 use regcred::sync::cluster::{Cluster as ApiServer, Mode};
 use regcred::sync::owner::Owner;
-use regcred::sync::pass::{Focus, Place, Sync};
+use regcred::sync::pass::{Focus, Place, Sync, Wish};
 use regcred::sync::plan::Conflicts;
 use regcred::sync::report::Report;
 use regcred::sync::source::Source;
@@ -133,8 +133,24 @@ impl World {
             cluster: connected.expect("a kubeconfig"),
             pull_secrets: self.dice.some(&PULL_SECRETS).into_iter().collect(),
             place: Place::Named(self.dice.some(&["a", "b"])),
+            wish: Wish::There,
             conflicts: Conflicts::Refuse,
         }
+    }
+
+    /// Each gives up what it has: nothing is claimed any more, and what was nobody's is as it was.
+    async fn check_given_up(&mut self) {
+        let before = self.picture();
+        for sync in &mut self.syncs {
+            sync.wish = Wish::Gone;
+            let report = sync.pass(&Focus::all()).await;
+            let failures = report.failures.iter();
+            let failures: Vec<String> = failures.map(|failure| failure.error.to_string()).collect();
+            assert!(failures.is_empty(), "{failures:?}");
+        }
+        let after = self.picture();
+        assert!(after.claims.is_empty(), "{:?}", after.claims);
+        assert_eq!(after.unclaimed, before.unclaimed);
     }
 
     async fn write_pull_secret(&mut self, tenant: &'static str, name: &str) {
@@ -474,6 +490,7 @@ async fn live(seed: u64, steps: usize) {
         }
     }
     world.check_settled().await;
+    world.check_given_up().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

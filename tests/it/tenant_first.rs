@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::support::Regcred;
 
 /// Tables whose rows belong to a tenant.
-const OF_A_TENANT: [&str; 10] = [
+const OF_A_TENANT: [&str; 11] = [
     "consumers",
     "credential_versions",
     "credentials",
@@ -16,6 +16,7 @@ const OF_A_TENANT: [&str; 10] = [
     "pull_secret_credentials",
     "pull_secrets",
     "role_bindings",
+    "tag_keys",
     "tenant_changes",
     "verification_schedule",
 ];

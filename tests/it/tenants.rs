@@ -280,11 +280,21 @@ async fn a_tenant_that_holds_anything_goes_only_when_that_is_meant() {
             ] {
                 assert!(detail.contains(part), "{detail}");
             }
-            for (kind, name) in [("credential", "quay"), ("pull-secret", "pull")] {
-                let named = json!({"kind": kind, "name": name});
-                let resources = problem["resources"].as_array().expect("what it holds");
-                assert!(resources.contains(&named), "{resources:?}");
-            }
+            let resources = problem["resources"].as_array().expect("names as data");
+            let tokens = regcred
+                .admin
+                .get(&format!("{path}/tokens"))
+                .await
+                .expect(200);
+            let token = tokens.json()["items"][0]["name"].clone();
+            assert_eq!(
+                *resources,
+                [
+                    json!({"kind": "credential", "name": "quay"}),
+                    json!({"kind": "pull-secret", "name": "pull"}),
+                    json!({"kind": "token", "name": token}),
+                ]
+            );
         }
         admin.get(path).await.expect(200);
         let reply = match certain {
@@ -297,4 +307,30 @@ async fn a_tenant_that_holds_anything_goes_only_when_that_is_meant() {
     admin.put(path, &json!({})).await.expect(201);
     let misspelt = admin.delete(&format!("{path}?forced=true")).await;
     misspelt.expect_problem(422, "validation-failed");
+}
+
+#[tokio::test]
+async fn of_much_that_would_be_destroyed_the_first_hundred_of_each_kind_are_named() {
+    let regcred = Regcred::start().await;
+    let owner = regcred.tenant("team-a").await;
+    let auths: serde_json::Map<String, serde_json::Value> = (0..120)
+        .map(|at| (format!("r{at:03}.example"), json!({"auth": "dTpz"})))
+        .collect();
+    let body = json!({"content": {"auths": auths}});
+    let imports = "/v1/tenants/team-a/imports";
+    owner.post(imports, &body).await.expect(200);
+    let refused = regcred.admin.delete("/v1/tenants/team-a").await;
+    let problem = refused.expect_problem(409, "in-use").json();
+    let detail = problem["detail"].as_str().expect("a detail");
+    assert!(
+        detail.contains("120 credentials (r000-example, "),
+        "{detail}"
+    );
+    assert!(detail.len() < 600, "{detail}");
+    let resources = problem["resources"].as_array().expect("names as data");
+    let of = |kind: &str| resources.iter().filter(|one| one["kind"] == kind).count();
+    assert_eq!(
+        (of("credential"), of("token"), resources.len()),
+        (100, 1, 101)
+    );
 }

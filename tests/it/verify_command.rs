@@ -124,7 +124,15 @@ async fn an_account_goes_to_no_host_that_the_file_does_not_name_it_for() {
         let (code, results, out) = stage.results(&stage.file(&accounts));
         assert_eq!(code, 0, "{out}");
         let row = results.iter().find(|row| row["registry"] == registry);
-        assert_eq!(row.expect("a row")["state"], "inconclusive", "{out}");
+        let row = row.expect("a row");
+        assert_eq!(row["state"], "inconclusive", "{out}");
+        // A file has no field for it, but a place.
+        let detail = row["detail"].as_str().expect("a detail");
+        assert!(
+            detail.contains(&format!("add an entry for \"{realm}\""))
+                && !detail.contains("auth_server"),
+            "{detail}"
+        );
         assert!(stage.at_realm.logins().is_empty());
         assert!(stage.at_registry.logins().is_empty());
     }

@@ -133,7 +133,7 @@ fn candidates<'f>(file: &'f AuthFile, wanted: &str) -> Vec<&'f Entry> {
     if let Some(entry) = file.counting().find(|entry| entry.key == wanted) {
         return vec![entry];
     }
-    let has_host = |entry: &&Entry| host_form(&entry.key) == wanted.as_bytes();
+    let has_host = |entry: &&Entry| host_form(&entry.key).as_ref() == wanted.as_bytes();
     file.counting().filter(has_host).collect()
 }
 

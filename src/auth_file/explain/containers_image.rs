@@ -94,7 +94,7 @@ fn decided(entry: &ReadEntry<'_>, why: String) -> Result<Choice, Failure> {
     if let Some(error) = &entry.error {
         return Err(Failure::new(FailureClass::Entry(error.class), error));
     }
-    match entry.login.effective() {
+    match entry.login().effective() {
         Effective::Anonymous => Ok(Choice {
             stopped_at: Some(entry.key.to_owned()),
             ..Choice::nothing(words::containers_image_stopped(Shown(entry.key)))

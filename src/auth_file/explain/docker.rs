@@ -1,5 +1,7 @@
 //! Docker: the registry's host, and nothing else, decides.
 
+use std::borrow::Cow;
+
 use super::docker_cli::{Hit, before_slash, get, host_of_url};
 use super::words::{self, Shown};
 use super::{Choice, Client, Effective, Explanation, HelperCall, Question};
@@ -68,9 +70,9 @@ fn choose(file: &AuthFile, reading: &Reading<'_>, domain: &str) -> Choice {
 
 /// As in the library, but of a URL that cannot be parsed what follows its scheme: later than the others have
 /// it.
-fn host_form(key: &str) -> Vec<u8> {
+fn host_form(key: &str) -> Cow<'_, [u8]> {
     let bare = key.split_once("://").map_or(key, |(_, behind)| behind);
-    host_of_url(key).unwrap_or_else(|| before_slash(bare).to_vec())
+    host_of_url(key).unwrap_or_else(|| before_slash(bare).into())
 }
 
 fn picked(hit: &Hit<'_, '_>, wanted: &str) -> Choice {
@@ -85,7 +87,7 @@ fn picked(hit: &Hit<'_, '_>, wanted: &str) -> Choice {
     }
     Choice {
         ambiguous: is_random,
-        ..Choice::one(key, hit.entry.login.effective(), why)
+        ..Choice::one(key, hit.entry.login().effective(), why)
     }
 }
 
@@ -96,7 +98,7 @@ fn beside_helper(
     call: HelperCall,
     named: &str,
 ) -> Choice {
-    let token = hit.map(|hit| hit.entry.login.registry_token.clone());
+    let token = hit.map(|hit| hit.entry.login().registry_token);
     let Some(registry_token) = token.filter(|token| !token.is_empty()) else {
         let otherwise = Choice::nothing(words::HELPER_IS_FINAL);
         return Choice::helpers(vec![call], otherwise, words::helper_is_asked(named));

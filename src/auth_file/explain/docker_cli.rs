@@ -1,9 +1,11 @@
 //! The look-up of Docker's own library, docker/cli: what Docker, go-containerregistry, BuildKit and nerdctl
 //! share. They differ in the names that they look up, and in what ends their search.
 
+use std::borrow::Cow;
+
 use super::words::{self, Shown};
 use super::{Choice, Effective, HelperCall};
-use crate::auth_file::go_url::GoUrl;
+use crate::auth_file::go_url::{GoUrl, plain_parts};
 use crate::auth_file::parse::{AuthFile, FileFormat};
 use crate::auth_file::reading::{Login, ReadEntry, ReadError, Reader, Reading, read};
 
@@ -53,7 +55,7 @@ pub(super) struct Hit<'r, 'f> {
 }
 
 /// What a key amounts to when it is compared with a host.
-pub(super) type HostForm = fn(&str) -> Vec<u8>;
+pub(super) type HostForm = for<'k> fn(&'k str) -> Cow<'k, [u8]>;
 
 /// Looks a name up.
 pub(super) fn get<'r, 'f>(
@@ -89,7 +91,7 @@ fn find<'r, 'f>(
     let mut equals = reading
         .entries
         .iter()
-        .filter(|entry| host_form(entry.key) == wanted.as_bytes());
+        .filter(|entry| host_form(entry.key).as_ref() == wanted.as_bytes());
     Some(Hit {
         entry: equals.next()?,
         is_exact: false,
@@ -113,7 +115,7 @@ impl Hit<'_, '_> {
     /// tell one of them from another.
     pub(super) fn is_random(&self, is_passed_over: fn(&Login) -> bool) -> bool {
         let mut all = self.equals.iter().copied().chain([self.entry]);
-        !self.equals.is_empty() && !all.all(|entry| is_passed_over(&entry.login))
+        !self.equals.is_empty() && !all.all(|entry| is_passed_over(&entry.login()))
     }
 }
 
@@ -174,11 +176,12 @@ impl Search<'_> {
     /// What a hit comes to; none where the search goes on.
     fn used(&self, hit: &Hit<'_, '_>, wanted: &str) -> Option<Choice> {
         let entry = hit.entry;
-        if (self.is_passed_over)(&entry.login) {
+        let login = entry.login();
+        if (self.is_passed_over)(&login) {
             return None;
         }
         let key = Shown(entry.key);
-        let effective = (self.effective)(&entry.login);
+        let effective = (self.effective)(&login);
         let mut why = match hit.is_exact {
             true => words::library_exact(self.title, key),
             false => words::library_by_host(self.title, key, wanted),
@@ -193,7 +196,7 @@ impl Search<'_> {
     /// A helper's answer replaces all of an entry but its bearer token.
     fn beside_helper(&self, hit: &Hit<'_, '_>) -> Option<Choice> {
         let login = Login {
-            registry_token: hit.entry.login.registry_token.clone(),
+            registry_token: hit.entry.login().registry_token,
             ..Login::default()
         };
         if login.is_empty() {
@@ -216,17 +219,20 @@ impl Search<'_> {
 
 /// What a key amounts to: of a URL host and port, of anything else, also of a URL that cannot be parsed, what
 /// stands before the first slash.
-pub(super) fn host_form(key: &str) -> Vec<u8> {
-    host_of_url(key).unwrap_or_else(|| before_slash(key).to_vec())
+pub(super) fn host_form(key: &str) -> Cow<'_, [u8]> {
+    host_of_url(key).unwrap_or_else(|| before_slash(key).into())
 }
 
 /// Host and port of a key that is a URL.
-pub(super) fn host_of_url(key: &str) -> Option<Vec<u8>> {
-    if !key.contains("://") {
-        return None;
+pub(super) fn host_of_url(key: &str) -> Option<Cow<'_, [u8]>> {
+    let (scheme, behind) = key.split_once("://")?;
+    if matches!(scheme, "https" | "http")
+        && let Some((host, _)) = plain_parts(behind.as_bytes())
+    {
+        return Some(host.into());
     }
     let url = GoUrl::parse(key.as_bytes()).ok()?;
-    (!url.hostname().is_empty()).then(|| host_and_port(&url))
+    (!url.hostname().is_empty()).then(|| host_and_port(&url).into())
 }
 
 /// An address gets its brackets back only before a port.

@@ -1,10 +1,12 @@
 //! kubelet: every entry that matches is tried, in reverse byte order of the normalised keys.
 
+use std::cmp::Ordering;
+
 use super::words::{self, Shown};
 use super::{Choice, Client, Effective, Explanation, Match, Parsed, Question, glob};
-use crate::auth_file::go_url::{GoUrl, NotAUrl};
+use crate::auth_file::go_url::{GoUrl, NotAUrl, plain_parts};
 use crate::auth_file::parse::{AuthFile, FileFormat};
-use crate::auth_file::reading::{Login, ReadError, Reader, Reading, read};
+use crate::auth_file::reading::{ReadEntry, ReadError, Reader, Reading, read};
 use crate::model::image_name::{Grammar, ImageName};
 
 /// The normalised key that serves Docker Hub when nothing else matches.
@@ -68,11 +70,11 @@ pub fn file_of_secret<'s>(
 
 fn choose(keyring: &Keyring<'_>, name: &str) -> Choice {
     let found = keyring.lookup(name.as_bytes());
-    let Some(first) = found.entries.first() else {
+    let Some((_, effective)) = found.first() else {
         return Choice::nothing(words::kubelet_nothing(name, keyring.keys()));
     };
     Choice {
-        effective: first.login.effective(),
+        effective,
         ambiguous: found.is_ambiguous(),
         why: words::kubelet_tries(&found.shown(), found.how),
         matches: found.matches(),
@@ -80,19 +82,16 @@ fn choose(keyring: &Keyring<'_>, name: &str) -> Choice {
     }
 }
 
-/// The entries of all Secrets, in the order in which kubelet tries them.
+/// The entries of all Secrets. They are put in the order in which kubelet tries them when they are found: most
+/// are for other images.
 pub(super) struct Keyring<'f> {
     entries: Vec<KeyringEntry<'f>>,
 }
 
 struct KeyringEntry<'f> {
-    /// Host and path of the key, without scheme and version.
-    normal: Vec<u8>,
-    /// The same as a URL again; what is none matches nothing.
-    url: Option<GoUrl>,
+    normal: NormalKey<'f>,
     file: usize,
-    key: &'f str,
-    login: Login,
+    entry: ReadEntry<'f>,
 }
 
 /// What a look-up finds.
@@ -120,27 +119,19 @@ impl<'f> Keyring<'f> {
             let reading = read(file, Reader::Kubelet)?;
             entries.extend(keyring_entries(reading, index));
         }
-        // Reverse byte order of the normalised keys. Among equals the order of the Secrets; within one
-        // of them the order is random in kubelet, and that of the keys here.
-        entries.sort_by(|one, other| {
-            let by_normal_key = other.normal.cmp(&one.normal);
-            by_normal_key.then_with(|| (one.file, one.key).cmp(&(other.file, other.key)))
-        });
         Ok(Self { entries })
     }
 
     pub(super) fn lookup(&self, name: &[u8]) -> Found<'_, 'f> {
         let url = schemeless(name).ok();
         let target = url.as_ref().map(Target::of);
-        let by_key = |entry: &&KeyringEntry<'f>| match (&entry.url, &target) {
-            (Some(url), Some(target)) => target.is_matched_by(url),
+        let entries = self.in_order(|entry| match (entry.normal.parts(), &target) {
+            (Some(parts), Some(target)) => target.is_matched_by(parts),
             _ => false,
-        };
-        let entries: Vec<_> = self.entries.iter().filter(by_key).collect();
+        });
         if entries.is_empty() && is_taken_for_docker_hub(name) {
-            let for_hub = |entry: &&KeyringEntry<'f>| entry.normal == DOCKER_HUB_KEY;
             return Found {
-                entries: self.entries.iter().filter(for_hub).collect(),
+                entries: self.in_order(|entry| entry.normal.is(DOCKER_HUB_KEY)),
                 how: How::AsDockerHub,
             };
         }
@@ -151,7 +142,21 @@ impl<'f> Keyring<'f> {
     }
 
     pub(super) fn keys(&self) -> impl Iterator<Item = &'f str> {
-        self.entries.iter().map(|entry| entry.key)
+        self.in_order(|_| true)
+            .into_iter()
+            .map(|entry| entry.entry.key)
+    }
+
+    /// In reverse byte order of the normalised keys. Among equals the order of the Secrets; within one of them
+    /// the order is random in kubelet, and that of the keys here.
+    fn in_order(&self, wanted: impl Fn(&KeyringEntry<'f>) -> bool) -> Vec<&KeyringEntry<'f>> {
+        let mut entries: Vec<_> = self.entries.iter().filter(|entry| wanted(entry)).collect();
+        entries.sort_by(|one, other| {
+            let by_normal_key = other.normal.cmp(&one.normal);
+            let by_place = || (one.file, one.entry.key).cmp(&(other.file, other.entry.key));
+            by_normal_key.then_with(by_place)
+        });
+        entries
     }
 }
 
@@ -159,7 +164,7 @@ impl Found<'_, '_> {
     fn matches(&self) -> Vec<Match> {
         let matches = self.entries.iter().map(|entry| Match {
             file: entry.file,
-            key: entry.key.to_owned(),
+            key: entry.entry.key.to_owned(),
         });
         matches.collect()
     }
@@ -167,55 +172,112 @@ impl Found<'_, '_> {
     /// The key and the login of the entry that is tried first.
     pub(super) fn first(&self) -> Option<(&str, Effective)> {
         let first = self.entries.first()?;
-        Some((first.key, first.login.effective()))
+        Some((first.entry.key, first.entry.login().effective()))
     }
 
     fn shown(&self) -> Vec<Shown<'_>> {
-        self.entries.iter().map(|entry| Shown(entry.key)).collect()
+        let keys = self.entries.iter().map(|entry| Shown(entry.entry.key));
+        keys.collect()
     }
 
     /// Whether two of them stand in one Secret under one normalised key.
     pub(super) fn is_ambiguous(&self) -> bool {
-        self.entries
-            .windows(2)
-            .any(|pair| pair[0].normal == pair[1].normal && pair[0].file == pair[1].file)
+        self.entries.windows(2).any(are_equals)
     }
 
     /// Whether the choice of the first is random.
     pub(super) fn first_is_ambiguous(&self) -> bool {
         let first_two = &self.entries[..self.entries.len().min(2)];
-        first_two
-            .windows(2)
-            .any(|pair| pair[0].normal == pair[1].normal && pair[0].file == pair[1].file)
+        first_two.windows(2).any(are_equals)
     }
+}
+
+fn are_equals(pair: &[&KeyringEntry<'_>]) -> bool {
+    pair[0].normal.cmp(&pair[1].normal).is_eq() && pair[0].file == pair[1].file
 }
 
 /// A key that is no URL is passed over.
 fn keyring_entries(reading: Reading<'_>, file: usize) -> impl Iterator<Item = KeyringEntry<'_>> {
     reading.entries.into_iter().filter_map(move |entry| {
-        let normal = normalised(entry.key).ok()?;
         Some(KeyringEntry {
-            url: schemeless(&normal).ok(),
-            normal,
+            normal: NormalKey::of(entry.key)?,
             file,
-            key: entry.key,
-            login: entry.login,
+            entry,
         })
     })
 }
 
 /// Host and path of a key, without scheme, user, and a leading `/v1` or `/v2` that a slash follows.
-fn normalised(key: &str) -> Result<Vec<u8>, NotAUrl> {
-    let url = match key.starts_with("https://") || key.starts_with("http://") {
-        true => GoUrl::parse(key.as_bytes())?,
-        false => schemeless(key.as_bytes())?,
+enum NormalKey<'f> {
+    /// They stand in the key as they are meant.
+    Plain(Parts<'f>),
+    /// They had to be decoded; and they are read as a URL once more, which they need not be.
+    Odd { normal: Vec<u8>, url: Option<GoUrl> },
+}
+
+#[derive(Clone, Copy)]
+struct Parts<'p> {
+    host: &'p [u8],
+    path: &'p [u8],
+}
+
+impl<'f> NormalKey<'f> {
+    /// None for a key that is no URL.
+    fn of(key: &'f str) -> Option<Self> {
+        let has_scheme = key.starts_with("https://") || key.starts_with("http://");
+        let bare = match has_scheme {
+            true => key.split_once("://").map_or(key, |(_, bare)| bare),
+            false => key,
+        };
+        if let Some((host, path)) = plain_parts(bare.as_bytes()) {
+            let path = without_version(path);
+            return Some(Self::Plain(Parts { host, path }));
+        }
+        let url = match has_scheme {
+            true => GoUrl::parse(key.as_bytes()),
+            false => schemeless(key.as_bytes()),
+        };
+        let url = url.ok()?;
+        let normal = [&url.host, without_version(&url.path)].concat();
+        Some(Self::Odd {
+            url: schemeless(&normal).ok(),
+            normal,
+        })
+    }
+
+    fn parts(&self) -> Option<Parts<'_>> {
+        match self {
+            Self::Plain(parts) => Some(*parts),
+            Self::Odd { url, .. } => url.as_ref().map(|url| Parts {
+                host: &url.host,
+                path: &url.path,
+            }),
+        }
+    }
+
+    fn bytes(&self) -> impl Iterator<Item = &u8> {
+        let (host, path): (&[u8], &[u8]) = match self {
+            Self::Plain(parts) => (parts.host, parts.path),
+            Self::Odd { normal, .. } => (normal, b""),
+        };
+        host.iter().chain(path)
+    }
+
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.bytes().cmp(other.bytes())
+    }
+
+    fn is(&self, normal: &[u8]) -> bool {
+        self.bytes().eq(normal)
+    }
+}
+
+fn without_version(path: &[u8]) -> &[u8] {
+    let path = match path.get(..4) {
+        Some(b"/v1/" | b"/v2/") => &path[3..],
+        _ => path,
     };
-    let path = match url.path.get(..4) {
-        Some(b"/v1/" | b"/v2/") => &url.path[3..],
-        _ => &url.path,
-    };
-    let path = if path == b"/" { b"" } else { path };
-    Ok([&url.host, path].concat())
+    if path == b"/" { b"" } else { path }
 }
 
 fn schemeless(text: &[u8]) -> Result<GoUrl, NotAUrl> {
@@ -224,6 +286,7 @@ fn schemeless(text: &[u8]) -> Result<GoUrl, NotAUrl> {
 
 /// What is looked up, in its parts.
 struct Target<'t> {
+    host: &'t [u8],
     labels: Vec<&'t [u8]>,
     port: &'t [u8],
     path: &'t [u8],
@@ -233,6 +296,7 @@ impl<'t> Target<'t> {
     fn of(url: &'t GoUrl) -> Self {
         let (host, port) = split_host(&url.host);
         Self {
+            host: &url.host,
             labels: host.split(|byte| *byte == b'.').collect(),
             port,
             path: &url.path,
@@ -241,9 +305,17 @@ impl<'t> Target<'t> {
 
     /// The port must be the same text, each label of the host match, and the key's path be where this
     /// one starts, wherever it ends.
-    fn is_matched_by(&self, key: &GoUrl) -> bool {
-        let (host, port) = split_host(&key.host);
-        if port != self.port || !self.path.starts_with(&key.path) {
+    fn is_matched_by(&self, key: Parts<'_>) -> bool {
+        if !self.path.starts_with(key.path) {
+            return false;
+        }
+        // Most keys hold nothing but names: they match themselves alone.
+        let is_plain = |byte: &u8| !matches!(byte, b'*' | b'[' | b':');
+        if key.host.iter().all(is_plain) && self.port.is_empty() {
+            return key.host == self.host.strip_suffix(b":").unwrap_or(self.host);
+        }
+        let (host, port) = split_host(key.host);
+        if port != self.port {
             return false;
         }
         let mut labels = self.labels.iter();

@@ -427,14 +427,17 @@ pub fn client_of_program(program: &str) -> Option<&'static dyn Client> {
 /// The client of a name.
 ///
 /// # Errors
-/// `unknown-client` that lists all.
+/// `unknown-client` that lists all, or says which client a program pulls as.
 pub fn client_named(name: &str) -> Result<&'static dyn Client, Fault> {
     let found = CLIENTS.into_iter().find(|client| client.name() == name);
     found.ok_or_else(|| {
-        let all = CLIENTS.map(Client::name).join(", ");
-        Fault::new(
-            "unknown-client",
-            format!("expected one of {all}, or * for all"),
-        )
+        let detail = match client_of_program(name) {
+            Some(client) => format!("{name} pulls as {}: ask for that", client.name()),
+            None => {
+                let all = CLIENTS.map(Client::name).join(", ");
+                format!("expected one of {all}, or * for all")
+            }
+        };
+        Fault::new("unknown-client", detail)
     })
 }

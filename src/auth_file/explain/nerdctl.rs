@@ -131,12 +131,14 @@ fn effective(login: &Login) -> Effective {
     })
 }
 
-/// Without white space at both ends; what is no UTF-8 is left as it is.
+/// Without white space at both ends; in what is no UTF-8, without that of ASCII.
 fn trimmed(username: &SecretBytes) -> SecretBytes {
-    match std::str::from_utf8(username.expose()) {
-        Ok(text) => SecretBytes::new(text.trim().as_bytes().to_vec()),
-        Err(_) => username.clone(),
-    }
+    let bytes = username.expose();
+    let rest = match std::str::from_utf8(bytes) {
+        Ok(text) => text.trim().as_bytes(),
+        Err(_) => bytes.trim_ascii(),
+    };
+    SecretBytes::new(rest.to_vec())
 }
 
 #[cfg(test)]

@@ -94,6 +94,20 @@ impl<'k> Probe<'k> {
     }
 }
 
+/// The clients that pick one of several keys at random for an image.
+pub fn clients_by_chance(file: &Parsed, image: &str) -> Vec<&'static dyn Client> {
+    let question = Question {
+        file,
+        image,
+        realm: None,
+    };
+    let by_chance = |client: &&dyn Client| {
+        let outcome = client.explain(&question).outcome;
+        outcome.is_ok_and(|choice| choice.ambiguous)
+    };
+    CLIENTS.into_iter().filter(by_chance).collect()
+}
+
 /// The clients that never use a key of a file for the images that it is meant for: another key, or the rules
 /// of the client, keep them from it.
 pub fn clients_without(file: &Parsed, key: &str, path: &RegistryPath) -> Vec<&'static dyn Client> {

@@ -14,8 +14,10 @@ use crate::broker::comparisons::Tried;
 use crate::broker::credential_seal::sealed_state;
 use crate::broker::credential_state::sealed_version;
 use crate::broker::credentials::{KEPT_VERSIONS, recorded};
+use crate::broker::previous::previous_of;
 use crate::broker::pull_secrets::{change_of, spec_of};
 use crate::broker::renderable::Changed;
+use crate::broker::view::PreviousView;
 use crate::broker::{Broker, Error, Result, Scope};
 use crate::intake::request::{OnExisting, WantedPullSecret};
 use crate::model::mistake::Fault;
@@ -63,7 +65,10 @@ impl Broker {
                 let before = &known.credentials[at];
                 recorded(&before.row, Some(&before.secrets))
             });
-            let detail = recorded(row, Some(&change.secrets)).since(before);
+            let mut detail = recorded(row, Some(&change.secrets)).since(before);
+            if let Some(previous) = previous_of(row, self.now()) {
+                detail["previous"] = serde_json::json!(PreviousView::from(previous));
+            }
             let target = format!("credentials/{}", row.name);
             self.event_of_write(scope, ("credential.write", &target, row.version), detail)
         });
@@ -82,16 +87,17 @@ impl Broker {
         let key = self.keyring.newest(conn, Some(tenant), self.now()).await?;
         let mut written = Written::default();
         for change in changes {
-            let old = change.before.map(|at| {
-                let before = &known.credentials[at];
-                (before.row.clone(), before.secrets.clone())
-            });
+            let before = change.before.map(|at| &known.credentials[at]);
+            let old = before.map(|before| (before.row.clone(), before.secrets.clone()));
             let (spec, secrets) = (&change.spec, &change.secrets);
             let mut row = self.next_row(scope, &change.name, old.as_ref(), spec, secrets)?;
-            if let Some((before, _)) = &old {
-                // What was promised stays: an import ends no overlap.
-                row.previous_version = before.previous_version;
-                row.previous_retires_at = before.previous_retires_at;
+            if let Some(before) = before {
+                // What was promised stays, unless the import makes that account the current one again.
+                let again = before.former.as_ref();
+                let again = again.is_some_and(|former| former.is(spec, secrets));
+                let kept = previous_of(&before.row, self.now()).filter(|_| !again);
+                row.previous_version = kept.as_ref().map(|kept| kept.version);
+                row.previous_retires_at = kept.map(|kept| kept.retires_at);
             }
             row.seal = Some(sealed_state(&key, &row)?);
             let version = sealed_version(&key, scope, &row, spec, secrets)?;

@@ -6,7 +6,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::broker::comparisons::Guard;
-use crate::broker::credential_change::Before;
+use crate::broker::credential_change::{Before, Former};
+use crate::broker::previous::previous_of;
 use crate::broker::resolve::rolled_back;
 use crate::broker::{Broker, Result, Scope};
 use crate::model::credential::{CredentialSpec, CredentialWrite, SecretChange};
@@ -130,6 +131,7 @@ impl Broker {
         for row in &mut rows {
             self.bring_forward(conn, row).await?;
         }
+        let mut formers = self.open_formers(conn, tenant, &rows).await?;
         let versions = credential_versions::current_of(conn, tenant, &ids).await?;
         let mut versions: HashMap<Uuid, _> = versions
             .into_iter()
@@ -143,12 +145,47 @@ impl Broker {
             let secrets = self.open_secrets(conn, &row, &version).await?;
             opened.push(Before {
                 spec: serde_json::from_str(&version.document)?,
+                former: formers.remove(&row.id),
                 row,
                 secrets,
-                former: None,
             });
         }
         Ok(opened)
+    }
+
+    /// The former versions that are still usable, by credential.
+    async fn open_formers(
+        &self,
+        conn: &mut PgConnection,
+        tenant: Uuid,
+        rows: &[CredentialRow],
+    ) -> Result<HashMap<Uuid, Former>> {
+        let now = self.now();
+        let kept = rows
+            .iter()
+            .filter_map(|row| Some((row.id, (row, previous_of(row, now)?.version))));
+        let kept: HashMap<Uuid, (&CredentialRow, i64)> = kept.collect();
+        if kept.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let (ids, numbers): (Vec<Uuid>, Vec<i64>) = kept
+            .iter()
+            .map(|(id, (_, version))| (*id, *version))
+            .unzip();
+        let mut formers = HashMap::with_capacity(ids.len());
+        for version in credential_versions::several(conn, tenant, &ids, &numbers).await? {
+            let id = version.credential_id;
+            let (row, _) = kept.get(&id).ok_or_else(|| rolled_back(id))?;
+            let former = Former {
+                spec: serde_json::from_str(&version.document)?,
+                secrets: self.open_secrets(conn, row, &version).await?,
+            };
+            formers.insert(id, former);
+        }
+        match kept.keys().find(|id| !formers.contains_key(id)) {
+            Some(lost) => Err(rolled_back(*lost)),
+            None => Ok(formers),
+        }
     }
 }
 

@@ -21,12 +21,16 @@ pub(super) enum KeysCommand {
     /// Make a key file for the local provider; one that is there is never replaced.
     Create(CreateArgs),
     /// Tell which versions of the key-encryption key there are, and what each protects.
+    #[command(after_help = super::NEEDS_DATABASE_AND_KEY)]
     Status(status::StatusArgs),
     /// Make a new version of the key-encryption key. Running servers take it up by themselves.
+    #[command(after_help = super::NEEDS_DATABASE_AND_KEY)]
     Rotate(PlaceFlags),
     /// Encrypt everything anew under the newest version, while servers run. Safe to stop and run again.
+    #[command(after_help = super::NEEDS_DATABASE_AND_KEY)]
     Rewrap(rewrap::RewrapArgs),
     /// Take an old version away, for good, if nothing needs it.
+    #[command(after_help = super::NEEDS_DATABASE_AND_KEY)]
     Retire(retire::RetireArgs),
 }
 

@@ -49,7 +49,7 @@ const HEADERS: [(&str, &str, Option<&str>); 8] = [
     ("Location", "Path of what was made.", Some("^/")),
     (
         "X-Regcred-Warnings",
-        "What a user should know, as a list of strings (RFC 8941), each `code: sentence`; left out if there is nothing.",
+        "What a user should know, as a list of strings (RFC 8941), each `code: sentence`; what is only good to know comes last and has the parameter `severity=info`. Left out if there is nothing.",
         None,
     ),
     (

@@ -143,8 +143,13 @@ pub fn admin_of(address: &str, data: &Path) -> Client {
 }
 
 /// Waits until something holds.
-pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let until = Instant::now() + PATIENCE;
+pub fn eventually(what: &str, holds: impl FnMut() -> bool) {
+    eventually_within(PATIENCE, what, holds);
+}
+
+/// The same for what takes longer.
+pub fn eventually_within(most: Duration, what: &str, mut holds: impl FnMut() -> bool) {
+    let until = Instant::now() + most;
     while !holds() {
         assert!(Instant::now() < until, "never: {what}");
         std::thread::sleep(Duration::from_millis(20));

@@ -73,6 +73,12 @@ impl Setting {
         self.owner.get(path).await.expect(200).items("id").len()
     }
 
+    /// How many events of any kind the tenant's trail holds.
+    pub async fn events(&self) -> usize {
+        let path = "/v1/tenants/team-a/audit-events?limit=500";
+        self.owner.get(path).await.expect(200).items("id").len()
+    }
+
     pub async fn pull_secret(&self, name: &str, target: Value) {
         self.pull_secret_of("connect", name, target).await;
     }
