@@ -8,6 +8,7 @@ Every check of schemathesis runs. Two of its habits do not fit this API, and are
 """
 
 import schemathesis
+from schemathesis.core import media_types
 from schemathesis.core.failures import Failure
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
@@ -18,8 +19,10 @@ ACCEPTED = {
     "payload-too-large": "the longest value of a schema beside others is a body over 1 MiB",
     "idempotency-key-reused": "one key is sent with several bodies",
     "invalid-page-token": "only a page before gives a page token",
-    "unknown-cursor": "only a line before gives a cursor",
+    "invalid-cursor": "only a line before gives a cursor",
     "unknown-name": "a name of something that there is not",
+    "unknown-credential": "a name of something that there is not",
+    "unknown-pull-secret": "a name of something that there is not",
     "unknown-version": "a version that there is not",
     "required": "what one field needs of another: a new secret, a certificate, a namespace",
     "secret-required": "a changed registry needs its secret anew, whoever writes",
@@ -41,7 +44,7 @@ ACCEPTED = {
 }
 
 
-@schemathesis.deserializer("application/yaml")
+@schemathesis.deserializer(*media_types.YAML_MEDIA_TYPES)
 def as_text(ctx, response):
     return response.text
 
