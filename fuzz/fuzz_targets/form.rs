@@ -16,6 +16,7 @@ fuzz_target!(|body: &[u8]| {
     for mistakes in [credential.err(), pull_secret.err()].into_iter().flatten() {
         assert!(!mistakes.is_empty());
         let is_pointer = |pointer: &str| pointer.is_empty() || pointer.starts_with('/');
-        assert!(mistakes.iter().all(|mistake| is_pointer(&mistake.pointer)));
+        let has_pointer = |pointer: Option<&str>| pointer.is_some_and(is_pointer);
+        assert!(mistakes.iter().all(|mistake| has_pointer(mistake.pointer.as_deref())));
     }
 });

@@ -10,7 +10,7 @@ use super::resource::{Doubted, Resource, Stored};
 use super::view::PullSecretView;
 use super::{Broker, Error, Result, Scope};
 use crate::audit::change;
-use crate::model::body::Body;
+use crate::model::body::{Body, body};
 use crate::model::credential::Unnamed;
 use crate::model::form::Form;
 use crate::model::json::Json;
@@ -21,18 +21,30 @@ use crate::store::credentials::CredentialRow;
 use crate::store::pull_secrets::PullSecretRow;
 use crate::store::{Slice, pull_secrets};
 
+body! {
+    /// What a list of pull secrets is filtered by.
+    pub struct PullSecretFilters {}
+    fields {
+        /// Those that list this credential, or whose selector finds it.
+        credential: Option<Name>, optional;
+    }
+}
+
 impl Broker {
     /// Pull secrets in order of name; only those that the caller's token is limited to.
     async fn pull_secret_page(
         &self,
         scope: &Scope,
+        filter: &PullSecretFilters,
         slice: &Slice<String>,
     ) -> Result<Vec<PullSecretView>> {
         let allowed = scope.caller.pull_secrets();
         let only: Option<Vec<String>> =
             allowed.map(|names| names.into_iter().map(Name::to_string).collect());
         let mut tx = self.begin().await?;
-        let rows = pull_secrets::page(&mut tx, scope.tenant()?.id, only.as_deref(), slice).await?;
+        let tenant = scope.tenant()?.id;
+        let credential = filter.credential.as_ref().map(Name::as_str);
+        let rows = pull_secrets::page(&mut tx, tenant, only.as_deref(), credential, slice).await?;
         rows.into_iter().map(PullSecretView::from_row).collect()
     }
 
@@ -152,7 +164,7 @@ impl Resource for PullSecrets {
     type Spec = PullSecretSpec;
     type Row = PullSecretRow;
     type View = PullSecretView;
-    type Filter = ();
+    type Filter = PullSecretFilters;
     type Removal = ();
 
     const COLLECTION: &'static str = "pull-secrets";
@@ -231,10 +243,10 @@ impl Resource for PullSecrets {
     async fn page(
         broker: &Broker,
         scope: &Scope,
-        (): (),
+        filter: PullSecretFilters,
         slice: &Slice<String>,
     ) -> Result<Vec<PullSecretView>> {
-        broker.pull_secret_page(scope, slice).await
+        broker.pull_secret_page(scope, &filter, slice).await
     }
 }
 

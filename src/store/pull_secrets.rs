@@ -52,11 +52,12 @@ pub async fn hold(conn: &mut PgConnection, tenant: Uuid, id: Uuid) -> Result<boo
     Ok(found.is_some())
 }
 
-/// A page in order of name; only those with one of the names, if given.
+/// A page in order of name; only those with one of the names, and those that list or select the credential, if given.
 pub async fn page(
     conn: &mut PgConnection,
     tenant: Uuid,
     only: Option<&[String]>,
+    credential: Option<&str>,
     slice: &Slice<String>,
 ) -> Result<Vec<PullSecretRow>> {
     super::query_as(
@@ -65,12 +66,20 @@ pub async fn page(
                             WHERE l.tenant_id = p.tenant_id AND l.pull_secret_id = p.id ORDER BY l.position) AS credentials
            FROM pull_secrets p
           WHERE p.tenant_id = $1 AND ($2::text IS NULL OR p.name > $2) AND ($3::text[] IS NULL OR p.name = ANY($3))
+            AND ($5::text IS NULL OR EXISTS (
+                 SELECT 1 FROM credentials c
+                  WHERE c.tenant_id = p.tenant_id AND c.name = $5
+                    AND (c.labels @> p.selector
+                         OR EXISTS (SELECT 1 FROM pull_secret_credentials l
+                                     WHERE l.tenant_id = p.tenant_id AND l.credential_id = c.id
+                                       AND l.pull_secret_id = p.id))))
           ORDER BY p.name LIMIT $4",
     )
     .bind(tenant)
     .bind(slice.after.as_deref())
     .bind(only)
     .bind(slice.limit)
+    .bind(credential)
     .planned_anew()
     .fetch_all(conn)
     .await

@@ -225,3 +225,57 @@ async fn a_pull_secret_is_deleted_and_its_credentials_stay() {
         .await
         .expect(204);
 }
+
+#[tokio::test]
+async fn where_a_credential_is_used_is_told_by_the_list() {
+    let regcred = Regcred::start().await;
+    let owner = regcred.tenant("team-a").await;
+    let base = "/v1/tenants/team-a";
+    for (name, team) in [("one", "x"), ("two", "y")] {
+        let mut body = password(&format!("{name}.example.com"), "u", "s");
+        body["labels"] = json!({"team": team, "kind": "robot"});
+        let path = format!("{base}/credentials/{name}");
+        owner.put(&path, &body).await.expect(201);
+    }
+    for (name, body) in [
+        ("lists-one", json!({"credentials": ["one"]})),
+        ("lists-both", json!({"credentials": ["two", "one"]})),
+        ("selects-x", json!({"selector": {"labels": {"team": "x"}}})),
+        (
+            "selects-robots",
+            json!({"selector": {"labels": {"kind": "robot"}}}),
+        ),
+        (
+            "two-and-x",
+            json!({"credentials": ["two"], "selector": {"labels": {"team": "x"}}}),
+        ),
+    ] {
+        let path = format!("{base}/pull-secrets/{name}");
+        owner.put(&path, &body).await.expect(201);
+    }
+    let list = format!("{base}/pull-secrets?credential");
+    let of = async |client: &Client, query: &str| {
+        let reply = client.get(&format!("{list}={query}")).await.expect(200);
+        reply.items("name")
+    };
+    let all = [
+        "lists-both",
+        "lists-one",
+        "selects-robots",
+        "selects-x",
+        "two-and-x",
+    ];
+    assert_eq!(of(&owner, "one").await, all);
+    assert_eq!(
+        of(&owner, "two").await,
+        ["lists-both", "selects-robots", "two-and-x"]
+    );
+    assert_eq!(of(&owner, "one&limit=2").await, &all[..2]);
+    assert!(of(&owner, "nobody").await.is_empty());
+    owner.get(&format!("{list}=No%20name")).await.expect(422);
+    let limited = json!({"name": "few", "role": "puller", "pull_secrets": ["lists-one"]});
+    let made = owner.post(&format!("{base}/tokens"), &limited).await;
+    let few = regcred.caller(made.expect(201).text("/token"));
+    assert_eq!(of(&few, "one").await, ["lists-one"]);
+    assert!(of(&few, "two").await.is_empty());
+}

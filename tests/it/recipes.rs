@@ -335,6 +335,21 @@ async fn the_page_of_docker_and_podman_works() {
     std::fs::create_dir(desk.path(".config/regcred")).expect("writable");
     // The page's `$HOME/bin` is the desk's, which is on the PATH.
     desk.follow(&page).await;
+    // Once more: the name is taken, and the token that is there stays.
+    let token = desk.read(".config/regcred/token");
+    let block = page.written_in("sh");
+    let mut block = block.filter(|block| block.text.contains("/tokens"));
+    let again = &block.next().expect("a block").text;
+    desk.run(&format!("if {again}then exit 9; fi")).await;
+    assert_eq!(desk.read(".config/regcred/token"), token);
+    for secret in [".config/regcred/token", "auth.json"] {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(desk.path(secret))
+            .expect("there")
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o077, 0, "{secret}");
+    }
     let listed = desk.run("docker-credential-regcred list").await.output;
     let listed: Value = serde_json::from_str(&listed).expect("JSON");
     assert_eq!(
