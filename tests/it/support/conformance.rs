@@ -49,10 +49,9 @@ pub fn check(method: &Method, path: &str, reply: &Reply) {
     };
     let content = contents.get(media_type);
     let content = content.unwrap_or_else(|| panic!("{what} as {media_type}, not as described"));
-    if media_type.ends_with("json") && media_type != "application/x-ndjson" {
-        if let Err(why) = schemas().check(&content["schema"], &reply.json()) {
-            panic!("{what}, but not as described: {why}: {}", reply.body());
-        }
+    let is_json = media_type.ends_with("json") && media_type != "application/x-ndjson";
+    if is_json && let Err(why) = schemas().check(&content["schema"], &reply.json()) {
+        panic!("{what}, but not as described: {why}: {}", reply.body());
     }
 }
 

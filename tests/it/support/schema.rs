@@ -38,10 +38,10 @@ impl<'d> Schemas<'d> {
         let mut inner: Vec<(String, &Value, &Value)> =
             all.map(|part| (String::new(), part, value)).collect();
         if let Value::Object(members) = value {
-            inner.extend(members.iter().filter_map(|(name, value)| {
+            inner.extend(members.iter().map(|(name, value)| {
                 let others = &schema["additionalProperties"];
                 let known = schema["properties"].get(name).unwrap_or(others);
-                Some((format!("/{name}"), known, value))
+                (format!("/{name}"), known, value)
             }));
         }
         if let Value::Array(items) = value {
