@@ -342,6 +342,11 @@ async fn the_page_of_docker_and_podman_works() {
     let again = &block.next().expect("a block").text;
     desk.run(&format!("if {again}then exit 9; fi")).await;
     assert_eq!(desk.read(".config/regcred/token"), token);
+    // The page's own file of this name was there before; a new one is its owner's alone.
+    std::fs::remove_file(desk.path("auth.json")).expect("there");
+    let mut fetches = page.written_in("sh");
+    let fetch = fetches.find(|block| block.text.contains("--output auth.json"));
+    desk.run(&fetch.expect("a block").text).await;
     for secret in [".config/regcred/token", "auth.json"] {
         use std::os::unix::fs::PermissionsExt;
         let mode = std::fs::metadata(desk.path(secret))
