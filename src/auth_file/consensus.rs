@@ -52,7 +52,7 @@ fn agreed<'f, T>(reading: Reading<'f>, make: impl Fn(&'f str, Login) -> T) -> Ve
 }
 
 fn refuse_broken_entries(reading: Reading<'_>) -> Result<Reading<'_>, ReadError> {
-    let broken = reading.entries.iter().find_map(|entry| entry.error.clone());
+    let broken = reading.entries.iter().find_map(|entry| entry.error());
     broken.map_or(Ok(reading), Err)
 }
 

@@ -16,14 +16,25 @@ pub struct GoUrl {
     pub path: Vec<u8>,
 }
 
+/// Whether a character stands in a URL as it is meant.
+const PLAIN: [bool; 256] = plain();
+
+const fn plain() -> [bool; 256] {
+    let mut plain = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        let other = matches!(byte, b'.' | b'-' | b'_' | b'*' | b'/' | b':');
+        plain[byte as usize] = byte.is_ascii_alphanumeric() || other;
+        byte += 1;
+    }
+    plain
+}
+
 /// Host and path behind a scheme, where they stand there as they are meant: a name, with a port or without, and
 /// a path, of nothing but letters, digits, dots, dashes, underscores, stars and slashes. None for anything else,
 /// which need not be no URL.
 pub fn plain_parts(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let is_plain = |byte: &u8| {
-        byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'*' | b'/' | b':')
-    };
-    if !text.iter().all(is_plain) {
+    if !text.iter().all(|byte| PLAIN[usize::from(*byte)]) {
         return None;
     }
     let (authority, path) = text.split_at(position(text, b'/').unwrap_or(text.len()));

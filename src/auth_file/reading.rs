@@ -122,16 +122,20 @@ pub struct ReadEntry<'f> {
     pub key: &'f str,
     entry: &'f Entry,
     reader: Reader,
-    /// Why this entry alone cannot be used. Only containers/image and oras-go go on beside such an entry.
-    pub error: Option<ReadError>,
 }
 
 impl ReadEntry<'_> {
-    /// What the client would log in with; empty beside an error. It is decoded anew at each call.
+    /// What the client would log in with; empty where there is an error. It is decoded anew at each call.
     pub fn login(&self) -> Login {
-        match &self.error {
-            Some(_) => Login::default(),
-            None => login_of(self.entry, self.reader).unwrap_or_default(),
+        read_entry(self.entry, self.reader).unwrap_or_default()
+    }
+
+    /// Why this entry alone cannot be used. Only containers/image and oras-go go on beside such an entry.
+    pub fn error(&self) -> Option<ReadError> {
+        match self.reader {
+            Reader::Oras => read_entry(self.entry, self.reader).err(),
+            // What they refuse is no part of the reading.
+            reader => check_auth(self.entry, reader).err(),
         }
     }
 }
@@ -150,13 +154,12 @@ impl<'f> Reading<'f> {
         at.ok().map(|at| &self.entries[at])
     }
 
-    /// The entries that count, each with what is wrong with it alone.
-    fn of(file: &'f AuthFile, reader: Reader, error: impl Fn(&Entry) -> Option<ReadError>) -> Self {
-        let entries = file.sorted().map(|entry| ReadEntry {
+    /// Entries that are sorted by key, each once.
+    fn of(entries: impl Iterator<Item = &'f Entry>, reader: Reader) -> Self {
+        let entries = entries.map(|entry| ReadEntry {
             key: &entry.key,
             entry,
             reader,
-            error: error(entry),
         });
         Self {
             entries: entries.collect(),
@@ -225,7 +228,7 @@ fn read_as_kubelet(file: &AuthFile) -> Result<Reading<'_>, ReadError> {
     }
     match misfit_for(&file.misfits, Reader::Kubelet) {
         Some(misfit) => Err(wrong_type(misfit, None)),
-        None => Ok(Reading::of(file, Reader::Kubelet, |_| None)),
+        None => Ok(Reading::of(file.sorted(), Reader::Kubelet)),
     }
 }
 
@@ -233,10 +236,7 @@ fn read_as_kubelet(file: &AuthFile) -> Result<Reading<'_>, ReadError> {
 fn read_as_containers_image(file: &AuthFile) -> Result<Reading<'_>, ReadError> {
     expect_one_value(file)?;
     refuse_wrong_types(file, Reader::ContainersImage)?;
-    let reader = Reader::ContainersImage;
-    Ok(Reading::of(file, reader, |entry| {
-        check_auth(entry, reader).err()
-    }))
+    Ok(Reading::of(file.sorted(), Reader::ContainersImage))
 }
 
 /// Docker reads the first JSON value of a file, which may be missing, and decodes every entry at once.
@@ -253,7 +253,7 @@ fn read_as_docker(file: &AuthFile) -> Result<Reading<'_>, ReadError> {
     for entry in file.sorted() {
         check_auth(entry, Reader::Docker)?;
     }
-    Ok(Reading::of(file, Reader::Docker, |_| None))
+    Ok(Reading::of(file.sorted(), Reader::Docker))
 }
 
 /// oras-go decodes an entry, types and all, only when it needs it; like Docker it reads the first JSON value,
@@ -267,19 +267,7 @@ fn read_as_oras(file: &AuthFile) -> Result<Reading<'_>, ReadError> {
     entries.reverse();
     entries.sort_by(|one, other| one.key.cmp(&other.key));
     entries.dedup_by(|later, kept| later.key == kept.key);
-    let entries = entries.into_iter().map(|entry| {
-        let misfit = misfit_for(&entry.misfits, Reader::Oras);
-        let wrong_type = misfit.map(|misfit| wrong_type(misfit, Some(entry)));
-        ReadEntry {
-            key: &entry.key,
-            entry,
-            reader: Reader::Oras,
-            error: wrong_type.or_else(|| check_auth(entry, Reader::Oras).err()),
-        }
-    });
-    Ok(Reading {
-        entries: entries.collect(),
-    })
+    Ok(Reading::of(entries.into_iter(), Reader::Oras))
 }
 
 /// kubelet and containers/image want one JSON value and nothing else.

@@ -57,7 +57,7 @@ fn as_client(file: &Result<AuthFile, ReadError>, reader: Reader) -> Value {
         let reading = read(file, reader)?;
         let entries = reading.entries.iter().map(|found| {
             let mut value = entry(found.key, &found.login());
-            if let Some(error) = &found.error {
+            if let Some(error) = found.error() {
                 value["error"] = error.class.as_str().into();
             }
             value

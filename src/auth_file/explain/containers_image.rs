@@ -91,7 +91,7 @@ fn exact<'r, 'f>(
 
 /// The search ends at this entry, also if it yields nothing.
 fn decided(entry: &ReadEntry<'_>, why: String) -> Result<Choice, Failure> {
-    if let Some(error) = &entry.error {
+    if let Some(error) = entry.error() {
         return Err(Failure::new(FailureClass::Entry(error.class), error));
     }
     match entry.login().effective() {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::docker_cli::{Hit, before_slash, get, host_of_url};
+use super::docker_cli::{Hit, before_slash, behind_scheme, get, host_of_url};
 use super::words::{self, Shown};
 use super::{Choice, Client, Effective, Explanation, HelperCall, Question};
 use crate::auth_file::parse::{AuthFile, FileFormat};
@@ -71,8 +71,7 @@ fn choose(file: &AuthFile, reading: &Reading<'_>, domain: &str) -> Choice {
 /// As in the library, but of a URL that cannot be parsed what follows its scheme: later than the others have
 /// it.
 fn host_form(key: &str) -> Cow<'_, [u8]> {
-    let bare = key.split_once("://").map_or(key, |(_, behind)| behind);
-    host_of_url(key).unwrap_or_else(|| before_slash(bare).into())
+    host_of_url(key).unwrap_or_else(|| before_slash(behind_scheme(key).unwrap_or(key)).into())
 }
 
 fn picked(hit: &Hit<'_, '_>, wanted: &str) -> Choice {

@@ -225,14 +225,19 @@ pub(super) fn host_form(key: &str) -> Cow<'_, [u8]> {
 
 /// Host and port of a key that is a URL.
 pub(super) fn host_of_url(key: &str) -> Option<Cow<'_, [u8]>> {
-    let (scheme, behind) = key.split_once("://")?;
-    if matches!(scheme, "https" | "http")
-        && let Some((host, _)) = plain_parts(behind.as_bytes())
-    {
+    let known = key.strip_prefix("https://").or(key.strip_prefix("http://"));
+    if let Some((host, _)) = known.and_then(|bare| plain_parts(bare.as_bytes())) {
         return Some(host.into());
     }
+    behind_scheme(key)?;
     let url = GoUrl::parse(key.as_bytes()).ok()?;
     (!url.hostname().is_empty()).then(|| host_and_port(&url).into())
+}
+
+/// What follows any scheme. Most keys have none, and no colon to look behind.
+pub(super) fn behind_scheme(key: &str) -> Option<&str> {
+    let (_, behind) = key.contains(':').then(|| key.split_once("://"))??;
+    Some(behind)
 }
 
 /// An address gets its brackets back only before a port.

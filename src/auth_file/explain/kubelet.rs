@@ -113,7 +113,8 @@ impl<'f> Keyring<'f> {
     /// # Errors
     /// Why kubelet cannot read one of the files: it then pulls nothing at all.
     pub(super) fn of(files: &'f [Parsed]) -> Result<Self, ReadError> {
-        let mut entries = Vec::new();
+        let most = files.iter().flatten().map(|file| file.entries.len()).sum();
+        let mut entries = Vec::with_capacity(most);
         for (index, file) in files.iter().enumerate() {
             let file = file.as_ref().map_err(Clone::clone)?;
             let reading = read(file, Reader::Kubelet)?;
@@ -212,7 +213,12 @@ enum NormalKey<'f> {
     /// They stand in the key as they are meant.
     Plain(Parts<'f>),
     /// They had to be decoded; and they are read as a URL once more, which they need not be.
-    Odd { normal: Vec<u8>, url: Option<GoUrl> },
+    Odd(Box<OddKey>),
+}
+
+struct OddKey {
+    normal: Vec<u8>,
+    url: Option<GoUrl>,
 }
 
 #[derive(Clone, Copy)]
@@ -224,11 +230,8 @@ struct Parts<'p> {
 impl<'f> NormalKey<'f> {
     /// None for a key that is no URL.
     fn of(key: &'f str) -> Option<Self> {
-        let has_scheme = key.starts_with("https://") || key.starts_with("http://");
-        let bare = match has_scheme {
-            true => key.split_once("://").map_or(key, |(_, bare)| bare),
-            false => key,
-        };
+        let bare = key.strip_prefix("https://").or(key.strip_prefix("http://"));
+        let (bare, has_scheme) = (bare.unwrap_or(key), bare.is_some());
         if let Some((host, path)) = plain_parts(bare.as_bytes()) {
             let path = without_version(path);
             return Some(Self::Plain(Parts { host, path }));
@@ -239,16 +242,16 @@ impl<'f> NormalKey<'f> {
         };
         let url = url.ok()?;
         let normal = [&url.host, without_version(&url.path)].concat();
-        Some(Self::Odd {
+        Some(Self::Odd(Box::new(OddKey {
             url: schemeless(&normal).ok(),
             normal,
-        })
+        })))
     }
 
     fn parts(&self) -> Option<Parts<'_>> {
         match self {
             Self::Plain(parts) => Some(*parts),
-            Self::Odd { url, .. } => url.as_ref().map(|url| Parts {
+            Self::Odd(odd) => odd.url.as_ref().map(|url| Parts {
                 host: &url.host,
                 path: &url.path,
             }),
@@ -258,7 +261,7 @@ impl<'f> NormalKey<'f> {
     fn bytes(&self) -> impl Iterator<Item = &u8> {
         let (host, path): (&[u8], &[u8]) = match self {
             Self::Plain(parts) => (parts.host, parts.path),
-            Self::Odd { normal, .. } => (normal, b""),
+            Self::Odd(odd) => (&odd.normal, b""),
         };
         host.iter().chain(path)
     }
@@ -306,13 +309,17 @@ impl<'t> Target<'t> {
     /// The port must be the same text, each label of the host match, and the key's path be where this
     /// one starts, wherever it ends.
     fn is_matched_by(&self, key: Parts<'_>) -> bool {
+        let without_empty_port = |host: &'_ [u8]| host.strip_suffix(b":").unwrap_or(host).len();
+        let is_literal = |byte: &u8| !matches!(byte, b'*' | b'[');
+        // Most keys mean one host, and that is another one.
+        if key.host.iter().all(is_literal) {
+            let (own, wanted) = (without_empty_port(key.host), without_empty_port(self.host));
+            return own == wanted
+                && key.host[..own] == self.host[..own]
+                && self.path.starts_with(key.path);
+        }
         if !self.path.starts_with(key.path) {
             return false;
-        }
-        // Most keys hold nothing but names: they match themselves alone.
-        let is_plain = |byte: &u8| !matches!(byte, b'*' | b'[' | b':');
-        if key.host.iter().all(is_plain) && self.port.is_empty() {
-            return key.host == self.host.strip_suffix(b":").unwrap_or(self.host);
         }
         let (host, port) = split_host(key.host);
         if port != self.port {

@@ -81,7 +81,7 @@ fn choose(file: &AuthFile, reading: &Reading<'_>, wanted: &str) -> Result<Choice
             keys,
         )));
     };
-    let shows = |entry: &ReadEntry<'_>| entry.error.is_some() || !entry.login().is_empty();
+    let shows = |entry: &ReadEntry<'_>| entry.error().is_some() || !entry.login().is_empty();
     let others: Vec<_> = equals.collect();
     let is_random = !others.is_empty() && (shows(entry) || others.into_iter().any(shows));
     let why = words::library_by_host("oras", Shown(entry.key), wanted);
@@ -104,7 +104,7 @@ fn helper_for<'f>(file: &'f AuthFile, wanted: &str) -> Option<(&'f str, String)>
 }
 
 fn decided(entry: &ReadEntry<'_>, why: String) -> Result<Choice, Failure> {
-    if let Some(error) = &entry.error {
+    if let Some(error) = entry.error() {
         return Err(Failure::new(FailureClass::Entry(error.class), error));
     }
     Ok(match entry.login().effective() {
