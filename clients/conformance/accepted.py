@@ -30,6 +30,7 @@ ACCEPTED = {
     "one-of": "a pull secret or credentials",
     "out-of-range": "an end that is over",
     "invalid-registry": "ports, addresses and labels of hosts",
+    "invalid-label": "the lengths of both sides of `key=value`",
     "invalid-image": "domains and paths of images",
     "invalid-realm": "what a URL is made of",
     "invalid-url": "what a URL is made of",
