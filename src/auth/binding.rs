@@ -9,14 +9,13 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
 
 use super::oidc::pattern::{PRINTABLE, Pattern, all_match};
-use super::role::Role;
+use super::role::{Role, TenantRole};
 use crate::model::body::{Face, List, Wire, body, nullable, text_schema};
 use crate::model::form::At;
 use crate::model::json::Json;
 use crate::model::mistake::Fault;
 use crate::model::name::Name;
 use crate::model::wire::read_map;
-use crate::text_wire;
 
 /// Most claims that a binding names.
 const MOST_CLAIMS: usize = 32;
@@ -107,17 +106,6 @@ impl Wire for Claims {
     }
 }
 
-/// A role in a tenant.
-struct TenantRole;
-
-text_wire!(
-    TenantRole => Role,
-    tenant_role,
-    ObjectBuilder::new()
-        .schema_type(Type::String)
-        .enum_values(Some(Role::ALL.into_iter().filter(|role| !role.is_platform()).map(Role::as_str)))
-);
-
 impl BindingSpec {
     /// The one value of `sub` that it wants, unless it takes several.
     pub fn exact_subject(&self) -> Option<&str> {
@@ -128,17 +116,6 @@ impl BindingSpec {
     pub fn binds(&self, claims: &Map<String, Value>) -> bool {
         all_match(&self.subject.claims, claims)
     }
-}
-
-fn tenant_role(text: &str) -> Result<Role, Fault> {
-    let role = Role::parse(text)?;
-    if role.is_platform() {
-        return Err(Fault::new(
-            "not-allowed",
-            "expected viewer, puller, editor or owner; roles of the platform are held by tokens only",
-        ));
-    }
-    Ok(role)
 }
 
 #[cfg(test)]

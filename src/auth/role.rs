@@ -1,6 +1,10 @@
 //! Roles and what each may do: the one permission table.
 
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+
+use crate::model::mistake::Fault;
 use crate::model::spelled::spelled;
+use crate::text_wire;
 
 spelled! {
     /// What a caller is to a tenant, or to the platform. Weakest first.
@@ -18,6 +22,37 @@ spelled! {
         /// Platform: operator, and owner of every tenant.
         Admin = "admin",
     }
+}
+
+/// A role that is held in a tenant.
+pub struct TenantRole;
+
+/// A role that is held on the platform.
+pub struct PlatformRole;
+
+text_wire!(TenantRole => Role, in_tenant, schema_of(|role| !role.is_platform()));
+text_wire!(PlatformRole => Role, on_platform, schema_of(Role::is_platform));
+
+fn schema_of(is_meant: impl Fn(Role) -> bool) -> ObjectBuilder {
+    let words = Role::ALL
+        .into_iter()
+        .filter(|role| is_meant(*role))
+        .map(Role::as_str);
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(words))
+}
+
+fn in_tenant(text: &str) -> Result<Role, Fault> {
+    let role = Role::parse(text).ok().filter(|role| !role.is_platform());
+    let detail = "expected viewer, puller, editor or owner; roles of the platform are held by tokens of its own only";
+    role.ok_or_else(|| Fault::new("invalid-role", detail))
+}
+
+fn on_platform(text: &str) -> Result<Role, Fault> {
+    let role = Role::parse(text).ok().filter(|role| role.is_platform());
+    let detail = "expected operator or admin; other roles are held in a tenant";
+    role.ok_or_else(|| Fault::new("invalid-role", detail))
 }
 
 /// Something a caller may be allowed to do.

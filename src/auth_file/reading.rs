@@ -52,6 +52,16 @@ pub enum Class {
 }
 
 impl Class {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::JsonSyntax,
+        Self::JsonDepth,
+        Self::JsonType,
+        Self::Base64,
+        Self::AuthFormat,
+        Self::UnsupportedFormat,
+    ];
+
     /// The word that the API uses.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -17,6 +17,8 @@ use super::uncomparable::{Held, Uncomparable};
 use super::{Broker, Error, Result, Scope};
 use crate::auth::caller::{Actor, StoredActor};
 use crate::model::name::Name;
+use crate::model::pull_secret::{Layout, SecretType};
+use crate::model::spelled::words;
 use crate::render::Format;
 use crate::store::consumers::{self, ConsumerRow};
 use crate::store::{Slice, pull_secrets};
@@ -80,6 +82,33 @@ struct ConsumedCredential {
     secret_version: i64,
 }
 
+/// The parameters of a fetch, as they were given.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what `parameters` shows")]
+struct ConsumedParameters {
+    /// How endpoints were spread over Secrets.
+    #[schema(required = false)]
+    layout: Layout,
+    /// Namespace of the objects.
+    #[schema(required = false, example = "default")]
+    namespace: String,
+    /// Name of the one Secret.
+    #[schema(required = false)]
+    secret_name: String,
+    /// Type of the Secrets.
+    #[schema(required = false)]
+    r#type: SecretType,
+    /// Whether an expired credential was refused.
+    #[schema(required = false)]
+    strict: bool,
+}
+
+words! {
+    /// A format that was fetched: also what kubelet's plugin gets.
+    FetchedFormat: "FetchedFormat" =
+        Format::ALL.into_iter().chain([Format::CredentialProvider]).map(Format::as_str)
+}
+
 /// One who fetched a pull secret.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Consumer)]
@@ -92,10 +121,10 @@ pub struct ConsumerView {
     #[schema(example = "192.0.2.7")]
     pub source: Option<String>,
     /// The format that was fetched.
-    #[schema(value_type = Format)]
+    #[schema(value_type = FetchedFormat)]
     pub format: String,
     /// The other parameters of the request: one who fetches for two namespaces is two consumers.
-    #[schema(value_type = Object, example = json!({"namespace": "default"}))]
+    #[schema(value_type = ConsumedParameters, example = json!({"namespace": "default"}))]
     pub parameters: serde_json::Value,
     /// The pull secret's version at the last fetch.
     pub pull_secret_version: i64,

@@ -196,8 +196,8 @@ impl Broker {
                 .auth_server
                 .as_ref()
                 .map(|auth| auth.registry.to_string()),
-            labels: serde_json::to_value(&spec.labels)?,
-            expires_at: spec.expires_at,
+            labels: serde_json::to_value(&spec.details.labels)?,
+            expires_at: spec.details.expires_at,
             secret_changed_at: old
                 .filter(|_| same_secrets)
                 .map_or(now, |row| row.secret_changed_at),
@@ -317,7 +317,7 @@ impl Resource for Credentials {
         let (Some(row), Some(write)) = (before, doubted.spec) else {
             return Ok(Mistakes::default());
         };
-        redirections_of(row, &write)
+        redirections_of(row, write)
     }
 
     async fn store(

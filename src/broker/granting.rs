@@ -7,6 +7,9 @@ use uuid::Uuid;
 use super::{Broker, Error, Result, Scope};
 use crate::auth::caller::Caller;
 use crate::auth::role::Role;
+use crate::model::json::Json;
+use crate::model::mistake::{Fault, Mistake};
+use crate::model::time::parse;
 use crate::store::{role_bindings, tokens};
 
 /// What is being taken away or made less.
@@ -28,6 +31,13 @@ pub(super) fn check_role(caller: &Caller, role: Role) -> Result<()> {
     } else {
         Err(Error::Forbidden("nobody grants more than they hold"))
     }
+}
+
+/// An end of a grant that is over, which only the clock knows. It is told with what else is wrong with what was sent.
+pub fn past_end(sent: &Json, now: OffsetDateTime) -> Option<Mistake> {
+    let end = sent.text_of("expires_at")?;
+    let is_past = parse(end).is_ok_and(|end| end <= now);
+    is_past.then(|| Fault::new("out-of-range", "expected a time to come").at("/expires_at"))
 }
 
 /// When a grant ends, given when it is wanted to. What a caller grants without an end, ends when the

@@ -110,7 +110,7 @@ impl Broker {
                 "idempotency-key-reused",
                 "this Idempotency-Key was used with another request",
             );
-            return Err(Error::invalid(fault.at("/idempotency-key")));
+            return Err(Error::invalid(fault.of_parameter("Idempotency-Key")));
         }
         self.open_answer(conn, &first).await.map(Claim::Replay)
     }

@@ -41,7 +41,7 @@ pub mod error;
 pub mod explain;
 pub mod federated;
 mod former_seals;
-mod granting;
+pub mod granting;
 mod heavy;
 pub mod idempotency;
 pub mod identity_providers;

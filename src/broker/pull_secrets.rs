@@ -201,7 +201,7 @@ impl Resource for PullSecrets {
         let Some(spec) = doubted.spec else {
             return Ok(Mistakes::default());
         };
-        broker.unknown_credentials(conn, scope, &spec).await
+        broker.unknown_credentials(conn, scope, spec).await
     }
 
     async fn store(

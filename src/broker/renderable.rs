@@ -157,7 +157,7 @@ impl Changed {
             account: self.secrets == Secrets::Replaced || !same_logins(&old, &new),
             shape: old.registry != new.registry
                 || names(&old) != names(&new)
-                || old.labels != new.labels
+                || old.details.labels != new.details.labels
                 || (before.previous_version, before.previous_retires_at)
                     != (after.previous_version, after.previous_retires_at),
         })
@@ -222,7 +222,8 @@ impl Subject {
         let mut meant: Vec<(usize, &Member)> = members
             .filter_map(|member| {
                 let listed = places.get(&member.name).copied();
-                let place = listed.or_else(|| selects(&member.spec.labels).then_some(usize::MAX));
+                let place =
+                    listed.or_else(|| selects(&member.spec.details.labels).then_some(usize::MAX));
                 Some((place?, member))
             })
             .collect();

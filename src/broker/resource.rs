@@ -109,8 +109,7 @@ pub trait Resource: 'static {
     /// `Internal` for a document that does not read.
     fn as_written(row: &Self::Row) -> Result<Json>;
 
-    /// What only the database knows to be wrong, asked where there are other mistakes already; `spec` is there
-    /// if enough of it could be read.
+    /// What only the database or the clock knows to be wrong: it is told with what else is.
     fn doubts(
         _broker: &Broker,
         _conn: &mut PgConnection,
@@ -172,12 +171,12 @@ pub trait Resource: 'static {
     ) -> impl Future<Output = Result<Vec<Self::View>>> + Send;
 }
 
-/// Something with mistakes, of which more is asked.
+/// What is to be written.
 pub struct Doubted<'a, Spec> {
     /// The document.
     pub sent: &'a Json,
-    /// What could be read of it.
-    pub spec: Option<Spec>,
+    /// What could be read of it; none where too little could.
+    pub spec: Option<&'a Spec>,
 }
 
 impl Broker {
@@ -217,21 +216,21 @@ impl Broker {
             .map_err(|fault| mistakes.push(fault.of_parameter("name")))
             .ok();
         mistakes.append(form.finish(Some(())).err().unwrap_or_default());
+        if mistakes.is_empty() {
+            precondition.check(before.as_ref().map(R::version))?;
+        }
+        let doubted = Doubted {
+            sent: &document,
+            spec: spec.as_ref(),
+        };
+        let doubts = R::doubts(self, &mut tx, scope, before.as_ref(), doubted).await?;
+        let known: Vec<Mistake> = mistakes.to_vec();
+        let news = |doubt: &Mistake| known.iter().all(|one| one.place() != doubt.place());
+        mistakes.extend(doubts.into_iter().filter(news));
         let (name, spec) = match (name, spec) {
             (Some(name), Some(spec)) if mistakes.is_empty() => (name, spec),
-            (_, spec) => {
-                let doubted = Doubted {
-                    sent: &document,
-                    spec,
-                };
-                let doubts = R::doubts(self, &mut tx, scope, before.as_ref(), doubted).await?;
-                let known: Vec<Mistake> = mistakes.to_vec();
-                let news = |doubt: &Mistake| known.iter().all(|one| one.place() != doubt.place());
-                mistakes.extend(doubts.into_iter().filter(news));
-                return Err(mistakes.into());
-            }
+            _ => return Err(mistakes.into()),
         };
-        precondition.check(before.as_ref().map(R::version))?;
         let is_new = before.is_none();
         let warnings = R::warnings(&spec);
         let mut tried = Tried::default();

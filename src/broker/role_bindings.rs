@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::comparisons::Tried;
-use super::granting::{Taken, check_end, check_role};
+use super::granting::{Taken, check_end, check_role, past_end};
 use super::precondition::Precondition;
 use super::resource::{Doubted, Resource, Stored, View};
 use super::view::SinceWritten;
@@ -115,10 +115,6 @@ impl Broker {
             return Err(Error::Forbidden(
                 "a token that is limited to networks makes no role binding, which works from everywhere",
             ));
-        }
-        if spec.expires_at.is_some_and(|end| end <= self.now()) {
-            let fault = Fault::new("out-of-range", "a role binding ends in the future");
-            return Err(Error::invalid(fault.at("/expires_at")));
         }
         Ok(BindingSpec {
             expires_at: check_end(&scope.caller, spec.expires_at)?,
@@ -240,20 +236,21 @@ impl Resource for RoleBindings {
     }
 
     async fn doubts(
-        _: &Broker,
+        broker: &Broker,
         conn: &mut PgConnection,
         _: &Scope,
         _: Option<&BindingRow>,
         doubted: Doubted<'_, BindingSpec>,
     ) -> Result<Mistakes> {
+        let mut mistakes = Mistakes::default();
+        mistakes.extend(past_end(doubted.sent, broker.now()));
         let subject = doubted.sent.member("subject");
         let provider = subject.and_then(|subject| subject.text_of("identity_provider"));
-        let Some(provider) = provider.filter(|name| Name::parse(name).is_ok()) else {
-            return Ok(Mistakes::default());
-        };
-        let known = identity_providers::share_by_name(conn, provider).await?;
-        let unknown = known.is_none().then(unknown_provider);
-        Ok(unknown.into_iter().collect())
+        if let Some(provider) = provider.filter(|name| Name::parse(name).is_ok()) {
+            let known = identity_providers::share_by_name(conn, provider).await?;
+            mistakes.extend(known.is_none().then(unknown_provider));
+        }
+        Ok(mistakes)
     }
 
     /// `Forbidden` for more than the caller holds, `Conflict` where the tenant would lose its last owner.

@@ -16,7 +16,7 @@ use super::{Broker, Error, Result, Scope};
 use crate::audit::trail::Trail;
 use crate::audit::{command, event};
 use crate::auth::caller::StoredActor;
-use crate::auth::role::Role;
+use crate::auth::role::{PlatformRole, Role, TenantRole};
 use crate::auth::token::Token;
 use crate::model::body::{Body, Field, List, Seconds, body};
 use crate::model::form::Form;
@@ -34,14 +34,14 @@ const MOST_TOKENS: i64 = 2000;
 const MOST_LIMITS: usize = 500;
 
 body! {
-    /// A token as it is asked for.
+    /// A token of a tenant as it is asked for.
     #[derive(Debug, Clone)]
     pub struct TokenWrite { whole: "TokenInput"; }
     fields {
         /// A name that no live token has.
         name: Name as TokenName, required;
-        /// What it may do.
-        role: Role, required;
+        /// What it may do: a role in the tenant.
+        role: Role as TenantRole, required;
         /// When it ends.
         ends: Ends, flat;
         /// The pull secrets that it is limited to; only for a puller. Left out, there is no limit.
@@ -55,7 +55,35 @@ body! {
             form.report("pull_secrets", Fault::new("not-allowed", detail));
         }
     }
-    example {"name": "ci", "role": "puller", "expires_in": 86400, "networks": ["192.0.2.0/24"]}
+    example {"name": "ci", "role": "puller", "expires_in": 86400}
+}
+
+body! {
+    /// A token of the platform as it is asked for.
+    pub struct PlatformTokenWrite { whole: "PlatformTokenInput"; }
+    fields {
+        /// A name that no live token has.
+        name: Name as TokenName, required;
+        /// What it may do: a role on the platform.
+        role: Role as PlatformRole, required;
+        /// When it ends.
+        ends: Ends, flat;
+        /// The networks (CIDR) that it is limited to. Left out, there is no limit.
+        networks: Option<Vec<IpNet>> as List<IpNet, 1, MOST_LIMITS>, optional;
+    }
+    example {"name": "on-call", "role": "operator", "expires_in": 3600}
+}
+
+impl From<PlatformTokenWrite> for TokenWrite {
+    fn from(write: PlatformTokenWrite) -> Self {
+        Self {
+            name: write.name,
+            role: write.role,
+            ends: write.ends,
+            pull_secrets: None,
+            networks: write.networks,
+        }
+    }
 }
 
 body! {
@@ -211,7 +239,7 @@ impl Broker {
         check_grant(scope, write)?;
         let now = self.now();
         if matches!(write.ends, Ends::At(end) if end <= now) {
-            let fault = Fault::new("out-of-range", "a token ends in the future");
+            let fault = Fault::new("out-of-range", "expected a time to come");
             return Err(Error::invalid(fault.at("/expires_at")));
         }
         let ends_at = check_end(&scope.caller, write.ends.after(now))?;
@@ -385,18 +413,6 @@ async fn find(conn: &mut PgConnection, scope: &Scope, id_or_name: &str) -> Resul
 
 /// Nobody grants more than they hold, nor from more places.
 fn check_grant(scope: &Scope, write: &TokenWrite) -> Result<()> {
-    let at =
-        |pointer: &str, detail: &str| Error::invalid(Fault::new("not-allowed", detail).at(pointer));
-    match (write.role.is_platform(), scope.tenant.is_some()) {
-        (true, true) => {
-            return Err(at(
-                "/role",
-                "expected viewer, puller, editor or owner in a tenant",
-            ));
-        }
-        (false, false) => return Err(at("/role", "expected operator or admin on the platform")),
-        _ => {}
-    }
     check_role(&scope.caller, write.role)?;
     if let Some(mine) = &scope.caller.networks {
         let within = |network: &IpNet| mine.iter().any(|own| own.contains(network));

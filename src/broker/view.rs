@@ -15,7 +15,7 @@ use super::resolve::credential_spec;
 use super::resource::View;
 use crate::auth::caller::StoredActor;
 use crate::model::body::{Schemas, reference};
-use crate::model::credential::{AuthServerSpec, CredentialSpec, Kind};
+use crate::model::credential::{AuthServerSpec, CredentialSpec, Details, Kind};
 use crate::model::labels::{Labels, ShownLabels};
 use crate::model::pull_secret::{Layout, OnConflict, PullSecretSpec, Selector, Target};
 use crate::model::spelled::spelled;
@@ -161,15 +161,9 @@ pub struct CredentialFields {
     /// Name of the registry's own Secret; the credential's name if null.
     #[schema(example = "private-registry")]
     pub secret_name: Option<String>,
-    /// Free text for people.
-    #[schema(example = "Partner registry")]
-    pub description: Option<String>,
-    /// For selectors and filters.
-    #[schema(value_type = ShownLabels, example = json!({"team": "payments"}))]
-    pub labels: Labels,
-    /// When the registry stops taking the secret.
-    #[serde(with = "time::serde::rfc3339::option")]
-    pub expires_at: Option<OffsetDateTime>,
+    /// What it says beside its accounts.
+    #[serde(flatten)]
+    pub details: Details,
 }
 
 /// The server that authenticates for the registry. What is null is as for the registry.
@@ -265,9 +259,7 @@ impl CredentialFields {
             email: spec.email,
             auth_server: spec.auth_server.map(auth_server),
             secret_name: spec.secret_name.map(|name| name.to_string()),
-            description: spec.description,
-            labels: spec.labels,
-            expires_at: spec.expires_at,
+            details: spec.details,
         }
     }
 }

@@ -11,9 +11,10 @@ use clap::Args;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use super::connection::PlaceArgs;
 use super::one_thread;
 use crate::client::answer::Answer;
-use crate::client::api::{Api, Call, Server};
+use crate::client::api::Call;
 use crate::client::error::ClientError;
 use crate::client::token_file::{TokenFile, bearer};
 use crate::model::secret::SecretText;
@@ -27,21 +28,14 @@ const MOST_BYTES: u64 = 1024 * 1024;
 /// Flags of `credential-provider`.
 #[derive(Debug, Args)]
 pub(super) struct CredentialProviderArgs {
-    /// URL of regcred.
-    #[arg(long, env = "REGCRED_URL", value_name = "URL")]
-    url: String,
-    /// The tenant.
-    #[arg(long, env = "REGCRED_TENANT", value_name = "NAME")]
-    tenant: String,
+    #[command(flatten)]
+    place: PlaceArgs,
     /// The pull secret.
     #[arg(long, env = "REGCRED_PULL_SECRET", value_name = "NAME")]
     pull_secret: String,
     /// File with the caller's token; a service account token in the request stands over it.
     #[arg(long, env = "REGCRED_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// PEM file of a CA to trust beside those of the system.
-    #[arg(long, env = "REGCRED_CA_BUNDLE", value_name = "FILE")]
-    ca_file: Option<PathBuf>,
     /// Seconds that the answer may take; kubelet gives up after 60.
     #[arg(long, value_name = "SECONDS", default_value = "20", value_parser = clap::value_parser!(u64).range(1..=60))]
     timeout: u64,
@@ -116,17 +110,13 @@ async fn ask(
     image: &str,
     caller: &SecretText,
 ) -> Result<Answer, ClientError> {
-    let api = Api::new(&Server {
-        url: args.url.clone(),
-        ca_file: args.ca_file.clone(),
-        timeout: Duration::from_secs(args.timeout),
-    })?;
+    let api = args.place.api(Duration::from_secs(args.timeout))?;
     // The token goes into the header alone.
     let body = serde_json::json!({"apiVersion": API_VERSION, "kind": REQUEST, "image": image});
     let path = [
         "v1",
         "tenants",
-        &args.tenant,
+        &args.place.tenant,
         "pull-secrets",
         &args.pull_secret,
         "credential-provider",

@@ -37,6 +37,22 @@ pub fn is_known(headers: &HeaderMap, current: &str) -> Answer<bool> {
     })
 }
 
+/// Refuses a read of something else than `If-Match` names (RFC 9110, section 13.1.1).
+///
+/// # Errors
+/// `precondition-failed`; `malformed-request` if the header is no list of entity tags.
+pub fn refuse_others(headers: &HeaderMap, current: &str) -> Answer<()> {
+    let is_meant = match tags(headers, &header::IF_MATCH)? {
+        None | Some(Tags::Any) => true,
+        Some(Tags::Of(tags)) => tags.iter().any(|tag| !tag.weak && tag.opaque == current),
+    };
+    let detail = "If-Match names another state than the current one";
+    match is_meant {
+        true => Ok(()),
+        false => Err(Problem::new(Code::PreconditionFailed, detail)),
+    }
+}
+
 enum Tags {
     Any,
     Of(Vec<Tag>),
@@ -147,5 +163,13 @@ mod tests {
         assert!(known("\"x\", W/\"abc\""));
         assert!(known("*"));
         assert!(!known("\"x\""));
+    }
+
+    #[test]
+    fn a_read_that_names_its_state_compares_strongly() {
+        let is_meant = |value| refuse_others(&headers(header::IF_MATCH, value), "\"abc\"").is_ok();
+        assert!(is_meant("\"x\", \"abc\"") && is_meant("*"));
+        assert!(!is_meant("\"x\"") && !is_meant("W/\"abc\"") && !is_meant("abc"));
+        assert!(refuse_others(&HeaderMap::new(), "\"abc\"").is_ok());
     }
 }

@@ -24,6 +24,7 @@ use crate::model::json::Json;
 use crate::model::pulled_image::PulledImage;
 use crate::model::spelled::spelled;
 use crate::model::wire::read_map;
+use crate::render::credential_provider::CacheKey;
 
 body! {
     /// What kubelet asks its plugin.
@@ -62,6 +63,14 @@ spelled! {
     }
 }
 
+spelled! {
+    /// The kind of an answer to kubelet.
+    pub enum ResponseKind: "CredentialProviderResponseKind" or "invalid-value" {
+        /// The only one there is.
+        Response = "CredentialProviderResponse",
+    }
+}
+
 /// Texts by any names.
 pub struct AnyTexts;
 
@@ -93,13 +102,12 @@ pub struct ProvidedAccount {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CredentialProviderResponse {
-    /// `credentialprovider.kubelet.k8s.io/v1`.
-    pub api_version: String,
-    /// `CredentialProviderResponse`.
-    pub kind: String,
-    /// `Image`, or `Registry` where every image of the host gets the same.
-    #[schema(example = "Image")]
-    pub cache_key_type: String,
+    /// The version of the protocol.
+    pub api_version: ApiVersion,
+    /// What this is to kubelet.
+    pub kind: ResponseKind,
+    /// Which other images the answer holds for.
+    pub cache_key_type: CacheKey,
     /// How long kubelet keeps the answer: at most five minutes, not past the end of a credential, and
     /// not at all if it is empty.
     #[schema(example = "300s")]

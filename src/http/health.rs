@@ -11,16 +11,26 @@ use utoipa::ToSchema;
 use super::App;
 use super::problem::{Answer, Code, Problem};
 use super::route::{Route, Tag, route};
+use crate::model::spelled::spelled;
 
 /// How long the database may take before this replica counts as not ready.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+spelled! {
+    /// What a probe is told.
+    pub enum Status: "HealthStatus" or "invalid-value" {
+        /// The process lives.
+        Ok = "ok",
+        /// The database and the keys are usable.
+        Ready = "ready",
+    }
+}
+
 /// A state in a word.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Health {
-    /// `ok` or `ready`.
-    #[schema(example = "ok")]
-    status: &'static str,
+    /// What it is.
+    status: Status,
 }
 
 /// The routes that probes ask.
@@ -41,7 +51,7 @@ pub fn routes() -> Vec<Route> {
 }
 
 async fn healthz() -> Json<Health> {
-    Json(Health { status: "ok" })
+    Json(Health { status: Status::Ok })
 }
 
 async fn readyz(State(app): State<App>) -> Answer<Json<Health>> {
@@ -55,5 +65,7 @@ async fn readyz(State(app): State<App>) -> Answer<Json<Health>> {
             ));
         }
     }
-    Ok(Json(Health { status: "ready" }))
+    Ok(Json(Health {
+        status: Status::Ready,
+    }))
 }

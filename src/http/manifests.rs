@@ -21,6 +21,7 @@ use crate::broker::Scope;
 use crate::broker::manifests::{Manifest, Options, Purpose, Source};
 use crate::broker::stored_options::RenderFields;
 use crate::model::body::body;
+use crate::model::name::Name;
 use crate::model::severity::Severity;
 use crate::render::inputs::Inputs;
 use crate::render::warning::Warning;
@@ -53,8 +54,14 @@ body! {
 
 /// The routes that render what is stored.
 pub fn routes() -> Vec<Route> {
+    // Sealing needs a certificate, for which only POST has a place.
+    let formats = Format::ALL
+        .into_iter()
+        .filter(|format| *format != Format::SealedSecret);
+    let formats: Vec<_> = formats.map(Format::as_str).collect();
     let on = |path, id| {
         rendering(route(Method::GET, path, id, Tag::Manifests).query::<RenderParams>())
+            .only("format", &formats)
             .renders(&MEDIA_TYPES)
             .revalidates()
             .waits()
@@ -66,14 +73,18 @@ pub fn routes() -> Vec<Route> {
                 "The rendering is in the audit trail before the answer leaves.",
             )
             .may(Action::RenderPullSecret)
-            .to(of_pull_secret),
+            .to(|app, who, path, asking, params| {
+                stored(app, who, path, asking, params, Source::PullSecret)
+            }),
         on(OF_CREDENTIAL, "renderCredential")
             .says(
                 "Renders one credential alone",
                 "Both endpoints, if it is a pair.",
             )
             .may(Action::RenderAnything)
-            .to(of_credential),
+            .to(|app, who, path, asking, params| {
+                stored(app, who, path, asking, params, Source::Credential)
+            }),
     ]
 }
 
@@ -85,27 +96,15 @@ pub(super) fn rendering(draft: Draft) -> Draft {
     )
 }
 
-async fn of_pull_secret(
+async fn stored(
     State(app): State<App>,
     Entered(scope): Entered,
     Path((_, name)): Path<(String, String)>,
     asking: Asking,
     params: Params<RenderParams>,
+    source: fn(Name) -> Source,
 ) -> Answer<Response> {
-    let source = Source::PullSecret(known_name(&name)?);
-    let options = options(params.read()?, &asking.headers)?;
-    let asked = Asked { options, source };
-    answer(&app, &scope, asking, asked).await
-}
-
-async fn of_credential(
-    State(app): State<App>,
-    Entered(scope): Entered,
-    Path((_, name)): Path<(String, String)>,
-    asking: Asking,
-    params: Params<RenderParams>,
-) -> Answer<Response> {
-    let source = Source::Credential(known_name(&name)?);
+    let source = source(known_name(&name)?);
     let options = options(params.read()?, &asking.headers)?;
     let asked = Asked { options, source };
     answer(&app, &scope, asking, asked).await
@@ -147,6 +146,10 @@ async fn try_to_answer(app: &App, scope: &Scope, asking: Asking, asked: Asked) -
     }
     // Reading the header tells whether it is valid, whatever it is compared with.
     conditional::is_known(&headers, "")?;
+    if headers.contains_key(header::IF_MATCH) {
+        let current = app.broker.state(scope, &source, &options).await?;
+        conditional::refuse_others(&headers, &quoted(&current.tag))?;
+    }
     if headers.contains_key(header::IF_NONE_MATCH) {
         return revalidate(
             app,

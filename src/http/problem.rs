@@ -9,104 +9,87 @@ use uuid::Uuid;
 use crate::broker;
 use crate::model::mistake::{Mistake, Mistakes};
 use crate::model::resource::Named;
+use crate::model::spelled::{spelled, words};
 
-/// The problems that the contract knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs, reason = "each is its code in the contract, section 2")]
-pub enum Code {
-    MalformedRequest,
-    Unauthenticated,
-    Forbidden,
-    NotFound,
-    MethodNotAllowed,
-    NotAcceptable,
-    RegistryPathConflict,
-    InUse,
-    Conflict,
-    PreconditionFailed,
-    PayloadTooLarge,
-    UnsupportedMediaType,
-    ValidationFailed,
-    TooManyRequests,
-    Internal,
-    Unavailable,
+spelled! {
+    /// The problems that the contract knows.
+    pub enum Code: "ProblemCode" or "invalid-value" {
+        /// The request cannot be read.
+        MalformedRequest = "malformed-request",
+        /// A valid token is needed.
+        Unauthenticated = "unauthenticated",
+        /// The caller may not do this.
+        Forbidden = "forbidden",
+        /// There is nothing here.
+        NotFound = "not-found",
+        /// This method is not for this path.
+        MethodNotAllowed = "method-not-allowed",
+        /// No such representation.
+        NotAcceptable = "not-acceptable",
+        /// Two accounts claim one registry path.
+        RegistryPathConflict = "registry-path-conflict",
+        /// Something still needs it.
+        InUse = "in-use",
+        /// The current state does not allow this.
+        Conflict = "conflict",
+        /// The state is not the one expected.
+        PreconditionFailed = "precondition-failed",
+        /// The body is too large.
+        PayloadTooLarge = "payload-too-large",
+        /// The body has another media type than expected.
+        UnsupportedMediaType = "unsupported-media-type",
+        /// The request has mistakes.
+        ValidationFailed = "validation-failed",
+        /// Too many requests.
+        TooManyRequests = "too-many-requests",
+        /// Something went wrong here.
+        Internal = "internal",
+        /// The database or the keys cannot be reached.
+        Unavailable = "unavailable",
+    }
 }
 
 impl Code {
-    /// Status, code and title.
-    fn facts(self) -> (StatusCode, &'static str, &'static str) {
+    /// Status and title.
+    fn facts(self) -> (StatusCode, &'static str) {
         use StatusCode as S;
         match self {
-            Self::MalformedRequest => (
-                S::BAD_REQUEST,
-                "malformed-request",
-                "The request cannot be read",
-            ),
-            Self::Unauthenticated => (
-                S::UNAUTHORIZED,
-                "unauthenticated",
-                "A valid token is needed",
-            ),
-            Self::Forbidden => (S::FORBIDDEN, "forbidden", "The caller may not do this"),
-            Self::NotFound => (S::NOT_FOUND, "not-found", "There is nothing here"),
-            Self::MethodNotAllowed => (
-                S::METHOD_NOT_ALLOWED,
-                "method-not-allowed",
-                "This method is not for this path",
-            ),
-            Self::NotAcceptable => (
-                S::NOT_ACCEPTABLE,
-                "not-acceptable",
-                "No such representation",
-            ),
-            Self::RegistryPathConflict => (
-                S::CONFLICT,
-                "registry-path-conflict",
-                "Two accounts claim one registry path",
-            ),
-            Self::InUse => (S::CONFLICT, "in-use", "Something still needs it"),
-            Self::Conflict => (
-                S::CONFLICT,
-                "conflict",
-                "The current state does not allow this",
-            ),
-            Self::PreconditionFailed => (
-                S::PRECONDITION_FAILED,
-                "precondition-failed",
-                "The state is not the one expected",
-            ),
-            Self::PayloadTooLarge => (
-                S::PAYLOAD_TOO_LARGE,
-                "payload-too-large",
-                "The body is too large",
-            ),
+            Self::MalformedRequest => (S::BAD_REQUEST, "The request cannot be read"),
+            Self::Unauthenticated => (S::UNAUTHORIZED, "A valid token is needed"),
+            Self::Forbidden => (S::FORBIDDEN, "The caller may not do this"),
+            Self::NotFound => (S::NOT_FOUND, "There is nothing here"),
+            Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "This method is not for this path"),
+            Self::NotAcceptable => (S::NOT_ACCEPTABLE, "No such representation"),
+            Self::RegistryPathConflict => (S::CONFLICT, "Two accounts claim one registry path"),
+            Self::InUse => (S::CONFLICT, "Something still needs it"),
+            Self::Conflict => (S::CONFLICT, "The current state does not allow this"),
+            Self::PreconditionFailed => {
+                (S::PRECONDITION_FAILED, "The state is not the one expected")
+            }
+            Self::PayloadTooLarge => (S::PAYLOAD_TOO_LARGE, "The body is too large"),
             Self::UnsupportedMediaType => (
                 S::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported-media-type",
                 "The body has another media type than expected",
             ),
-            Self::ValidationFailed => (
-                S::UNPROCESSABLE_ENTITY,
-                "validation-failed",
-                "The request has mistakes",
-            ),
-            Self::TooManyRequests => (
-                S::TOO_MANY_REQUESTS,
-                "too-many-requests",
-                "Too many requests",
-            ),
-            Self::Internal => (
-                S::INTERNAL_SERVER_ERROR,
-                "internal",
-                "Something went wrong here",
-            ),
+            Self::ValidationFailed => (S::UNPROCESSABLE_ENTITY, "The request has mistakes"),
+            Self::TooManyRequests => (S::TOO_MANY_REQUESTS, "Too many requests"),
+            Self::Internal => (S::INTERNAL_SERVER_ERROR, "Something went wrong here"),
             Self::Unavailable => (
                 S::SERVICE_UNAVAILABLE,
-                "unavailable",
                 "The database or the keys cannot be reached",
             ),
         }
     }
+
+    /// Its `type`.
+    fn urn(self) -> String {
+        format!("urn:regcred:problem:{}", self.as_str())
+    }
+}
+
+words! {
+    /// The kind of a problem: its code behind `urn:regcred:problem:`.
+    ProblemType: "ProblemType" = Code::ALL.map(Code::urn)
 }
 
 /// An error on its way to be an answer. The request id is put in at the very end, by
@@ -147,7 +130,7 @@ const OUTAGE_SECONDS: u64 = 2;
 pub struct ProblemBody<'a> {
     /// `urn:regcred:problem:` and the code.
     #[serde(rename = "type")]
-    #[schema(example = "urn:regcred:problem:validation-failed")]
+    #[schema(value_type = ProblemType, example = "urn:regcred:problem:validation-failed")]
     kind: String,
     /// The kind of problem in words.
     #[schema(example = "The request has mistakes")]
@@ -266,7 +249,7 @@ impl Problem {
 
     /// The code as the contract spells it.
     pub fn code(&self) -> &'static str {
-        self.code.facts().1
+        self.code.as_str()
     }
 
     /// This problem in words.
@@ -281,10 +264,9 @@ impl Problem {
 
     /// The same for an answer of another status: one that the HTTP library chose.
     pub(super) fn body_as(&self, status: StatusCode, request_id: Uuid) -> Vec<u8> {
-        let (_, code, title) = self.code.facts();
         let body = ProblemBody {
-            kind: format!("urn:regcred:problem:{code}"),
-            title,
+            kind: self.code.urn(),
+            title: self.code.facts().1,
             status: status.as_u16(),
             detail: &self.detail,
             request_id,

@@ -287,6 +287,7 @@ async fn read<R: Resource>(
     let name = Named::last(names);
     let view = app.broker.read::<R>(&scope, name.known()?).await?;
     let tag = etag(view.version());
+    conditional::refuse_others(&headers, tag.to_str().unwrap_or_default())?;
     // The tag is the version, which writes are compared with; what has changed without a write, a client that knows
     // the version need not have.
     let current = match view.since_written() {

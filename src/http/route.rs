@@ -10,6 +10,7 @@ use axum::http::Method;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use utoipa::ToSchema;
+use utoipa::openapi::Required;
 use utoipa::openapi::path::{Operation, OperationBuilder};
 
 use super::gate::gate;
@@ -114,7 +115,6 @@ impl Draft {
             (field.register)(Face::Whole, &mut self.schemas);
             describe::query_parameter(&mut self.operation, &field);
         }
-        describe::invalid(&mut self.operation);
         self
     }
 
@@ -125,36 +125,29 @@ impl Draft {
         self
     }
 
-    /// It takes a body.
+    /// A parameter has only some of the words that it has elsewhere. With one of them, it is needed.
     #[must_use]
-    pub fn body<B: Body + Wire>(mut self) -> Self {
-        B::register(Face::Whole, &mut self.schemas);
-        describe::body(
-            &mut self.operation,
-            B::schema(Face::Whole),
-            B::example(),
-            true,
-        );
+    pub fn only(mut self, parameter: &str, words: &[&'static str]) -> Self {
+        describe::only(&mut self.operation, parameter, words);
         self
     }
 
-    /// The example of its body, where that of the body's type does not fit.
+    /// It takes a body.
     #[must_use]
-    pub fn body_example(mut self, example: serde_json::Value) -> Self {
-        describe::body_example(&mut self.operation, &example);
-        self
+    pub fn body<B: Body + Wire>(self) -> Self {
+        self.takes::<B>(Required::True)
     }
 
     /// It takes a body that may be left out.
     #[must_use]
-    pub fn optional_body<B: Body + Wire>(mut self) -> Self {
+    pub fn optional_body<B: Body + Wire>(self) -> Self {
+        self.takes::<B>(Required::False)
+    }
+
+    fn takes<B: Body + Wire>(mut self, required: Required) -> Self {
         B::register(Face::Whole, &mut self.schemas);
-        describe::body(
-            &mut self.operation,
-            B::schema(Face::Whole),
-            B::example(),
-            false,
-        );
+        let schema = B::schema(Face::Whole);
+        describe::body(&mut self.operation, schema, B::example(), required);
         self
     }
 
@@ -173,12 +166,8 @@ impl Draft {
     /// It takes a body that is no object of ours: an example shows it.
     #[must_use]
     pub fn foreign_body(mut self, example: serde_json::Value) -> Self {
-        describe::body(
-            &mut self.operation,
-            describe::any_object(),
-            Some(example),
-            true,
-        );
+        let schema = describe::any_object();
+        describe::body(&mut self.operation, schema, Some(example), Required::True);
         self
     }
 

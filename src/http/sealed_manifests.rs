@@ -14,11 +14,11 @@ use super::problem::{Answer, Problem};
 use super::query::Params;
 use super::route::{Route, Tag, route};
 use crate::auth::role::Action;
-use crate::broker::Scope;
 use crate::broker::manifests::{Options, Source};
 use crate::model::body::{Body, Text, body};
 use crate::model::form::Form;
 use crate::model::mistake::{Fault, Mistakes};
+use crate::model::name::Name;
 use crate::model::pull_secret::PullSecretSpec;
 use crate::render::Format;
 use crate::render::inputs::Inputs;
@@ -92,9 +92,11 @@ pub fn routes() -> Vec<Route> {
                  sealed does.",
             )
             .body::<SealingBody>()
-            .needs("format")
+            .only("format", &[Format::SealedSecret.as_str()])
             .may(Action::RenderPullSecret)
-            .to(of_pull_secret),
+            .to(|app, who, path, asking, params, body| {
+                sealed(app, who, path, asking, params, body, Source::PullSecret)
+            }),
         on(OF_CREDENTIAL, "sealCredential")
             .says(
                 "Seals one credential for a cluster",
@@ -102,10 +104,12 @@ pub fn routes() -> Vec<Route> {
                  `namespace` is needed unless the scope is cluster-wide.",
             )
             .body::<SealingBody>()
-            .needs("format")
+            .only("format", &[Format::SealedSecret.as_str()])
             .needs("namespace")
             .may(Action::RenderAnything)
-            .to(of_credential),
+            .to(|app, who, path, asking, params, body| {
+                sealed(app, who, path, asking, params, body, Source::Credential)
+            }),
         on(AD_HOC, "renderAdHoc")
             .says(
                 "Renders stored credentials without storing a pull secret",
@@ -117,38 +121,16 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-async fn of_pull_secret(
-    State(app): State<App>,
-    Entered(scope): Entered,
-    Path((_, name)): Path<(String, String)>,
-    asking: Asking,
-    params: Params<SealFields>,
-    body: JsonBody,
-) -> Answer<Response> {
-    let source = Source::PullSecret(known_name(&name)?);
-    sealed(&app, &scope, asking, params, body, source).await
-}
-
-async fn of_credential(
-    State(app): State<App>,
-    Entered(scope): Entered,
-    Path((_, name)): Path<(String, String)>,
-    asking: Asking,
-    params: Params<SealFields>,
-    body: JsonBody,
-) -> Answer<Response> {
-    let source = Source::Credential(known_name(&name)?);
-    sealed(&app, &scope, asking, params, body, source).await
-}
-
 async fn sealed(
-    app: &App,
-    scope: &Scope,
+    State(app): State<App>,
+    Entered(scope): Entered,
+    Path((_, name)): Path<(String, String)>,
     asking: Asking,
     params: Params<SealFields>,
     body: JsonBody,
-    source: Source,
+    source: fn(Name) -> Source,
 ) -> Answer<Response> {
+    let source = source(known_name(&name)?);
     let mut all = Both::new(params);
     let mut form = Form::new(body.json);
     let body = SealingBody::read_fields(&mut form);
@@ -157,7 +139,7 @@ async fn sealed(
     all.mistakes
         .append(form.finish(Some(())).err().unwrap_or_default());
     let options = all.finish(&asking)?;
-    answer(app, scope, asking, Asked { options, source }).await
+    answer(&app, &scope, asking, Asked { options, source }).await
 }
 
 async fn ad_hoc(

@@ -13,11 +13,12 @@ use super::body::JsonBody;
 use super::gate::Entered;
 use super::idempotency::{answer_once, once};
 use super::page::{PageParams, page};
-use super::problem::Answer;
+use super::problem::{Answer, Problem};
 use super::query::Params;
 use super::route::{Route, Tag, route};
 use crate::auth::role::Action;
-use crate::broker::tokens::{NewTokenView, TokenView, TokenWrite};
+use crate::broker::granting::past_end;
+use crate::broker::tokens::{NewTokenView, PlatformTokenWrite, TokenView, TokenWrite};
 use crate::broker::view::Page;
 
 /// The routes of tokens: those of tenants, and those of the platform.
@@ -42,12 +43,6 @@ fn routes_of(
     let on = |method, path, act: &str, what: &str| {
         route(method, path, &format!("{act}{of}{what}"), tag).verb("token.create")
     };
-    let example = match tag {
-        Tag::Platform => {
-            serde_json::json!({"name": "on-call", "role": "operator", "expires_in": 3600})
-        }
-        _ => serde_json::json!({"name": "ci", "role": "puller", "expires_in": 86400}),
-    };
     let revoke = on(Method::DELETE, one, "revoke", "Token")
         .says(
             "Revokes a token",
@@ -58,20 +53,22 @@ fn routes_of(
         Tag::Platform => revoke,
         _ => revoke.problem(409, "`conflict`: it is the tenant's last owner"),
     };
+    let create = on(Method::POST, all, "create", "Token").says(
+        "Creates a token",
+        "The answer is the only one that holds the token. Nobody grants more than they hold.",
+    );
+    let create = match tag {
+        Tag::Platform => create.body::<PlatformTokenWrite>(),
+        _ => create.body::<TokenWrite>(),
+    };
     vec![
-        on(Method::POST, all, "create", "Token")
-            .says(
-                "Creates a token",
-                "The answer is the only one that holds the token. Nobody grants more than they hold.",
-            )
-            .body::<TokenWrite>()
-            .body_example(example)
+        create
             .answers::<NewTokenView>(201, "Created")
             .header(201, "Location")
             .problem(409, "`conflict`: a live token has the name")
             .once()
             .may(may)
-            .to(create),
+            .to(self::create),
         on(Method::GET, all, "list", "Tokens")
             .says(
                 "Lists tokens",
@@ -82,7 +79,10 @@ fn routes_of(
             .may(may)
             .to(list),
         on(Method::GET, one, "get", "Token")
-            .says("Reads a token", "By id or by name, without the token itself.")
+            .says(
+                "Reads a token",
+                "By id or by name, without the token itself.",
+            )
             .answers::<TokenView>(200, "The token")
             .may(may)
             .to(read),
@@ -99,7 +99,16 @@ async fn create(
     body: JsonBody,
 ) -> Answer<Response> {
     let once = once(&headers, &method, &uri, &body.bytes)?;
-    let write: TokenWrite = body.read()?;
+    let past = past_end(&body.json, app.broker.now());
+    let write = match scope.tenant {
+        Some(_) => TokenWrite::read(body.json),
+        None => PlatformTokenWrite::read(body.json).map(TokenWrite::from),
+    };
+    // One with no other mistakes may be the repetition of one that was taken.
+    let write = write.map_err(|mut mistakes| {
+        mistakes.extend(past);
+        Problem::invalid(mistakes)
+    })?;
     let answer = app
         .broker
         .create_token(&scope, &write, once.as_ref())

@@ -3,8 +3,9 @@
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-use crate::auth_file::explain::{CLIENTS, Client};
+use crate::auth_file::explain::{CLIENTS, Client, ClientName};
 pub use crate::model::severity::Severity;
+use crate::model::spelled::words;
 
 /// kubelet, with the name that the API gives it.
 pub const KUBELET: &str = "kubelet";
@@ -163,13 +164,18 @@ impl Serialize for Code {
     }
 }
 
+words! {
+    /// The kind of a finding, in a word.
+    CodeWord: "FindingCode" = Code::ALL.iter().map(|code| code.as_str())
+}
+
 /// One thing to know about a document.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Finding {
     /// How bad it is.
     pub severity: Severity,
     /// Stable word for the kind of finding.
-    #[schema(value_type = String, example = "key-docker-hub")]
+    #[schema(value_type = CodeWord, example = "key-docker-hub")]
     pub code: Code,
     /// What is so and what would be better. Never holds a secret.
     pub detail: String,
@@ -177,7 +183,7 @@ pub struct Finding {
     #[schema(example = "/auths/docker.io")]
     pub pointer: String,
     /// Whom it concerns; empty where that does not depend on the client.
-    #[schema(value_type = Vec<String>, example = json!(["docker"]))]
+    #[schema(value_type = Vec<ClientName>, example = json!(["docker"]))]
     pub clients: Vec<&'static str>,
 }
 

@@ -26,6 +26,9 @@ use crate::model::secret::SecretText;
 /// What it takes about to find out whether a key has a better spelling.
 const ASKED_OF_A_KEY: usize = 200;
 
+/// How often spellings and repeats are looked at anew.
+const MOST_ROUNDS: usize = 8;
+
 /// Corrects an auth file; true if that changed it.
 pub fn auth_file(document: &mut Json, shape: Shape, context: FileContext) -> bool {
     let Json::Object(members) = document else {
@@ -99,8 +102,16 @@ fn entries(members: &mut Vec<(String, Json)>, context: FileContext, tried: &mut 
     for (key, entry) in members.iter_mut() {
         changed |= !is_session_key(key) && mend(entry, tried.shape);
     }
-    changed |= rename(members, tried);
-    changed | drop_repeats(members, tried)
+    // What is dropped may have stood in the way of a better spelling, and the other way round.
+    for _ in 0..MOST_ROUNDS {
+        let renamed = rename(members, tried);
+        let dropped = drop_repeats(members, tried);
+        changed |= renamed || dropped;
+        if !renamed && !dropped {
+            break;
+        }
+    }
+    changed
 }
 
 /// The `auth` of an entry: with its padding, and made of what stands beside it where there is none.

@@ -54,8 +54,10 @@ pub trait Wire {
 pub enum Presence {
     /// It must, and cannot be `null`.
     Required,
-    /// It may be left out or `null`.
+    /// It may be left out or `null`: then there is none.
     Optional,
+    /// It may be left out or `null`: then it has its default, so that there always is one.
+    Default,
     /// It may be left out, which keeps what is stored, and cannot be `null`.
     Kept,
 }
@@ -166,14 +168,22 @@ pub fn read_inner<B: Body>(json: Json, at: &mut At) -> Option<B> {
     value.filter(|_| is_object)
 }
 
-/// The schema of a body's fields: nothing else may be there.
+/// The schema of a body's fields: nothing else may be there. An answer may hold more: it is part of a larger one, or
+/// that of a later version.
 pub fn object_schema<B: Body>(face: Face) -> RefOr<Schema> {
     let mut object = ObjectBuilder::new()
         .schema_type(Type::Object)
         .description(Some(B::doc()))
-        .additional_properties(Some(AdditionalProperties::FreeForm(false)));
+        .additional_properties(match face {
+            Face::Whole | Face::Patch => Some(AdditionalProperties::FreeForm(false)),
+            Face::Answer => None,
+        });
     for field in B::fields() {
-        let is_nullable = field.presence == Presence::Optional;
+        let is_nullable = match field.presence {
+            Presence::Optional => true,
+            Presence::Default => face != Face::Answer,
+            Presence::Required | Presence::Kept => false,
+        };
         let schema = (field.schema)(face);
         let schema = if is_nullable {
             nullable(schema)
@@ -436,6 +446,7 @@ macro_rules! body_field {
 
     (@presence needed) => { $crate::model::body::Presence::Required };
     (@presence required) => { $crate::model::body::Presence::Required };
+    (@presence default) => { $crate::model::body::Presence::Default };
     (@presence secret) => { $crate::model::body::Presence::Kept };
     (@presence $other:ident) => { $crate::model::body::Presence::Optional };
 }

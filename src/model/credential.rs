@@ -54,13 +54,33 @@ pub struct CredentialSpec {
     pub auth_server: Option<AuthServerSpec>,
     /// Name of the registry's own Secret; the credential's name unless given.
     pub secret_name: Option<ObjectName>,
-    /// Free text for people.
-    pub description: Option<String>,
-    /// For selectors and filters.
-    pub labels: Labels,
-    /// When the registry stops taking the secret.
-    #[serde(with = "time::serde::rfc3339::option", default)]
-    pub expires_at: Option<OffsetDateTime>,
+    /// What it says beside its accounts.
+    #[serde(flatten)]
+    pub details: Details,
+}
+
+body! {
+    /// What a credential says beside its accounts: written, stored and shown as it stands here. Whatever else a
+    /// credential may say is a field here, and nowhere else.
+    #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+    pub struct Details { answer: "CredentialDetails"; }
+    fields {
+        /// Free text for people.
+        #[serde(default)]
+        description: Option<String> as Text<0, 4096>, optional;
+        /// For selectors and filters.
+        #[serde(default)]
+        labels: Labels, default;
+        /// When the registry stops taking the secret.
+        #[serde(with = "time::serde::rfc3339::option", default)]
+        expires_at: Option<OffsetDateTime>, optional;
+    }
+    rules(_form) {
+        description = description.filter(|text| !text.is_empty());
+    }
+    example {
+        "description": "Partner registry", "labels": {"team": "payments"}, "expires_at": "2027-01-01T00:00:00Z"
+    }
 }
 
 /// The delegated half of a pair. What is left out is as for the registry.
@@ -135,12 +155,8 @@ body! {
         auth_server: Option<AuthServerBody>, partial;
         /// Name of the registry's own Secret in the split layout; the credential's name unless given.
         secret_name: Option<ObjectName>, optional;
-        /// Free text for people.
-        description: Option<String> as Text<0, 4096>, optional;
-        /// For selectors and filters.
-        labels: Labels, default;
-        /// When the registry stops taking the secret.
-        expires_at: Option<OffsetDateTime>, optional;
+        /// What it says beside its accounts.
+        details: Details, flat;
         /// For a write that changes a secret: how many seconds the former version stays usable beside the
         /// new one, up to 90 days. Not stored; of no effect where no secret changes.
         overlap: Option<Duration> as Overlap, optional;
@@ -160,7 +176,6 @@ body! {
         // "No user" is spelt as a user in auth files; both spellings are one account here.
         username = username.filter(|name| kind_meant != Kind::IdentityToken || name != NO_USER);
         email = email.filter(|email| !email.is_empty());
-        description = description.filter(|text| !text.is_empty());
     }
     example {
         "registry": "privateregistry.example.com", "kind": "password",
@@ -291,9 +306,7 @@ impl CredentialBody {
                 email: self.email,
                 auth_server,
                 secret_name: self.secret_name,
-                description: self.description,
-                labels: self.labels,
-                expires_at: self.expires_at,
+                details: self.details,
             },
         })
     }

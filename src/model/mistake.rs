@@ -13,7 +13,7 @@ pub struct Mistake {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false, example = "/registry")]
     pub pointer: Option<String>,
-    /// Name of a query parameter; `name` for the last name in the path. Left out for the body.
+    /// Name of a query parameter or of a header; `name` for the last name in the path. Left out for the body.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false, example = "limit")]
     pub parameter: Option<String>,
@@ -59,7 +59,7 @@ impl Fault {
         }
     }
 
-    /// The fault of a query parameter or a name in the path.
+    /// The fault of a query parameter, of a header or of a name in the path.
     pub fn of_parameter(self, name: impl Into<String>) -> Mistake {
         Mistake {
             pointer: None,

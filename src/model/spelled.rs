@@ -89,6 +89,29 @@ macro_rules! spelled {
     };
 }
 
+/// Declares the schema of a closed set of words that answers hold as texts, by what they are made of.
+#[macro_export]
+macro_rules! words {
+    ($(#[doc = $doc:expr])* $vis:vis $Words:ident : $name:literal = $words:expr) => {
+        $(#[doc = $doc])*
+        $vis struct $Words;
+
+        impl utoipa::PartialSchema for $Words {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                let words: Vec<String> = $words.into_iter().map(Into::into).collect();
+                let words: Vec<_> = words.iter().map(|word| (word.as_str(), String::new())).collect();
+                $crate::model::spelled::schema(&$crate::model::body::prose(&[$($doc),*]), &words)
+            }
+        }
+
+        impl utoipa::ToSchema for $Words {
+            fn name() -> std::borrow::Cow<'static, str> {
+                $name.into()
+            }
+        }
+    };
+}
+
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
 
@@ -110,8 +133,10 @@ pub fn schema(doc: &str, words: &[(&str, String)]) -> RefOr<Schema> {
     ObjectBuilder::new()
         .schema_type(Type::String)
         .enum_values(Some(words.iter().map(|(word, _)| *word)))
-        .description(Some(format!("{doc}\n{}", meanings.collect::<String>())))
+        .description(Some(
+            format!("{doc}\n{}", meanings.collect::<String>()).trim_end(),
+        ))
         .into()
 }
 
-pub use crate::spelled;
+pub use crate::{spelled, words};

@@ -12,6 +12,7 @@ use super::plan::RenderError;
 use crate::model::credential::{CredentialSpec, Kind};
 use crate::model::pulled_image::PulledImage;
 use crate::model::registry_path::RegistryPath;
+use crate::model::spelled::spelled;
 
 /// The one version that is spoken.
 pub const API_VERSION: &str = "credentialprovider.kubelet.k8s.io/v1";
@@ -27,11 +28,14 @@ pub struct Pull {
     cached_for: Duration,
 }
 
-/// Which other pulls an answer holds for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-enum CacheKey {
-    Image,
-    Registry,
+spelled! {
+    /// Which other pulls an answer holds for.
+    pub enum CacheKey: "CredentialProviderCacheKey" or "invalid-value" {
+        /// For those of the same image.
+        Image = "Image",
+        /// For those of every image of the host: all get the same.
+        Registry = "Registry",
+    }
 }
 
 impl Pull {
@@ -45,7 +49,7 @@ impl Pull {
         let ends = specs
             .iter()
             .filter(|spec| Self::needs(&image, spec))
-            .filter_map(|spec| spec.expires_at);
+            .filter_map(|spec| spec.details.expires_at);
         let cached_for = ends.map(|end| end - now).fold(CACHED_FOR, Duration::min);
         Self {
             cache_key: cache_key(&image, specs),

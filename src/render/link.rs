@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::script::quote;
 use crate::model::mistake::{Fault, Mistake};
 use crate::model::name::{Namespace, ObjectName};
+use crate::model::spelled::words;
 
 /// A ServiceAccount as the API server gave it, with all its fields.
 #[derive(Debug, Clone)]
@@ -21,13 +22,18 @@ pub struct ServiceAccountObject {
     linked: Option<Vec<String>>,
 }
 
+words! {
+    /// What an operation of a JSON patch does.
+    PatchOp: "JsonPatchOp" = ["test", "add", "remove"]
+}
+
 /// An operation of a JSON patch (RFC 6902).
 #[derive(ToSchema)]
 #[schema(as = JsonPatchOperation)]
 #[allow(dead_code, reason = "describes what a link's patch is made of")]
 struct PatchOperation {
-    /// `test`, `add`, `replace` or `remove`.
-    #[schema(example = "test")]
+    /// What it does.
+    #[schema(value_type = PatchOp)]
     op: String,
     /// What it is done to.
     #[schema(example = "/imagePullSecrets")]

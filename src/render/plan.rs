@@ -245,7 +245,12 @@ fn warnings(request: &Request, endpoints: &[Endpoint]) -> Vec<Warning> {
     }
     for item in &request.items {
         let name = &item.credential;
-        if let Some(end) = item.spec.expires_at.filter(|end| *end <= request.now) {
+        if let Some(end) = item
+            .spec
+            .details
+            .expires_at
+            .filter(|end| *end <= request.now)
+        {
             let end = crate::model::time::format(end);
             warnings.push(Warning::for_everybody(
                 "expired",

@@ -151,23 +151,20 @@ pub async fn insert_all(conn: &mut PgConnection, rows: &[AuditRow]) -> Result<()
 
 /// The events' own columns, one array each.
 fn bound_all(statement: Statement, rows: &[AuditRow]) -> Statement {
-    fn column<T>(rows: &[AuditRow], of: impl Fn(&AuditRow) -> T) -> Vec<T> {
-        rows.iter().map(of).collect()
-    }
     statement
         .bind(column(rows, |row| row.id))
         .bind(column(rows, |row| row.at))
         .bind(column(rows, |row| row.tenant_id))
-        .bind(column(rows, |row| row.tenant.clone()))
-        .bind(column(rows, |row| row.actor.clone()))
-        .bind(column(rows, |row| row.actor_id.clone()))
-        .bind(column(rows, |row| row.actor_name.clone()))
-        .bind(column(rows, |row| row.source.clone()))
-        .bind(column(rows, |row| row.action.clone()))
-        .bind(column(rows, |row| row.target.clone()))
+        .bind(column(rows, |row| row.tenant.as_deref()))
+        .bind(column(rows, |row| row.actor.as_str()))
+        .bind(column(rows, |row| row.actor_id.as_deref()))
+        .bind(column(rows, |row| row.actor_name.as_deref()))
+        .bind(column(rows, |row| row.source.as_deref()))
+        .bind(column(rows, |row| row.action.as_str()))
+        .bind(column(rows, |row| row.target.as_str()))
         .bind(column(rows, |row| row.target_version))
-        .bind(column(rows, |row| row.outcome.clone()))
-        .bind(column(rows, |row| row.detail.clone()))
+        .bind(column(rows, |row| row.outcome.as_str()))
+        .bind(column(rows, |row| row.detail.as_deref()))
         .bind(column(rows, |row| row.request_id))
 }
 
@@ -265,20 +262,7 @@ pub async fn append_all(
         .bind(&after.mac)
         .bind(after.head.as_deref())
         .bind(after.key_id)
-        .bind(column(rows, |row| row.id))
-        .bind(column(rows, |row| row.at))
-        .bind(column(rows, |row| row.tenant_id))
-        .bind(column(rows, |row| row.tenant.as_deref()))
-        .bind(column(rows, |row| row.actor.as_str()))
-        .bind(column(rows, |row| row.actor_id.as_deref()))
-        .bind(column(rows, |row| row.actor_name.as_deref()))
-        .bind(column(rows, |row| row.source.as_deref()))
-        .bind(column(rows, |row| row.action.as_str()))
-        .bind(column(rows, |row| row.target.as_str()))
-        .bind(column(rows, |row| row.target_version))
-        .bind(column(rows, |row| row.outcome.as_str()))
-        .bind(column(rows, |row| row.detail.as_deref()))
-        .bind(column(rows, |row| row.request_id))
+        .also(|statement| bound_all(statement, rows))
         .bind(&places.seqs)
         .bind(&places.macs)
         .bind(before.seq)
@@ -322,16 +306,10 @@ pub async fn is_beyond(conn: &mut PgConnection, lane: i16, seq: i64) -> Result<b
 
 /// Adds an event without a seal.
 pub async fn insert(conn: &mut PgConnection, row: &AuditRow) -> Result<()> {
-    let statement = super::query(
-        "INSERT INTO audit_events (id, at, tenant_id, tenant, actor, actor_id, actor_name, source, action, target,
-                                   target_version, outcome, detail, request_id)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
-    );
-    bound(statement, row).execute(conn).await?;
-    Ok(())
+    insert_all(conn, std::slice::from_ref(row)).await
 }
 
-/// The event's own columns, as both statements that add one number them.
+/// The event's own columns.
 fn bound(statement: Statement, row: &AuditRow) -> Statement {
     statement
         .bind(row.id)

@@ -165,6 +165,12 @@ impl<O> StatementAs<O>
 where
     O: Send + Unpin + for<'r> FromRow<'r, PgRow>,
 {
+    /// Gives the next parameters the values that several statements share.
+    pub fn also(mut self, bind: impl FnOnce(Statement) -> Statement) -> Self {
+        self.statement = bind(self.statement);
+        self
+    }
+
     /// Gives the next parameter its value.
     pub fn bind<'t, T: Encode<'t, Postgres> + Type<Postgres>>(mut self, value: T) -> Self {
         self.statement = self.statement.bind(value);

@@ -8,7 +8,7 @@ use regcred::auth::oidc::provider::ProviderSpec;
 use regcred::broker::discovery::Question;
 use regcred::broker::rollback::Rollback;
 use regcred::broker::share_links::LinkWrite;
-use regcred::broker::tokens::TokenWrite;
+use regcred::broker::tokens::{PlatformTokenWrite, TokenWrite};
 use regcred::broker::verification::Trial;
 use regcred::http::credential_provider::CredentialProviderRequest;
 use regcred::http::explain::{ExplainBody, ExplainStoredBody};
@@ -22,12 +22,13 @@ use regcred::model::pull_secret::PullSecretSpec;
 use regcred::model::tenant::TenantSpec;
 use serde_json::{Value, json};
 
+use crate::support::conformance;
 use crate::support::schema::Schemas;
 
 type Reader = fn(Json) -> Result<(), Mistakes>;
 
 /// The reader of each body that the document names.
-const READERS: [(&str, Reader); 17] = [
+const READERS: [(&str, Reader); 18] = [
     ("Tenant", |json| TenantSpec::read(json).map(drop)),
     ("Credential", |json| {
         CredentialWrite::read(json, Unnamed::Drops).map(drop)
@@ -38,6 +39,9 @@ const READERS: [(&str, Reader); 17] = [
         ProviderSpec::read(json).map(drop)
     }),
     ("Token", |json| TokenWrite::read(json).map(drop)),
+    ("PlatformToken", |json| {
+        PlatformTokenWrite::read(json).map(drop)
+    }),
     ("Rollback", |json| Rollback::read(json).map(drop)),
     ("Verify", |json| Trial::read(json).map(drop)),
     ("Discover", |json| Question::read(json).map(drop)),
@@ -82,10 +86,7 @@ const BEYOND_SCHEMAS: [(&str, &str); 16] = [
 ];
 
 fn document() -> Value {
-    let text = regcred::http::router::document()
-        .to_json()
-        .expect("the document is JSON");
-    serde_json::from_str(&text).expect("the document is JSON")
+    conformance::document().clone()
 }
 
 /// A body that some operation takes: the name of its schema, and an example.

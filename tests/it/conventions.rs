@@ -392,7 +392,7 @@ async fn the_same_idempotency_key_gives_the_first_answer() {
     owner
         .post_with(path, &json!({"name": "ci", "role": "editor"}), key)
         .await
-        .expect_mistakes(&["/idempotency-key"]);
+        .expect_mistakes(&["/Idempotency-Key"]);
     assert_eq!(
         owner
             .get(path)
@@ -550,4 +550,22 @@ async fn of_patches_of_one_version_that_meet_one_holds() {
     let replies = writes.join_all().await;
     let held = |reply: &&crate::support::client::Reply| reply.status == 200;
     assert_eq!(replies.iter().filter(held).count(), 1);
+}
+
+/// RFC 9110, section 13.1.1: a read of one state is none of another.
+#[tokio::test]
+async fn a_read_may_name_its_state() {
+    let regcred = Regcred::start().await;
+    let owner = regcred.tenant("team-a").await;
+    let credential = password("quay.io", "robot", "s3cret");
+    owner.put(CREDENTIAL, &credential).await.expect(201);
+    for path in [CREDENTIAL, &format!("{CREDENTIAL}/manifest")] {
+        let tag = owner.get(path).await.expect(200).header("etag").to_owned();
+        owner.get_with(path, ("if-match", &tag)).await.expect(200);
+        owner.get_with(path, ("if-match", "*")).await.expect(200);
+        let other = owner.get_with(path, ("if-match", "\"zzz\"")).await;
+        other.expect_problem(412, "precondition-failed");
+        let malformed = owner.get_with(path, ("if-match", "zzz")).await;
+        malformed.expect_problem(400, "malformed-request");
+    }
 }

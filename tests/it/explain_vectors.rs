@@ -40,7 +40,7 @@ fn effective(effective: &Effective) -> Value {
         Effective::Anonymous | Effective::None => (None, None),
     };
     let mut value = Map::new();
-    value.insert("kind".into(), effective.kind().into());
+    value.insert("kind".into(), effective.kind().as_str().into());
     value.extend(helper.map(|helper| ("helper".into(), helper.as_str().into())));
     value.extend(login.into_iter().flat_map(values));
     Value::Object(value)

@@ -3,13 +3,10 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::Regcred;
+use crate::support::{Regcred, conformance};
 
 fn document() -> Value {
-    let text = regcred::http::router::document()
-        .to_json()
-        .expect("the document is JSON");
-    serde_json::from_str(&text).expect("the document is JSON")
+    conformance::document().clone()
 }
 
 /// Path, method and operation of each.
@@ -85,6 +82,100 @@ fn operation_ids_are_unique() {
     ids.sort();
     ids.dedup();
     assert_eq!(ids.len(), all, "{ids:?}");
+}
+
+/// Members whose words are few: a client can make a list to choose from, and a compiler finds what is misspelt.
+#[test]
+fn closed_sets_are_enumerations() {
+    let document = document();
+    let schemas = &document["components"]["schemas"];
+    let words_of = |schema: &Value| -> Vec<Value> {
+        let target = |reference: &str| document.pointer(reference.trim_start_matches('#')).cloned();
+        let schema = schema["$ref"]
+            .as_str()
+            .and_then(target)
+            .unwrap_or(schema.clone());
+        schema["enum"].as_array().cloned().unwrap_or_default()
+    };
+    for (place, words) in [
+        ("/Health/properties/status", json!(["ok", "ready"])),
+        (
+            "/LookupStep/properties/for",
+            json!(["registry", "auth_server"]),
+        ),
+        (
+            "/ClientExplanation/properties/missing/items",
+            json!(["registry", "auth_server"]),
+        ),
+        (
+            "/JsonPatchOperation/properties/op",
+            json!(["test", "add", "remove"]),
+        ),
+        (
+            "/PlatformTokenInput/properties/role",
+            json!(["operator", "admin"]),
+        ),
+        (
+            "/TokenInput/properties/role",
+            json!(["viewer", "puller", "editor", "owner"]),
+        ),
+        (
+            "/CredentialProviderResponse/properties/cacheKeyType",
+            json!(["Image", "Registry"]),
+        ),
+    ] {
+        let found = words_of(schemas.pointer(place).unwrap_or(&Value::Null));
+        assert_eq!(Value::from(found), words, "{place}");
+    }
+    for (place, some) in [
+        ("/Problem/properties/type", "urn:regcred:problem:in-use"),
+        ("/EffectiveLogin/properties/kind", "identity_token"),
+        ("/GoesOnWithReport/properties/kinds/items", "none"),
+        ("/ClientError/properties/class", "entry:auth-format"),
+        ("/Finding/properties/code", "key-docker-hub"),
+        ("/Finding/properties/clients/items", "buildkit"),
+        ("/Consumer/properties/format", "credential-provider"),
+    ] {
+        let found = words_of(schemas.pointer(place).unwrap_or(&Value::Null));
+        assert!(found.contains(&some.into()), "{place}: {found:?}");
+    }
+}
+
+/// What always has a value is never described as null: clients would have to ask.
+#[test]
+fn an_answer_with_a_default_is_not_null() {
+    let target = &document()["components"]["schemas"]["Target"]["properties"];
+    for name in ["type", "labels", "annotations", "service_accounts"] {
+        let text = target[name].to_string();
+        assert!(
+            target[name].is_object() && !text.contains("null"),
+            "{name}: {text}"
+        );
+    }
+}
+
+/// Sealing needs a certificate, which only a body holds.
+#[test]
+fn each_way_to_render_names_its_formats() {
+    let document = document();
+    let formats = |method: &str, path: &str| -> Vec<Value> {
+        let parameters = document["paths"][path][method]["parameters"].as_array();
+        let mut parameters = parameters.into_iter().flatten();
+        let format = parameters.find(|parameter| parameter["name"] == "format");
+        let words = format.map(|format| &format["schema"]["enum"]);
+        words.and_then(Value::as_array).cloned().unwrap_or_default()
+    };
+    for path in [
+        "/v1/tenants/{tenant}/pull-secrets/{pull_secret}/manifest",
+        "/v1/tenants/{tenant}/credentials/{credential}/manifest",
+    ] {
+        assert_eq!(formats("post", path), [json!("sealed-secret")], "{path}");
+        let read = formats("get", path);
+        assert!(
+            read.contains(&json!("secret")) && !read.contains(&json!("sealed-secret")),
+            "{path}"
+        );
+    }
 }
 
 fn example_of(operation: &Value) -> Option<(String, Value)> {

@@ -174,6 +174,20 @@ async fn a_binding_needs_its_provider_and_a_provider_in_use_stays() {
         .put(&path, &unknown)
         .await
         .expect_mistakes(&["/subject/identity_provider"]);
+    // What the clock and the database know is told together, and with the rest.
+    unknown["expires_at"] = "2000-01-01T00:00:00Z".into();
+    owner
+        .put(&path, &unknown)
+        .await
+        .expect_mistakes(&["/subject/identity_provider", "/expires_at"]);
+    unknown["role"] = "admin".into();
+    unknown["subject"]["claims"] = json!({});
+    owner.put(&path, &unknown).await.expect_mistakes(&[
+        "/role",
+        "/subject/claims",
+        "/subject/identity_provider",
+        "/expires_at",
+    ]);
     let made = owner.put(&path, &binding("viewer")).await.expect(201);
     assert_eq!(made.json()["issuer"], "https://issuer.example.com");
     let provider = format!("{PROVIDERS}/cluster-a");

@@ -162,6 +162,14 @@ async fn bad_tokens_are_refused_with_every_mistake() {
     post(both).await.expect_mistakes(&["/expires_at"]);
     let past = json!({"name": "x", "role": "viewer", "expires_at": "2000-01-01T00:00:00Z"});
     post(past).await.expect_mistakes(&["/expires_at"]);
+    let past = json!({"name": "X", "role": "viewer", "expires_at": "2000-01-01T00:00:00Z"});
+    post(past).await.expect_mistakes(&["/name", "/expires_at"]);
+    let limited = json!({"name": "x", "role": "admin", "pull_secrets": ["p"]});
+    regcred
+        .admin
+        .post("/v1/tokens", &limited)
+        .await
+        .expect_mistakes(&["/pull_secrets"]);
 }
 
 #[tokio::test]

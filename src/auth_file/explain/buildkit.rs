@@ -5,7 +5,7 @@ use super::docker_cli::{
     DOCKER_HUB_HOST, DOCKER_HUB_KEY, Search, helper_for, host_form, key_of, read_config,
 };
 use super::words;
-use super::{Client, Effective, Explanation, GoesOnWith, Question};
+use super::{Client, Effective, Explanation, GoesOnWith, LoginKind, Question};
 use crate::auth_file::parse::{AuthFile, Entry, FileFormat};
 use crate::auth_file::reading::{Class, Login, Reader, bytes_of, read_entry};
 use crate::model::image_name::{Grammar, ImageName};
@@ -71,7 +71,7 @@ impl Client for BuildKit {
         if let Err(failure) = &mut explanation.outcome {
             failure.goes_on_with = match file {
                 Some(file) => by_key(after_warning(file, error.class, &names)),
-                None => vec![outcome(None, "none")],
+                None => vec![outcome(None, LoginKind::None)],
             };
         }
         explanation
@@ -101,11 +101,11 @@ fn more(file: &AuthFile, names: &[&str]) -> &'static str {
 /// in the text, with `auth` undecoded; of an `auth` that is none those decoded that chance brought first.
 fn after_warning(file: &AuthFile, class: Class, names: &[&str]) -> Vec<GoesOnWith> {
     let Some((name, rest)) = names.split_first() else {
-        return vec![outcome(None, "none")];
+        return vec![outcome(None, LoginKind::None)];
     };
     let wanted = key_of(name);
     if helper_for(file, wanted).is_some() {
-        return vec![outcome(None, "helper")];
+        return vec![outcome(None, LoginKind::Helper)];
     }
     let mut outcomes = Vec::new();
     for entry in candidates(file, wanted) {
@@ -115,7 +115,9 @@ fn after_warning(file: &AuthFile, class: Class, names: &[&str]) -> Vec<GoesOnWit
             outcomes.push(outcome(Some(entry), login.effective().kind()));
         }
         match undecoded(entry).effective() {
-            Effective::Anonymous if has_auth(entry) => outcomes.push(outcome(None, "none")),
+            Effective::Anonymous if has_auth(entry) => {
+                outcomes.push(outcome(None, LoginKind::None))
+            }
             Effective::Anonymous => outcomes.extend(after_warning(file, class, rest)),
             effective => outcomes.push(outcome(Some(entry), effective.kind())),
         }
@@ -151,7 +153,7 @@ fn has_auth(entry: &Entry) -> bool {
     auth.is_some_and(|auth| !auth.is_empty())
 }
 
-fn outcome(entry: Option<&Entry>, kind: &'static str) -> GoesOnWith {
+fn outcome(entry: Option<&Entry>, kind: LoginKind) -> GoesOnWith {
     GoesOnWith {
         key: entry.map(|entry| entry.key.clone()),
         kinds: vec![kind],
@@ -183,7 +185,7 @@ mod tests {
     use super::*;
 
     /// What is gone on with after the warning of a file.
-    fn outcomes(text: &str, image: &str) -> Vec<(Option<String>, Vec<&'static str>)> {
+    fn outcomes(text: &str, image: &str) -> Vec<(Option<String>, Vec<LoginKind>)> {
         let explanation = BuildKit.explain(&Question {
             file: &AuthFile::parse(text.as_bytes(), FileFormat::Config),
             image,
@@ -196,36 +198,42 @@ mod tests {
             .collect()
     }
 
-    fn used(key: &str, kind: &'static str) -> (Option<String>, Vec<&'static str>) {
+    fn used(key: &str, kind: LoginKind) -> (Option<String>, Vec<LoginKind>) {
         (Some(key.to_owned()), vec![kind])
     }
 
     #[test]
     fn chance_decides_what_was_decoded_before_a_bad_auth() {
-        let none = (None, vec!["none"]);
+        let none = (None, vec![LoginKind::None]);
         let bad = r#""ghcr.io": {"auth": "*"}"#;
         let text = format!(r#"{{"auths": {{"quay.io": {{"auth": "dTpw"}}, {bad}}}}}"#);
-        let expected = [used("quay.io", "basic"), none.clone()];
+        let expected = [used("quay.io", LoginKind::Basic), none.clone()];
         assert_eq!(outcomes(&text, "quay.io/a/b"), expected);
         assert_eq!(outcomes(&text, "ghcr.io/a/b"), std::slice::from_ref(&none));
         let text = format!(r#"{{"auths": {{"quay.io": {{"identitytoken": "t"}}, {bad}}}}}"#);
         assert_eq!(
             outcomes(&text, "quay.io/a"),
-            [used("quay.io", "identity_token")]
+            [used("quay.io", LoginKind::IdentityToken)]
         );
         let text = format!(r#"{{"auths": {{"quay.io": {{}}, {bad}}}}}"#);
         assert_eq!(
             outcomes(&text, "quay.io/a"),
-            [used("quay.io", "anonymous"), none]
+            [used("quay.io", LoginKind::Anonymous), none]
         );
     }
 
     #[test]
     fn a_wrong_type_leaves_the_text_of_the_entries() {
         let text = r#"{"psFormat": 1, "auths": {"quay.io": {"username": "u", "password": "p"}, "a.test": {"auth": "dTpw"}}}"#;
-        assert_eq!(outcomes(text, "quay.io/a"), [used("quay.io", "basic")]);
-        assert_eq!(outcomes(text, "a.test/a"), [(None, vec!["none"])]);
+        assert_eq!(
+            outcomes(text, "quay.io/a"),
+            [used("quay.io", LoginKind::Basic)]
+        );
+        assert_eq!(outcomes(text, "a.test/a"), [(None, vec![LoginKind::None])]);
         let text = r#"{"psFormat": 1, "credsStore": "x"}"#;
-        assert_eq!(outcomes(text, "quay.io/a"), [(None, vec!["helper"])]);
+        assert_eq!(
+            outcomes(text, "quay.io/a"),
+            [(None, vec![LoginKind::Helper])]
+        );
     }
 }

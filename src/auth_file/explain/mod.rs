@@ -8,6 +8,7 @@ use std::fmt;
 use super::parse::{AuthFile, FileFormat};
 use super::reading::{Class, Login, ReadError, Reader};
 use crate::model::mistake::Fault;
+use crate::model::spelled::{spelled, words};
 use realm::Realm;
 
 mod buildkit;
@@ -67,6 +68,11 @@ pub const CLIENTS: [&dyn Client; 8] = [
     &nerdctl::Nerdctl,
     &oras::Oras,
 ];
+
+words! {
+    /// The name of a client.
+    pub ClientName: "Client" = CLIENTS.map(|client| client.name())
+}
 
 /// Those that answer where nobody says which.
 pub fn usual_clients() -> &'static [&'static dyn Client] {
@@ -135,8 +141,8 @@ pub struct HelperCall {
 pub struct GoesOnWith {
     /// The key that it uses, if it knows of one.
     pub key: Option<String>,
-    /// What logging in with it may amount to, as [`Effective::kind`] spells it.
-    pub kinds: Vec<&'static str>,
+    /// What logging in with it may amount to.
+    pub kinds: Vec<LoginKind>,
 }
 
 /// An entry that a client tries.
@@ -176,13 +182,32 @@ pub struct Step {
     pub found: Option<String>,
 }
 
-/// The two sides of a registry that has others log in for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Half {
-    /// The registry itself.
-    Registry,
-    /// The server that authenticates for it.
-    AuthServer,
+spelled! {
+    /// The two sides of a registry that has others log in for it.
+    pub enum Half: "LookupHalf" or "invalid-value" {
+        /// The registry itself.
+        Registry = "registry",
+        /// The server that authenticates for it.
+        AuthServer = "auth_server",
+    }
+}
+
+spelled! {
+    /// What logging in amounts to. In order of the words, in which answers list them.
+    pub enum LoginKind: "LoginKind" or "invalid-value" {
+        /// An entry without anything in it: tried, and anonymous.
+        Anonymous = "anonymous",
+        /// User name and password.
+        Basic = "basic",
+        /// Whatever a credential helper answers.
+        Helper = "helper",
+        /// An OAuth2 refresh token.
+        IdentityToken = "identity_token",
+        /// Nothing: no entry is used.
+        None = "none",
+        /// A bearer token, sent as it is.
+        RegistryToken = "registry_token",
+    }
 }
 
 /// Why a client would fail before it asks the registry.
@@ -209,6 +234,16 @@ pub enum FailureClass {
 }
 
 impl FailureClass {
+    /// Every one.
+    fn all() -> impl Iterator<Item = Self> {
+        let of_files = Class::ALL.into_iter().map(Self::AuthFile);
+        let of_entries = Class::ALL.into_iter().map(Self::Entry);
+        [Self::InvalidImage]
+            .into_iter()
+            .chain(of_files)
+            .chain(of_entries)
+    }
+
     /// As the API spells it.
     pub fn name(self) -> String {
         match self {
@@ -244,16 +279,6 @@ impl Failure {
                 format!("The whole file is refused, whatever the image: {detail}.")
             }
             FailureClass::Entry(_) => format!("The entry that is picked cannot be read: {detail}."),
-        }
-    }
-}
-
-impl Half {
-    /// As the API spells it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Registry => "registry",
-            Self::AuthServer => "auth_server",
         }
     }
 }
@@ -354,15 +379,15 @@ impl fmt::Display for HelperCall {
 }
 
 impl Effective {
-    /// As the API spells it.
-    pub fn kind(&self) -> &'static str {
+    /// Which of them it is.
+    pub fn kind(&self) -> LoginKind {
         match self {
-            Self::Basic(_) => "basic",
-            Self::IdentityToken(_) => "identity_token",
-            Self::RegistryToken(_) => "registry_token",
-            Self::Anonymous => "anonymous",
-            Self::Helper(_) => "helper",
-            Self::None => "none",
+            Self::Basic(_) => LoginKind::Basic,
+            Self::IdentityToken(_) => LoginKind::IdentityToken,
+            Self::RegistryToken(_) => LoginKind::RegistryToken,
+            Self::Anonymous => LoginKind::Anonymous,
+            Self::Helper(_) => LoginKind::Helper,
+            Self::None => LoginKind::None,
         }
     }
 }

@@ -5,9 +5,13 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Choice, Effective, Explanation, Failure, GoesOnWith, Half, HelperCall, Match, Step};
+use super::{
+    Choice, Effective, Explanation, Failure, FailureClass, GoesOnWith, Half, HelperCall, LoginKind,
+    Match, Step,
+};
 use crate::auth_file::secret_bytes::SecretBytes;
 use crate::model::mistake::Fault;
+use crate::model::spelled::words;
 
 /// Which credential each client would use for an image.
 #[derive(Debug, Serialize, ToSchema)]
@@ -54,8 +58,8 @@ pub struct ClientReport {
     pub lookups: Vec<StepReport>,
     /// The look-ups that find nothing although the other does: half of a pair is missing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(value_type = Vec<String>, example = json!(["auth_server"]))]
-    pub missing: Vec<&'static str>,
+    #[schema(example = json!(["auth_server"]))]
+    pub missing: Vec<Half>,
     /// There if only a credential helper can decide. No helper is run for an explanation.
     #[serde(skip_serializing_if = "is_false")]
     pub helper_decides: bool,
@@ -66,6 +70,7 @@ pub struct ClientReport {
     pub helper_calls: Vec<String>,
     /// What follows if no helper has an answer.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = OtherwiseReport, required = false)]
     pub otherwise: Option<OtherwiseReport>,
     /// Why the client would fail before it asks the registry.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,19 +97,17 @@ pub struct GoesOnWithReport {
     /// The key of the auth file that it uses; empty if it knows of none by then.
     #[schema(example = json!(["quay.io"]))]
     pub matches: Vec<String>,
-    /// What logging in with it may amount to: see `effective.kind`.
-    #[schema(value_type = Vec<String>, example = json!(["basic"]))]
-    pub kinds: Vec<&'static str>,
+    /// What logging in with it may amount to.
+    #[schema(example = json!(["basic"]))]
+    pub kinds: Vec<LoginKind>,
 }
 
 /// What a client would log in with, without any secret.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = EffectiveLogin)]
 pub struct EffectiveReport {
-    /// `basic`, `identity_token`, `registry_token`, `anonymous` (an entry without anything in it),
-    /// `helper` (a credential helper decides) or `none`.
-    #[schema(example = "basic")]
-    pub kind: &'static str,
+    /// What logging in amounts to.
+    pub kind: LoginKind,
     /// The user name, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false, example = "robot")]
@@ -119,15 +122,19 @@ pub struct EffectiveReport {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = LookupStep)]
 pub struct StepReport {
-    /// `registry` or `auth_server`.
+    /// Which side is looked up.
     #[serde(rename = "for")]
-    #[schema(example = "registry")]
-    pub half: &'static str,
+    pub half: Half,
     /// The names that are looked up, one after the other until something is found.
     #[schema(example = json!(["sso.redhat.com/auth"]))]
     pub asked: Vec<String>,
     /// The key that is found.
     pub found: Option<String>,
+}
+
+words! {
+    /// Why a client would fail, in a word.
+    ErrorClass: "ClientErrorClass" = FailureClass::all().map(FailureClass::name)
 }
 
 /// Why a client would fail.
@@ -137,7 +144,7 @@ pub struct ErrorReport {
     /// `invalid-image`, or `auth-file:` (nothing can be pulled, unless `goes_on_with` is there) or `entry:`
     /// (this image cannot) with
     /// `json-syntax`, `json-depth`, `json-type`, `base64`, `auth-format` or `unsupported-format`.
-    #[schema(example = "auth-file:base64")]
+    #[schema(value_type = ErrorClass)]
     pub class: String,
     /// What is wrong and where.
     #[schema(example = "line 1, column 12, entry quay.io: auth is not base64")]
@@ -202,7 +209,7 @@ impl ClientReport {
             ambiguous: choice.ambiguous,
             stopped_at: choice.stopped_at,
             lookups: choice.steps.into_iter().map(StepReport::from).collect(),
-            missing: choice.missing.into_iter().map(Half::as_str).collect(),
+            missing: choice.missing,
             error: None,
         }
     }
@@ -273,7 +280,7 @@ impl From<&Effective> for EffectiveReport {
 impl From<Step> for StepReport {
     fn from(step: Step) -> Self {
         Self {
-            half: step.half.as_str(),
+            half: step.half,
             asked: step.asked,
             found: step.found,
         }

@@ -14,7 +14,7 @@ use crate::intake::entry::{Entry, Found};
 use crate::intake::name;
 use crate::intake::request::OnExisting;
 use crate::model::account::Account;
-use crate::model::credential::{CredentialSpec, CredentialWrite, Kind, SecretChange};
+use crate::model::credential::{CredentialSpec, CredentialWrite, Details, Kind, SecretChange};
 use crate::model::labels::Labels;
 use crate::model::name::Name;
 use crate::model::registry_path::RegistryPath;
@@ -215,7 +215,10 @@ impl Planner<'_> {
             kind: write.spec.kind,
             username: write.spec.username,
             email: write.spec.email.or_else(|| before.spec.email.clone()),
-            labels: with(&before.spec.labels, self.manner.labels),
+            details: Details {
+                labels: with(&before.spec.details.labels, self.manner.labels),
+                ..before.spec.details.clone()
+            },
             ..before.spec.clone()
         };
         if !fits_its_pair(&spec) {
@@ -335,7 +338,7 @@ impl Planner<'_> {
             return Ok((Outcome::Conflict, None, reason));
         };
         self.given.insert(name.to_string());
-        write.spec.labels = self.manner.labels.clone();
+        write.spec.details.labels = self.manner.labels.clone();
         let Next { spec, secrets, .. } = next_state(None, write, 1, Guard::Compares)?;
         let told = (
             Outcome::Created,

@@ -1,6 +1,7 @@
 //! A report as a table that a person likes to read.
 
 use crate::auth_file::explain::Client;
+use crate::auth_file::explain::LoginKind;
 use crate::auth_file::explain::report::{ClientReport, EffectiveReport, Report};
 use crate::auth_file::parse::shown;
 
@@ -93,12 +94,12 @@ fn tries(report: &ClientReport) -> Vec<String> {
 fn login(effective: &EffectiveReport) -> String {
     let name = effective.username.as_deref().map(shown);
     let text = match (effective.kind, name, &effective.helper) {
-        ("basic", Some(name), _) => name,
-        ("basic", None, _) => "(no user name)".into(),
-        ("identity_token", Some(name), _) => format!("{name} (identity token)"),
-        ("helper", _, Some(helper)) => format!("(helper {})", shown(helper)),
-        ("none" | "anonymous", ..) => "(anonymous)".into(),
-        (kind, ..) => format!("({})", kind.replace('_', " ")),
+        (LoginKind::Basic, Some(name), _) => name,
+        (LoginKind::Basic, None, _) => "(no user name)".into(),
+        (LoginKind::IdentityToken, Some(name), _) => format!("{name} (identity token)"),
+        (LoginKind::Helper, _, Some(helper)) => format!("(helper {})", shown(helper)),
+        (LoginKind::None | LoginKind::Anonymous, ..) => "(anonymous)".into(),
+        (kind, ..) => format!("({})", kind.as_str().replace('_', " ")),
     };
     printable(&text)
 }

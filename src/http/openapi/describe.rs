@@ -127,16 +127,34 @@ pub fn query_parameter(operation: &mut Operation, field: &Field) {
 
 /// A parameter of the query that must be given here.
 pub fn needs(operation: &mut Operation, name: &str) {
-    for parameter in operation.parameters.iter_mut().flatten() {
-        if let RefOr::T(parameter) = parameter
-            && parameter.name == name
-        {
-            let needed = ParameterBuilder::from(parameter.clone());
-            *parameter = needed
-                .required(Required::True)
-                .example(example_of(name))
-                .build();
-        }
+    change(operation, name, |parameter| {
+        parameter.required(Required::True).example(example_of(name))
+    });
+}
+
+/// A parameter of the query that has these words alone here.
+pub fn only(operation: &mut Operation, name: &str, words: &[&'static str]) {
+    let schema = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(words.iter().copied()));
+    change(operation, name, |parameter| parameter.schema(Some(schema)));
+    if let [_] = words {
+        needs(operation, name);
+    }
+}
+
+fn change(
+    operation: &mut Operation,
+    name: &str,
+    change: impl FnOnce(ParameterBuilder) -> ParameterBuilder,
+) {
+    let mut parameters = operation.parameters.iter_mut().flatten();
+    let found = parameters.find_map(|parameter| match parameter {
+        RefOr::T(parameter) if parameter.name == name => Some(parameter),
+        _ => None,
+    });
+    if let Some(parameter) = found {
+        *parameter = change(ParameterBuilder::from(parameter.clone())).build();
     }
 }
 
@@ -175,30 +193,14 @@ pub fn body(
     operation: &mut Operation,
     schema: RefOr<Schema>,
     example: Option<Value>,
-    is_required: bool,
+    required: Required,
 ) {
     let content = ContentBuilder::new().schema(Some(schema)).example(example);
     let body = RequestBodyBuilder::new()
         .content("application/json", content.build())
-        .required(Some(if is_required {
-            Required::True
-        } else {
-            Required::False
-        }));
+        .required(Some(required));
     operation.request_body = Some(RefOr::T(body.build()));
     of_bodies(operation);
-}
-
-/// Another example of the body.
-pub fn body_example(operation: &mut Operation, example: &Value) {
-    let Some(RefOr::T(body)) = &mut operation.request_body else {
-        return;
-    };
-    for content in body.content.values_mut() {
-        if let RefOr::T(content) = content {
-            content.example = Some(example.clone());
-        }
-    }
 }
 
 /// A merge patch, in either media type.
@@ -305,8 +307,11 @@ fn add_response(operation: &mut Operation, status: u16, response: Response) {
     responses.insert(status.to_string(), RefOr::T(response));
 }
 
-/// `If-None-Match` of a read, and 304.
+/// `If-None-Match` of a read, and 304; `If-Match`, and 412.
 pub fn revalidates(operation: &mut Operation) {
+    let description = "Read only this state; 412 if it is another one by now.";
+    header_parameter(operation, "If-Match", description, tags());
+    problem(operation, 412, "`precondition-failed`");
     let description = "Entity tags that the client has; 304 if one is current.";
     header_parameter(operation, "If-None-Match", description, tags());
     problem(operation, 400, "`malformed-request`");
@@ -399,7 +404,11 @@ pub fn gated(operation: &mut Operation, path: &str) {
         503,
         "`unavailable`: the database or the keys cannot be reached",
     );
-    invalid(operation);
+    problem(
+        operation,
+        500,
+        "`internal`: something is wrong on the server, such as a stored secret that does not open",
+    );
     if path.contains('{') {
         problem(
             operation,
@@ -409,8 +418,16 @@ pub fn gated(operation: &mut Operation, path: &str) {
     }
 }
 
-/// What every answer has, added when all answers are there.
+/// What every operation may answer, and every answer has; added when all others are there.
 pub fn finish(operation: &mut Operation) {
+    invalid(operation);
+    problem(operation, 400, "`malformed-request`");
+    problem(operation, 414, "`malformed-request`: the URL is too long");
+    problem(
+        operation,
+        431,
+        "`malformed-request`: the headers are too large or too many",
+    );
     let statuses: Vec<u16> = operation
         .responses
         .responses

@@ -3,6 +3,8 @@
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 
+use super::conformance;
+
 /// A caller with its token.
 #[derive(Clone)]
 pub struct Client {
@@ -124,12 +126,17 @@ impl Client {
 }
 
 pub async fn send(request: RequestBuilder) -> Reply {
-    let response = request.send().await.expect("the server answers");
-    Reply {
+    let (client, request) = request.build_split();
+    let request = request.expect("a request");
+    let (method, path) = (request.method().clone(), request.url().path().to_owned());
+    let response = client.execute(request).await.expect("the server answers");
+    let reply = Reply {
         status: response.status(),
         headers: response.headers().clone(),
         bytes: response.bytes().await.expect("a whole body").to_vec(),
-    }
+    };
+    conformance::check(&method, &path, &reply);
+    reply
 }
 
 impl Reply {

@@ -28,6 +28,7 @@ use tokio::sync::{OnceCell, watch};
 
 pub mod client;
 pub mod cluster;
+pub mod conformance;
 pub mod docker_registry;
 pub mod egress;
 pub mod fake;

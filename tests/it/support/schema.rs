@@ -1,7 +1,7 @@
 //! JSON Schema (2020-12) as far as the API's document speaks it. A word that is not known here fails the test.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::Mutex;
 
 use regex::Regex;
 use serde_json::{Map, Value};
@@ -12,14 +12,58 @@ const ANNOTATIONS: [&str; 5] = ["description", "examples", "example", "format", 
 /// The schemas of a document.
 pub struct Schemas<'d> {
     document: &'d Value,
-    patterns: RefCell<HashMap<String, Regex>>,
+    patterns: Mutex<HashMap<String, Regex>>,
 }
 
 impl<'d> Schemas<'d> {
     pub fn of(document: &'d Value) -> Self {
         Self {
             document,
-            patterns: RefCell::default(),
+            patterns: Mutex::default(),
+        }
+    }
+
+    /// Says where a value is not as the schema describes it.
+    pub fn check(&self, schema: &Value, value: &Value) -> Result<(), String> {
+        if self.takes(schema, value) {
+            return Ok(());
+        }
+        let inner = self.inner_fault(self.resolved(schema), value);
+        Err(inner.unwrap_or_else(|| format!("{value} is not {schema}")))
+    }
+
+    /// The fault of a member or an item, where that is what is wrong.
+    fn inner_fault(&self, schema: &Value, value: &Value) -> Option<String> {
+        let all = schema["allOf"].as_array().into_iter().flatten();
+        let mut inner: Vec<(String, &Value, &Value)> =
+            all.map(|part| (String::new(), part, value)).collect();
+        if let Value::Object(members) = value {
+            inner.extend(members.iter().map(|(name, value)| {
+                let others = &schema["additionalProperties"];
+                let known = schema["properties"].get(name).unwrap_or(others);
+                (format!("/{name}"), known, value)
+            }));
+        }
+        if let Value::Array(items) = value {
+            let items = items.iter().enumerate();
+            inner.extend(items.map(|(at, item)| (format!("/{at}"), &schema["items"], item)));
+        }
+        let faults = inner
+            .into_iter()
+            .filter(|(_, schema, _)| schema.is_object());
+        faults
+            .filter_map(|(at, schema, value)| Some((at, self.check(schema, value).err()?)))
+            .map(|(at, fault)| format!("{at}: {fault}"))
+            .next()
+    }
+
+    fn resolved<'s>(&'s self, schema: &'s Value) -> &'s Value {
+        match schema["$ref"].as_str() {
+            Some(to) => {
+                let target = self.document.pointer(to.trim_start_matches('#'));
+                self.resolved(target.expect("its schema"))
+            }
+            None => schema,
         }
     }
 
@@ -53,6 +97,11 @@ impl<'d> Schemas<'d> {
                 kind => is_of(kind, value),
             },
             ("enum", _) => wanted.as_array().expect("values").contains(value),
+            ("const", _) => wanted == value,
+            ("allOf", _) => {
+                let parts = wanted.as_array().expect("parts");
+                parts.iter().all(|part| self.takes(part, value))
+            }
             ("oneOf", _) => {
                 let choices = wanted.as_array().expect("choices").iter();
                 choices.filter(|choice| self.takes(choice, value)).count() == 1
@@ -121,7 +170,7 @@ impl<'d> Schemas<'d> {
 
     fn matches(&self, pattern: &Value, text: &str) -> bool {
         let pattern = pattern.as_str().expect("a pattern");
-        let mut patterns = self.patterns.borrow_mut();
+        let mut patterns = self.patterns.lock().expect("no test panics in here");
         let regex = patterns
             .entry(pattern.to_owned())
             .or_insert_with(|| Regex::new(pattern).expect("a regular expression"));
