@@ -30,7 +30,7 @@ use crate::store::credentials::CredentialRow;
 use crate::store::tenant_changes;
 
 /// Most memory that drafts take, in bytes, about.
-const MOST_BYTES: u64 = 24 * 1024 * 1024;
+const MOST_BYTES: u64 = 12 * 1024 * 1024;
 /// What an entry takes beside its texts, about.
 const ENTRY_BYTES: usize = 600;
 /// Ways of rendering one draft whose marks are kept.
