@@ -21,15 +21,12 @@ pub(super) const UNDO: Duration = Duration::from_secs(1);
 /// What the server is told for every session: nothing waits for a lock longer than a statement may take, nothing runs or
 /// idles on for nobody, and a client that vanished is noticed.
 ///
-/// A statement is planned once a session, for all values: PostgreSQL takes many of ours for cheaper if planned for the values
-/// at hand, and then plans them at each run, which takes longer than to run them. Those that differ say so
-/// ([`super::statement::StatementAs::planned_anew`]). Every statement that is asked often has its index. A plan that was kept when a table was small would read all of the
+/// Every statement that is asked often has its index. A plan that was kept when a table was small would read all of the
 /// table until PostgreSQL next counts its rows, a minute after thousands have come; so whole tables are read only where
 /// there is no other way. That counts as so costly then that plans would be compiled, which takes longer than to run them.
 pub(super) const OF_THE_SESSION: &str = "SELECT set_config('lock_timeout', '4s', false),
         set_config('statement_timeout', '60s', false),
         set_config('idle_in_transaction_session_timeout', '60s', false),
-        set_config('plan_cache_mode', 'force_generic_plan', false),
         set_config('enable_seqscan', 'off', false),
         set_config('jit', 'off', false),
         set_config('tcp_keepalives_idle', '15', false),

@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, unfold};
 use sqlx::postgres::{PgArguments, PgQueryResult, PgRow};
 use sqlx::query::Query;
-use sqlx::{Connection, Encode, Executor, FromRow, PgConnection, Postgres, Result, Type};
+use sqlx::{Connection, Encode, FromRow, PgConnection, Postgres, Result, Type};
 
 /// Whether a statement may keep its plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,15 +27,6 @@ enum Plan {
 /// Whether statements have names on this connection: `database` runs a first one with a name on those that keep them.
 fn named(conn: &PgConnection) -> bool {
     conn.cached_statements_size() > 0
-}
-
-/// Has what follows in this transaction planned for its values. Sessions of our own keep one plan a statement for all values
-/// (see `limits`), and none that must fit both a filter and its absence uses an index.
-async fn plan_for_values(conn: &mut PgConnection) -> Result<()> {
-    let said = conn.execute(sqlx::raw_sql(
-        "SET LOCAL plan_cache_mode = force_custom_plan",
-    ));
-    within(limits::STATEMENT, said).await.map(drop)
 }
 
 /// What PostgreSQL says of a name that another client took along, or has taken already.
@@ -126,7 +117,7 @@ impl Statement {
     }
 
     /// Has it planned for these values: a plan that must fit all values would use no index.
-    fn planned_anew(mut self) -> Self {
+    pub fn planned_anew(mut self) -> Self {
         self.plan = Plan::Anew;
         self
     }
@@ -200,9 +191,6 @@ where
 
     /// Runs it and gives all its rows.
     pub async fn fetch_all(self, conn: &mut PgConnection) -> Result<Vec<O>> {
-        if self.statement.plan == Plan::Anew && named(conn) {
-            plan_for_values(conn).await?;
-        }
         let limit = self.statement.limit;
         let statement = self.statement.on(conn);
         let rows = statement.try_map(|row| O::from_row(&row));
