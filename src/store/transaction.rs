@@ -45,6 +45,8 @@ impl Transaction {
     /// # Errors
     /// Those of the database. Where the answer is missing, the error holds [`CommitUnknown`].
     pub async fn commit(mut self) -> sqlx::Result<()> {
+        // Who gives up while it commits does not know whether there is anything left to undo: the connection is closed.
+        self.begun = false;
         let done = within(limits::STATEMENT, say(&mut self, "COMMIT")).await;
         match done {
             Ok(()) => {

@@ -323,17 +323,6 @@ fn entries_below_another_spelling_are_told() {
 }
 
 #[test]
-fn a_correction_is_whole_at_once() {
-    // Once the repeat is gone, the better spelling takes nothing from anybody.
-    let twice = json!({"auths": {"https://docker.io/": {"auth": "YTox"}, "http://index.docker.io": {"auth": "YTox"}}});
-    let mended = fixed(&twice.to_string()).expect("it can be corrected");
-    let once: Value = serde_json::from_str(&mended).expect("JSON");
-    let hub = json!({"auths": {"https://index.docker.io/v1/": {"auth": "YTox"}}});
-    assert_eq!(once, hub, "fluxcd/image-reflector-controller#124");
-    assert_eq!(fixed(&mended), None);
-}
-
-#[test]
 fn an_identity_token_keeps_its_user() {
     let entry = |fields: Value| json!({"auths": {"r.example.com": fields}}).to_string();
     let token = entry(json!({"username": "u", "identitytoken": "t"}));
