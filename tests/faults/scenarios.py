@@ -1,5 +1,6 @@
 """The scenarios. Each gets a directory of its own and gives what it found."""
 
+import contextlib
 import os
 import random
 import shutil
@@ -172,13 +173,10 @@ def full(directory, program, asked):
         ballast = os.path.join(disk, "ballast")
 
         def fill():
-            with open(ballast, "wb") as file:
-                try:
-                    while True:
-                        file.write(bytes(1 << 20))
-                        file.flush()
-                except OSError:
-                    pass
+            # Without a buffer: what it could not write it would try again at its end.
+            with open(ballast, "wb", buffering=0) as file, contextlib.suppress(OSError):
+                while True:
+                    file.write(bytes(1 << 20))
             time.sleep(4)
             os.remove(ballast)
             if not database.answers():
