@@ -38,22 +38,20 @@ impl Kept {
         &self.database
     }
 
-    /// Whether a statement may be a transaction of its own. A statement without a name is sent in two parts, between
-    /// which a proxy that pools transactions may change the server.
-    pub(super) fn takes_singles(&self) -> bool {
-        self.database.sessions() != Sessions::Pooled
-    }
-
-    /// The connection, for statements that are each a transaction of their own.
+    /// The connection, for statements that are each a transaction of their own; none where there must not be any. A
+    /// statement without a name is sent in two parts, between which a proxy that pools transactions may change the server.
     ///
     /// # Errors
-    /// `Unavailable` if there is none.
-    pub(super) async fn get(&mut self) -> Result<&mut Single> {
+    /// `Unavailable` if there is no connection.
+    pub(super) async fn single(&mut self) -> Result<Option<&mut Single>> {
+        if self.database.sessions() == Sessions::Pooled {
+            return Ok(None);
+        }
         let held = match self.held.take() {
             Some(held) => held,
             None => self.database.single().await?,
         };
-        Ok(self.held.insert(held))
+        Ok(Some(self.held.insert(held)))
     }
 
     /// Closes it: what state it is in is not known.

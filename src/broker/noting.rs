@@ -51,16 +51,16 @@ impl Work for WriteNotes {
             consumers: each_once(&noted),
         };
         let database = connection.database().clone();
-        let alone = match connection.takes_singles() {
-            true => {
-                let conn: &mut PgConnection = connection.get().await?;
+        let alone = match connection.single().await? {
+            Some(single) => {
+                let conn: &mut PgConnection = single;
                 let added = self.trail.append_all(&database, Some(conn), &batch);
                 match tokio::time::timeout(ANSWERS_WITHIN, added).await {
                     Ok(added) => Some(added?),
                     Err(_) => None,
                 }
             }
-            false => None,
+            None => None,
         };
         let kept = match alone {
             Some(kept) => kept,

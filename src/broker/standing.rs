@@ -68,13 +68,13 @@ impl Work for ReadStandings {
         let mut tenants: Vec<Uuid> = both.flatten().collect();
         tenants.sort_unstable();
         tenants.dedup();
-        let alone = match connection.takes_singles() {
-            true => {
-                let read = tenant_changes::of(connection.get().await?, &tenants);
+        let alone = match connection.single().await? {
+            Some(single) => {
+                let read = tenant_changes::of(single, &tenants);
                 let read = tokio::time::timeout(ANSWERS_WITHIN, read).await;
                 read.ok().and_then(std::result::Result::ok)
             }
-            false => None,
+            None => None,
         };
         let rows = match alone {
             Some(rows) => rows,

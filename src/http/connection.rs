@@ -54,33 +54,14 @@ pub(super) struct Connection {
     pub stop: watch::Receiver<bool>,
 }
 
-/// What a client speaks, as far as it is known before hyper reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Spoken {
-    Http1,
-    Http2,
-    /// Too little came to tell.
-    Either,
+/// Whether these first bytes, as many as the preface of HTTP/2 has if there are so many, can only be HTTP/1.
+fn is_http1(first: &[u8]) -> bool {
+    !PREFACE.starts_with(first)
 }
 
-impl Spoken {
-    /// By the first bytes, as many as the preface of HTTP/2 has if there are so many.
-    fn by(first: &[u8]) -> Self {
-        match PREFACE.starts_with(first) {
-            true if first.len() == PREFACE.len() => Self::Http2,
-            true => Self::Either,
-            false => Self::Http1,
-        }
-    }
-
-    /// By what was agreed on in the handshake (RFC 7301).
-    fn agreed(protocol: Option<&[u8]>) -> Self {
-        match protocol {
-            Some(b"h2") => Self::Http2,
-            Some(_) => Self::Http1,
-            None => Self::Either,
-        }
-    }
+/// Whether HTTP/1 was agreed on in the handshake (RFC 7301).
+fn agreed_on_http1(protocol: Option<&[u8]>) -> bool {
+    protocol.is_some_and(|protocol| protocol != b"h2")
 }
 
 impl Connection {
@@ -90,8 +71,8 @@ impl Connection {
         // Answers are small and written at once; waiting for more would only delay them.
         let _ = stream.set_nodelay(true);
         let Some(tls) = self.tls.clone() else {
-            if let Some(spoken) = self.first_bytes(&stream).await {
-                Box::pin(self.talk(stream, spoken, watcher)).await;
+            if let Some(http1) = self.first_is_http1(&stream).await {
+                Box::pin(self.talk(stream, http1, watcher)).await;
             }
             return;
         };
@@ -102,8 +83,8 @@ impl Connection {
         };
         match shaken {
             Ok(Ok(stream)) => {
-                let spoken = Spoken::agreed(stream.get_ref().1.alpn_protocol());
-                Box::pin(self.talk(stream, spoken, watcher)).await;
+                let http1 = agreed_on_http1(stream.get_ref().1.alpn_protocol());
+                Box::pin(self.talk(stream, http1, watcher)).await;
             }
             Ok(Err(error)) => {
                 tracing::debug!(%error, address = %self.address, "TLS handshake failed");
@@ -112,9 +93,9 @@ impl Connection {
         }
     }
 
-    /// Waits for the first bytes, without taking them: who has said nothing costs no buffers. None if nothing comes
-    /// before the connection is to end.
-    async fn first_bytes(&mut self, stream: &TcpStream) -> Option<Spoken> {
+    /// Whether the client can only speak HTTP/1. Waits for the first bytes, without taking them: who has said nothing
+    /// costs no buffers. None if nothing comes before the connection is to end.
+    async fn first_is_http1(&mut self, stream: &TcpStream) -> Option<bool> {
         let mut first = [0; PREFACE.len()];
         let peeked = tokio::select! {
             peeked = stream.peek(&mut first) => peeked,
@@ -122,22 +103,22 @@ impl Connection {
             () = stopped(&mut self.stop) => return None,
         };
         match peeked {
-            Ok(count) if count > 0 => Some(Spoken::by(&first[..count])),
+            Ok(count) if count > 0 => Some(is_http1(&first[..count])),
             _ => None,
         }
     }
 
-    async fn talk<I: Line>(self, stream: I, spoken: Spoken, watcher: Watcher) {
+    async fn talk<I: Line>(self, stream: I, http1: bool, watcher: Watcher) {
         let refusals = Refusals::new(self.metrics.clone(), self.address);
         let stream = Watched::new(stream, self.pulse.clone(), refusals);
-        if spoken == Spoken::Http1 {
+        if http1 {
             // The watcher is told of the end, and of nothing before.
             let _watched = watcher;
             return self.talk_http1(stream).await;
         }
         let pulse = self.pulse.clone();
         let address = self.address;
-        let mut served = self.served(stream, spoken, watcher);
+        let mut served = self.served(stream, watcher);
         tokio::select! {
             done = &mut served => tell_end(address, done),
             end = pulse.stops() => tell_stop(address, end),
@@ -209,9 +190,9 @@ impl Connection {
 
     /// What serves it. Made outside of any future and boxed: a future keeps room for each place that a value was moved
     /// through, and there are as many of these as idle connections.
-    fn served<I: Line>(self, stream: Watched<I>, spoken: Spoken, watcher: Watcher) -> Served {
+    fn served<I: Line>(self, stream: Watched<I>, watcher: Watcher) -> Served {
         let service = TowerToHyperService::new(self.service());
-        let builder = builder(spoken);
+        let builder = builder();
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         Box::pin(watcher.watch(connection.into_owned()))
     }
@@ -258,13 +239,9 @@ fn tell_stop(address: SocketAddr, end: End) {
     }
 }
 
-fn builder(spoken: Spoken) -> Builder<TokioExecutor> {
-    let builder = Builder::new(TokioExecutor::new());
-    let mut builder = match spoken {
-        Spoken::Http1 => builder.http1_only(),
-        Spoken::Http2 => builder.http2_only(),
-        Spoken::Either => builder,
-    };
+/// For all but what is known to speak HTTP/1.
+fn builder() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
     // The pulse bounds heads, and tells a head from an idle connection, which hyper's timer does not.
     builder
         .http1()
@@ -284,18 +261,18 @@ mod tests {
 
     #[test]
     fn the_first_bytes_tell_what_is_spoken() {
-        for (first, spoken) in [
-            (&b"GET /"[..], Spoken::Http1),
-            (b"PROPFIND", Spoken::Http1),
-            (b"\x16", Spoken::Http1),
-            (b"P", Spoken::Either),
-            (&PREFACE[..23], Spoken::Either),
-            (PREFACE, Spoken::Http2),
+        for (first, http1) in [
+            (&b"GET /"[..], true),
+            (b"PROPFIND", true),
+            (b"\x16", true),
+            (b"P", false),
+            (&PREFACE[..23], false),
+            (PREFACE, false),
         ] {
-            assert_eq!(Spoken::by(first), spoken, "{first:?}");
+            assert_eq!(is_http1(first), http1, "{first:?}");
         }
-        assert_eq!(Spoken::agreed(Some(b"h2")), Spoken::Http2);
-        assert_eq!(Spoken::agreed(Some(b"http/1.1")), Spoken::Http1);
-        assert_eq!(Spoken::agreed(None), Spoken::Either);
+        assert!(!agreed_on_http1(Some(b"h2")));
+        assert!(agreed_on_http1(Some(b"http/1.1")));
+        assert!(!agreed_on_http1(None));
     }
 }

@@ -95,10 +95,10 @@ impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
 
 impl<I: AsyncWrite + Unpin> Watched<I> {
     fn write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.write_all_of(cx, &[IoSlice::new(bytes)])
+        self.write_slices(cx, &[IoSlice::new(bytes)])
     }
 
-    fn write_all_of(
+    fn write_slices(
         &mut self,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
@@ -163,7 +163,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
         self.replace_refusal(first.map_or(&[], |slice| slice));
         match self.instead.take() {
             Some(instead) => self.write_instead(cx, instead),
-            None => self.write_all_of(cx, slices),
+            None => self.write_slices(cx, slices),
         }
     }
 
