@@ -39,6 +39,8 @@ ACCEPTED = {
     "invalid-network": "addresses and lengths of prefixes",
     "invalid-output": "which format is written how",
     "invalid-format": "which format a link has a place for",
+    "empty": "a file in which nothing stands",
+    "other-format": "the auth file of an import is of another kind than the one asked for",
     "invalid-certificate": "what stands in PEM",
     "same-registry": "an auth server is another registry",
     "reserved": "labels that regcred writes itself",

@@ -79,7 +79,7 @@ body! {
         if form.has("follow") {
             for field in BESIDE_FOLLOW {
                 if form.has(field) {
-                    form.report(field, Fault::new("unknown-field", "`follow` stands alone, or with `limit`"));
+                    form.report(field, Fault::new("not-allowed", "`follow` stands alone, or with `limit`"));
                 }
             }
         }
