@@ -363,7 +363,10 @@ impl Broker {
             None => {
                 // Nobody closes the semaphore; without a permit the pool is the only bound.
                 let place = self.writers.places.clone().acquire_owned().await.ok();
-                let mut tx = self.begin().await?;
+                let mut tx = match company {
+                    Company::Anybody => self.database.begin_small().await?,
+                    Company::Nobody => self.begin().await?,
+                };
                 if let Some(tenant) = tenant
                     && !tenants::lock_writers(&mut tx, tenant).await?
                 {
