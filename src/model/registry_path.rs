@@ -305,11 +305,11 @@ fn is_octet(label: &str) -> bool {
 }
 
 fn normal_path(path: Option<&str>, docker_hub: bool) -> Result<&str, Fault> {
-    let Some(path) = path else { return Ok("") };
-    let versioned = ["v1/", "v2/"]
-        .into_iter()
-        .find_map(|prefix| path.strip_prefix(prefix));
-    let path = versioned.unwrap_or(path);
+    let Some(mut path) = path else { return Ok("") };
+    // However often it stands there: what is stored reads as itself.
+    while let Some(rest) = without_version(path) {
+        path = rest;
+    }
     let path = path.strip_suffix('/').unwrap_or(path);
     // `https://index.docker.io/v1` is a common misspelling; Docker Hub has no namespace `v1`.
     if path.is_empty() || (docker_hub && matches!(path, "v1" | "v2")) {
@@ -322,6 +322,12 @@ fn normal_path(path: Option<&str>, docker_hub: bool) -> Result<&str, Fault> {
             "has an invalid path; components are lower-case letters and digits, joined by `.`, `_`, `__` or dashes",
         ))
     }
+}
+
+/// What comes after the prefix of an API.
+fn without_version(path: &str) -> Option<&str> {
+    path.strip_prefix("v1/")
+        .or_else(|| path.strip_prefix("v2/"))
 }
 
 /// `path-component` of the distribution reference grammar.
@@ -392,6 +398,7 @@ mod tests {
             ("https://quay.io/v1/", "quay.io"),
             ("quay.io/v2/", "quay.io"),
             ("quay.io/v2/team", "quay.io/team"),
+            ("quay.io/v1/v2/v1/team", "quay.io/team"),
             ("quay.io/v2", "quay.io/v2"),
             ("quay.io/team/app/", "quay.io/team/app"),
             ("localhost:5000", "localhost:5000"),
@@ -512,11 +519,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_normal_form_is_its_own_normal_form(input in "(https?://)?[a-z*.-]{1,20}(:[0-9]{1,5})?(/[a-z0-9._/-]{0,20})?") {
-            if let Ok(path) = RegistryPath::parse(&input)
-                // A namespace that is called v1 or v2 can only be told from the API prefix once.
-                && !path.path().starts_with("v1/") && !path.path().starts_with("v2/")
-            {
+        fn the_normal_form_is_its_own_normal_form(input in "(https?://)?[a-z*.-]{1,20}(:[0-9]{1,5})?(/(v[12]/){0,3}[a-z0-9._/-]{0,20})?") {
+            if let Ok(path) = RegistryPath::parse(&input) {
                 prop_assert_eq!(RegistryPath::parse(path.as_str()).expect("still valid"), path);
             }
         }
