@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::App;
 use super::host::{self, WrongHost};
+use super::lasting::Lasting;
 use super::problem::{Code, Problem};
 
 /// Routes that machines ask every few seconds.
@@ -52,9 +53,8 @@ pub struct Here(pub watch::Receiver<()>);
 
 /// Gives the request its id and span, counts it, and completes its answer.
 ///
-/// The rest runs in a task of its own: hyper drops a request's future when its client goes away,
-/// and a dropped transaction can stay open on its pooled connection, where the next request's
-/// writes would be lost in it (sqlx#4385). A task that is not aborted runs to its end.
+/// The rest is done to its end: hyper drops a request's future when its client goes away, and a transaction that is
+/// dropped half-way costs its connection.
 pub async fn envelope(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let id = Uuid::now_v7();
     let started = Instant::now();
@@ -74,8 +74,8 @@ pub async fn envelope(State(app): State<App>, mut request: Request, next: Next) 
     let work = AssertUnwindSafe(answer(host, request, next))
         .catch_unwind()
         .instrument(span.clone());
-    let response = match tokio::spawn(work).await {
-        Ok(Ok(response)) => response,
+    let response = match Lasting::new(work).await {
+        Ok(response) => response,
         // The panic's own message may hold anything; the hook has logged its place.
         _ => Problem::new(Code::Internal, "the request failed inside the server").into_response(),
     };

@@ -19,6 +19,7 @@ pub mod health;
 mod host;
 pub mod idempotency;
 pub mod imports;
+mod lasting;
 pub mod links;
 pub mod lint;
 pub mod manifests;
