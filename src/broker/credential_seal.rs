@@ -113,7 +113,11 @@ pub(super) fn sealed_state(key: &DataKey, row: &CredentialRow) -> Result<Vec<u8>
 /// A credential's version, and the former one that is usable.
 type State = (i64, Option<i64>);
 
-/// The states that this server knows to be those that were written last.
+/// What no state follows from.
+const DELETED: State = (i64::MAX, None);
+
+/// The newest states that this server has met or written. What is in a transaction is there before it is committed: where
+/// it was undone, the trail knows nothing of it, and a state that does not follow is looked up.
 #[derive(Default)]
 pub(super) struct KnownStates(Mutex<HashMap<Uuid, State>>);
 
@@ -126,12 +130,26 @@ impl KnownStates {
         })
     }
 
-    fn remember(&self, row: &CredentialRow) {
+    /// Remembers a state that was met, or is being written.
+    pub(super) fn remember(&self, row: &CredentialRow) {
+        self.keep(row.id, (row.version, row.previous_version));
+    }
+
+    /// Remembers that there is no state any more.
+    pub(super) fn remember_gone(&self, id: Uuid) {
+        self.keep(id, DELETED);
+    }
+
+    /// Keeps the later state: a reader may be behind what was written meanwhile.
+    fn keep(&self, id: Uuid, (version, previous): State) {
         let mut known = self.lock();
         if known.len() >= MOST_REMEMBERED {
             known.clear();
         }
-        known.insert(row.id, (row.version, row.previous_version));
+        let state = known.entry(id).or_insert((version, previous));
+        if version > state.0 || version == state.0 && previous.is_none() {
+            *state = (version, previous);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, State>> {
@@ -150,7 +168,8 @@ impl Broker {
         row: &CredentialRow,
         version: &VersionRow,
     ) -> Result<()> {
-        if version.credential_id != row.id || version.version > row.version {
+        let former_is_none = row.previous_version.is_some_and(|it| it >= row.version);
+        if version.credential_id != row.id || version.version > row.version || former_is_none {
             return Err(rolled_back(row.id));
         }
         let sealed = [Some(&version.secret), version.auth_secret.as_ref()];
@@ -276,6 +295,25 @@ mod tests {
             change(&mut changed);
             assert!(opens(&changed).is_err(), "change {number}");
         }
+    }
+
+    #[test]
+    fn the_later_state_is_kept_whoever_is_told_last() {
+        let known = KnownStates::default();
+        let with = |version, previous| CredentialRow {
+            version,
+            previous_version: previous,
+            ..row()
+        };
+        for late in [with(4, None), with(3, Some(2)), with(4, Some(3))] {
+            known.remember(&late);
+        }
+        assert!(!known.follows(&with(3, None)));
+        assert!(!known.follows(&with(4, Some(3))));
+        assert!(known.follows(&with(4, None)));
+        known.remember_gone(row().id);
+        known.remember(&with(4, None));
+        assert!(!known.follows(&with(4, None)), "a credential that is gone");
     }
 
     #[test]

@@ -224,6 +224,11 @@ impl Resource for IdentityProviders {
         _: &Scope,
         name: &str,
     ) -> Result<Option<ProviderRow>> {
+        if let Some(row) = identity_providers::lock_by_name(conn, name).await? {
+            return Ok(Some(row));
+        }
+        // Whoever is about to create it goes first, and then it is there.
+        identity_providers::lock_name(conn, name).await?;
         Ok(identity_providers::lock_by_name(conn, name).await?)
     }
 

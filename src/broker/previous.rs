@@ -140,6 +140,7 @@ impl Broker {
             let tenant = Some(row.tenant_id);
             let key = self.keyring.newest(conn, tenant, self.now()).await?;
             row.seal = Some(sealed_state(&key, row)?);
+            self.known_states.remember(row);
         }
         Ok(credentials::end_previous(conn, row).await?)
     }

@@ -324,7 +324,7 @@ impl Broker {
 fn sealed(
     draft: Draft,
     versions: Vec<VersionRow>,
-    mut refused: HashMap<(Uuid, i64), String>,
+    refused: HashMap<(Uuid, i64), String>,
     (tenant, contents, begun): (Uuid, i64, Instant),
 ) -> Result<SealedDraft> {
     let mut bytes = ENTRY_BYTES;
@@ -335,7 +335,7 @@ fn sealed(
         let state = SealedState {
             spec: serde_json::from_str(&row.document)?,
             secrets: SealedSecrets::of(tenant, &row)?,
-            refused: refused.remove(&(row.credential_id, row.version)),
+            refused: refused.get(&(row.credential_id, row.version)).cloned(),
         };
         states.insert((row.credential_id, row.version), state);
     }

@@ -152,6 +152,14 @@ struct Loan {
     options: Options,
 }
 
+/// What an event shows of a link: what it renders, how often and until when. Nothing in it opens the link.
+fn detail_of(row: &LinkRow) -> Result<serde_json::Value> {
+    let mut detail: serde_json::Value = serde_json::from_str(&row.options)?;
+    detail["max_uses"] = row.max_uses.into();
+    detail["expires_at"] = crate::model::time::format(row.expires_at).into();
+    Ok(detail)
+}
+
 impl Broker {
     /// Creates a link to a pull secret. `asked_at` is the address that the creator used, which the
     /// link's URL begins with unless one is configured.
@@ -181,13 +189,11 @@ impl Broker {
         let row = self.link_row(scope, &pull_secret, &write)?;
         links::insert(&mut tx, &row, &token.hash().0).await?;
         let target = format!("pull-secrets/{name}/links/{}", row.id);
-        let detail = serde_json::json!({"format": write.render.format.as_str(), "max_uses": row.max_uses,
-            "expires_at": crate::model::time::format(row.expires_at)});
         let deed = Deed {
             action: "link.create",
             target: &target,
             version: None,
-            detail: Some(detail),
+            detail: Some(detail_of(&row)?),
         };
         self.note(&mut tx, scope, deed).await?;
         let view = NewLinkView {
@@ -269,7 +275,7 @@ impl Broker {
                 action: "link.revoke",
                 target: &target,
                 version: None,
-                detail: None,
+                detail: Some(serde_json::json!({"before": detail_of(&row)?, "after": null})),
             };
             self.note(&mut tx, scope, deed).await?;
         }

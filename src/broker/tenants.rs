@@ -10,6 +10,7 @@ use super::resource::{Resource, Stored};
 use super::view::{TenantView, stored_name};
 use super::writing::Writing;
 use super::{Broker, Error, Result, Scope, TenantRef};
+use crate::audit::change;
 use crate::auth::caller::Grant;
 use crate::model::body::{Body, body};
 use crate::model::credential::Unnamed;
@@ -97,6 +98,14 @@ fn named(holding: &Holding) -> Vec<Named> {
     Named::all(kind, &holding.names)
 }
 
+/// What an event shows of a write of a tenant, or of its end.
+fn change_of(before: Option<&TenantRow>, after: Option<&str>) -> Result<serde_json::Value> {
+    let before = before.map(|row| serde_json::from_str(&row.document));
+    let before: Option<serde_json::Value> = before.transpose()?;
+    let after: Option<serde_json::Value> = after.map(serde_json::from_str).transpose()?;
+    Ok(change::between(before.as_ref(), after.as_ref()))
+}
+
 /// Tenants.
 pub struct Tenants;
 
@@ -152,6 +161,7 @@ impl Resource for Tenants {
         (spec, _): (TenantSpec, &mut Tried),
     ) -> Result<Stored<TenantRow>> {
         let document = serde_json::to_string(&spec)?;
+        let detail = change_of(before.as_ref(), Some(document.as_str()))?;
         let row = match before {
             Some(row) if row.document == document => return Ok(Stored::Unchanged(row)),
             Some(row) => {
@@ -167,7 +177,7 @@ impl Resource for Tenants {
             // A new one gets its data key with it.
             None => broker.insert_tenant(conn, name, document).await?,
         };
-        Ok(Stored::Written(row, None))
+        Ok(Stored::Written(row, Some(detail)))
     }
 
     /// All that it holds goes with it, its keys first. `InUse` where it holds something and neither the question nor
@@ -192,7 +202,7 @@ impl Resource for Tenants {
             detail: Some(serde_json::json!({"data_keys": keys})),
         };
         broker.note(conn, scope, destroyed).await?;
-        Ok(None)
+        change_of(Some(row), None).map(Some)
     }
 
     fn trail_of_write(scope: &Scope, row: &TenantRow) -> Result<Scope> {

@@ -306,7 +306,8 @@ impl Broker {
             }
             tokens::revoke(&mut tx, row.id, self.now()).await?;
             let target = format!("tokens/{}", row.name);
-            let detail = Some(serde_json::json!({"id": row.id}));
+            let before = command::detail_of(&row);
+            let detail = Some(serde_json::json!({"id": row.id, "before": before, "after": null}));
             self.note(
                 &mut tx,
                 scope,

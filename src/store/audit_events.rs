@@ -362,7 +362,7 @@ pub async fn is_told_by_another(conn: &mut PgConnection, row: &AuditRow) -> Resu
     .await
 }
 
-/// The details of a credential's writes that lead beyond a version, and of the early end of a former one.
+/// The details of a credential's writes that lead beyond a version, of the early end of a former one, and of its deletion.
 pub async fn later_writes(
     conn: &mut PgConnection,
     tenant: Uuid,
@@ -379,7 +379,11 @@ pub async fn later_writes(
            SELECT coalesce(detail, '') FROM audit_events
             WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid) = $1
               AND target COLLATE "C" = $2 || '/previous' AND target_version = $4
-              AND action IN ('credential.write', 'credential.retire') AND outcome = 'success'"#,
+              AND action IN ('credential.write', 'credential.retire') AND outcome = 'success'
+           UNION ALL
+           SELECT coalesce(detail, '') FROM audit_events
+            WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid) = $1
+              AND target COLLATE "C" = $2 AND action = 'credential.delete' AND outcome = 'success'"#,
     )
     .bind(tenant)
     .bind(target)

@@ -435,6 +435,70 @@ async fn an_overlap_that_was_ended_is_not_put_back() {
     );
 }
 
+/// What was written here need not have been opened here.
+#[tokio::test]
+async fn a_state_before_one_that_was_only_written_is_not_put_back() {
+    let scene = Scene::new().await;
+    scene.regcred.admin.get(MANIFEST).await.expect(200);
+    scene
+        .change("CREATE TABLE kept AS SELECT * FROM credentials")
+        .await;
+    let anew = json!({"secret": "s3cret-newest"});
+    scene.regcred.admin.patch(PATH, &anew).await.expect(200);
+    for statement in PUT_BACK {
+        scene.change(statement).await;
+    }
+    assert_closed_and_told(&scene, "put back before it was opened").await;
+}
+
+#[tokio::test]
+async fn a_deleted_credential_that_is_put_back_does_not_open() {
+    let scene = Scene::new().await;
+    scene.regcred.admin.get(MANIFEST).await.expect(200);
+    for statement in [
+        "CREATE TABLE kept AS SELECT * FROM credentials WHERE name = 'one'",
+        "CREATE TABLE kept_versions AS SELECT * FROM credential_versions",
+    ] {
+        scene.change(statement).await;
+    }
+    let deleted = format!("{PATH}?detach=true");
+    scene.regcred.admin.delete(&deleted).await.expect(204);
+    for statement in [
+        "INSERT INTO credentials SELECT kept.* FROM kept JOIN tenants t ON t.id = kept.tenant_id WHERE t.name = 'team-a'",
+        "INSERT INTO credential_versions SELECT v.* FROM kept_versions v LEFT JOIN credential_versions o
+            ON o.tenant_id = v.tenant_id AND o.credential_id = v.credential_id WHERE o.credential_id IS NULL",
+    ] {
+        scene.change(statement).await;
+    }
+    assert_closed_and_told(&scene, "deleted and put back").await;
+    assert_closed(
+        restarted(&scene).await.admin.get(MANIFEST).await,
+        "after a restart",
+    );
+}
+
+/// A row that is asked for twice is judged once.
+#[tokio::test]
+async fn a_version_that_is_its_own_former_one_does_not_open() {
+    for statement in [
+        "UPDATE credentials SET version = 1, previous_version = 1, previous_retires_at = now() + interval '1 day' WHERE name = 'one'",
+        "UPDATE credentials SET previous_version = 2, previous_retires_at = now() + interval '1 day', labels = '{\"x\": \"y\"}' WHERE name = 'one'",
+    ] {
+        let scene = Scene::new().await;
+        if statement.contains("version = 1,") {
+            scene
+                .change("DELETE FROM credential_versions WHERE version = 2")
+                .await;
+        }
+        scene.change(statement).await;
+        assert_closed_and_told(&scene, statement).await;
+        for format in ["docker-config", "podman-auth", "dockercfg", "data"] {
+            let path = format!("{MANIFEST}?format={format}");
+            assert_closed(scene.regcred.admin.get(&path).await, format);
+        }
+    }
+}
+
 /// What was written and undone, or is newer than a reader's snapshot, is no tampering.
 #[tokio::test]
 async fn what_was_tried_and_undone_leaves_a_credential_that_opens() {

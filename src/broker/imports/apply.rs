@@ -100,6 +100,7 @@ impl Broker {
                 row.previous_retires_at = kept.map(|kept| kept.retires_at);
             }
             row.seal = Some(sealed_state(&key, &row)?);
+            self.known_states.remember(&row);
             let version = sealed_version(&key, scope, &row, spec, secrets)?;
             written.versions.push(version);
             written
