@@ -156,6 +156,61 @@ async fn a_name_that_is_not_there_is_no_denial() {
 }
 
 #[tokio::test]
+async fn what_a_tenant_and_what_is_revoked_was_stands_in_the_trail() {
+    let (regcred, owner) = prepared().await;
+    let patched = json!({"description": "two", "labels": {"a": "b"}});
+    let tenant = "/v1/tenants/team-a";
+    regcred.admin.patch(tenant, &patched).await.expect(200);
+    let token = json!({"name": "ci", "role": "puller", "networks": ["192.0.2.0/24"]});
+    owner
+        .post("/v1/tenants/team-a/tokens", &token)
+        .await
+        .expect(201);
+    owner
+        .delete("/v1/tenants/team-a/tokens/ci")
+        .await
+        .expect(204);
+    let pull = json!({"credentials": ["connect"]});
+    let pull_secret = "/v1/tenants/team-a/pull-secrets/p";
+    owner.put(pull_secret, &pull).await.expect(201);
+    let links = format!("{pull_secret}/links");
+    let link = json!({"format": "secret", "layout": "split", "namespace": "nn", "max_uses": 3});
+    let made = owner.post(&links, &link).await.expect(201);
+    let made = format!("{links}/{}", made.text("/id"));
+    owner.delete(&made).await.expect(204);
+    let detail = async |action: &str| {
+        let found = events(&owner, &format!("{EVENTS}?action={action}&limit=1")).await;
+        found[0]["detail"].clone()
+    };
+    let written = detail("tenant.write").await;
+    assert_eq!(written["after"]["description"], "two");
+    assert_eq!(written["after"]["labels"], json!({"a": "b"}));
+    let revoked = detail("token.revoke").await;
+    assert_eq!(revoked["before"]["role"], "puller");
+    assert_eq!(revoked["before"]["networks"], json!(["192.0.2.0/24"]));
+    for link in [
+        detail("link.create").await,
+        detail("link.revoke").await["before"].clone(),
+    ] {
+        for (field, value) in [
+            ("format", json!("secret")),
+            ("layout", json!("split")),
+            ("namespace", json!("nn")),
+            ("max_uses", json!(3)),
+        ] {
+            assert_eq!(link[field], value, "{field} in {link}");
+        }
+    }
+    regcred
+        .admin
+        .delete("/v1/tenants/team-a?force=true")
+        .await
+        .expect(204);
+    let gone = events(&regcred.admin, &format!("{PLATFORM}?action=tenant.delete")).await;
+    assert_eq!(gone[0]["detail"]["before"]["description"], "two");
+}
+
+#[tokio::test]
 async fn who_deleted_a_tenant_stands_where_it_can_still_be_read() {
     let (regcred, _) = prepared().await;
     regcred.admin.delete(CREDENTIAL).await.expect(204);

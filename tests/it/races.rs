@@ -70,6 +70,24 @@ async fn of_eight_who_put_a_new_tenant_one_creates_it() {
 }
 
 #[tokio::test]
+async fn of_eight_who_put_a_new_identity_provider_one_creates_it() {
+    let regcred = Regcred::start().await;
+    let other = regcred.another().await;
+    let there = other.like(&regcred.admin);
+    for round in 0..4 {
+        let path = format!("/v1/identity-providers/new-{round}");
+        let issuer = format!("https://issuer-{round}.example.com");
+        let body = json!({"issuer": issuer, "audiences": ["regcred"]});
+        let puts = (0..8).map(|at| {
+            let admin = if at % 2 == 0 { &regcred.admin } else { &there };
+            admin.put(&path, &body)
+        });
+        let replies = join_all(puts).await;
+        assert_eq!(counted(&replies), BTreeMap::from([(200, 7), (201, 1)]));
+    }
+}
+
+#[tokio::test]
 async fn a_link_to_what_is_being_deleted_is_not_found() {
     let regcred = Regcred::start().await;
     let owner = prepare(&regcred).await;
