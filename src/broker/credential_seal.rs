@@ -116,8 +116,7 @@ type State = (i64, Option<i64>);
 /// What no state follows from.
 const DELETED: State = (i64::MAX, None);
 
-/// The newest states that this server has met or written. What is in a transaction is there before it is committed: where
-/// it was undone, the trail knows nothing of it, and a state that does not follow is looked up.
+/// The newest states that this server has met or committed.
 #[derive(Default)]
 pub(super) struct KnownStates(Mutex<HashMap<Uuid, State>>);
 
@@ -130,7 +129,7 @@ impl KnownStates {
         })
     }
 
-    /// Remembers a state that was met, or is being written.
+    /// Remembers a state that was met or committed.
     pub(super) fn remember(&self, row: &CredentialRow) {
         self.keep(row.id, (row.version, row.previous_version));
     }

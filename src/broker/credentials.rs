@@ -152,7 +152,6 @@ impl Broker {
         let tenant = Some(row.tenant_id);
         let key = self.keyring.newest(conn, tenant, self.now()).await?;
         row.seal = Some(sealed_state(&key, &row)?);
-        self.known_states.remember(&row);
         match old {
             Some(_) => credentials::update(conn, &row).await?,
             None => credentials::insert(conn, &row).await?,
@@ -376,12 +375,19 @@ impl Resource for Credentials {
             (true, _) => broker.detach(conn, scope, row, listing).await?,
         };
         credentials::delete(conn, row.tenant_id, row.id).await?;
-        broker.known_states.remember_gone(row.id);
         let change = Changed::gone(row);
         broker
             .refuse_breaking(conn, scope, &[change], &shrunk, &mut Tried::default())
             .await?;
         Ok(Some(recorded(row, None).until_it_went()))
+    }
+
+    fn remember(broker: &Broker, row: &CredentialRow) {
+        broker.known_states.remember(row);
+    }
+
+    fn forget(broker: &Broker, row: &CredentialRow) {
+        broker.known_states.remember_gone(row.id);
     }
 
     fn view(broker: &Broker, row: CredentialRow) -> Result<CredentialView> {

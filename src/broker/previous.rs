@@ -91,7 +91,9 @@ impl Broker {
             detail: Some(serde_json::json!({"id": row.id})),
         };
         self.note(&mut tx, scope, deed).await?;
-        tx.commit().await
+        tx.commit().await?;
+        self.known_states.remember(&row);
+        Ok(())
     }
 
     /// Tidies up after overlaps whose time is over; for the job that does so. Nothing renders them
@@ -129,6 +131,10 @@ impl Broker {
         let retired: Vec<Uuid> = due.iter().map(|row| row.id).collect();
         credential_versions::prune(&mut tx, tenant, &retired, KEPT_VERSIONS).await?;
         tx.commit().await?;
+        // One that does not open still has its former version here, and is not one to go by.
+        for row in due.iter().filter(|row| row.previous_version.is_none()) {
+            self.known_states.remember(row);
+        }
         Ok(u64::try_from(retired.len()).unwrap_or(u64::MAX))
     }
 
@@ -140,7 +146,6 @@ impl Broker {
             let tenant = Some(row.tenant_id);
             let key = self.keyring.newest(conn, tenant, self.now()).await?;
             row.seal = Some(sealed_state(&key, row)?);
-            self.known_states.remember(row);
         }
         Ok(credentials::end_previous(conn, row).await?)
     }

@@ -63,9 +63,15 @@ impl Broker {
             self.tell_of(&mut tx, scope, &target, &tried).await?;
         }
         tx.commit().await?;
-        done
+        let (answer, row) = done?;
+        if let Some(row) = row {
+            self.known_states.remember(&row);
+        }
+        Ok(answer)
     }
 
+    /// Gives the row with the answer if it was written.
+    ///
     /// The writers' lock comes before the key, as in an import: in another order, two with one key could wait for each
     /// other.
     async fn roll_back_in(
@@ -75,10 +81,10 @@ impl Broker {
         name: &Name,
         (rollback, precondition, once): (Rollback, &Precondition, Option<&Once>),
         tried: &mut Tried,
-    ) -> Result<Answer> {
+    ) -> Result<(Answer, Option<CredentialRow>)> {
         let claim = self.claim(conn, scope, once).await?;
         if let Claim::Replay(answer) = claim {
-            return Ok(answer);
+            return Ok((answer, None));
         }
         let tenant = scope.tenant()?.id;
         let mut row = credentials::by_name(conn, tenant, name.as_str())
@@ -86,10 +92,12 @@ impl Broker {
             .ok_or(Error::NotFound)?;
         precondition.check(Some(row.version))?;
         self.bring_forward(conn, &mut row).await?;
+        let mut written = None;
         if rollback.version != row.version {
             row = self
                 .make_current(conn, scope, name, row, rollback, tried)
                 .await?;
+            written = Some(row.clone());
         }
         let view = CredentialView::from_row(row, self.now())?;
         let answer = Answer {
@@ -99,7 +107,7 @@ impl Broker {
             body: serde_json::to_string(&view)?,
         };
         self.keep_answer(conn, &claim, &answer).await?;
-        Ok(answer)
+        Ok((answer, written))
     }
 
     async fn make_current(

@@ -38,7 +38,7 @@ struct Written {
 }
 
 impl Broker {
-    /// Writes the credentials' next versions and their events.
+    /// Writes the credentials' next versions and their events; gives the rows.
     pub(super) async fn write_changes(
         &self,
         conn: &mut PgConnection,
@@ -46,9 +46,9 @@ impl Broker {
         known: &Known,
         changes: Vec<Change>,
         tried: &mut Tried,
-    ) -> Result<()> {
+    ) -> Result<Vec<CredentialRow>> {
         if changes.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let tenant = scope.tenant()?.id;
         let written = self.next_rows(conn, scope, known, &changes).await?;
@@ -59,8 +59,8 @@ impl Broker {
         credential_versions::prune(conn, tenant, &ids, KEPT_VERSIONS).await?;
         self.refuse_breaking(conn, scope, &written.changes, &[], tried)
             .await?;
-        let rows = written.new.iter().chain(&written.replaced);
-        let events = rows.zip(in_order(&changes)).map(|(row, change)| {
+        let rows: Vec<CredentialRow> = written.new.into_iter().chain(written.replaced).collect();
+        let events = rows.iter().zip(in_order(&changes)).map(|(row, change)| {
             let before = change.before.map(|at| {
                 let before = &known.credentials[at];
                 recorded(&before.row, Some(&before.secrets))
@@ -72,7 +72,8 @@ impl Broker {
             let target = format!("credentials/{}", row.name);
             self.event_of_write(scope, ("credential.write", &target, row.version), detail)
         });
-        self.append_all(conn, events.collect()).await
+        self.append_all(conn, events.collect()).await?;
+        Ok(rows)
     }
 
     /// New rows, replaced rows, and the sealed versions of both.
@@ -100,7 +101,6 @@ impl Broker {
                 row.previous_retires_at = kept.map(|kept| kept.retires_at);
             }
             row.seal = Some(sealed_state(&key, &row)?);
-            self.known_states.remember(&row);
             let version = sealed_version(&key, scope, &row, spec, secrets)?;
             written.versions.push(version);
             written
