@@ -27,6 +27,16 @@ pub fn between(before: Option<&Value>, after: Option<&Value>) -> Value {
     json!({"before": fitted(was), "after": fitted(is)})
 }
 
+/// The same of documents as they are stored.
+///
+/// # Errors
+/// Those of JSON that does not read.
+pub fn between_stored(before: Option<&str>, after: Option<&str>) -> serde_json::Result<Value> {
+    let parsed = |text: Option<&str>| text.map(serde_json::from_str::<Value>).transpose();
+    let (before, after) = (parsed(before)?, parsed(after)?);
+    Ok(between(before.as_ref(), after.as_ref()))
+}
+
 /// The parts of both that differ; none if they are equal.
 fn differing(before: &Value, after: &Value) -> Option<(Value, Value)> {
     if before == after {

@@ -23,7 +23,7 @@ use crate::model::mistake::{Fault, Mistakes};
 use crate::model::name::Name;
 use crate::model::resource::{Named, ResourceKind};
 use crate::store::identity_providers::ProviderRow;
-use crate::store::{Slice, identity_providers, role_bindings};
+use crate::store::{Slice, identity_providers, new_name, role_bindings};
 
 /// Most identity providers.
 const MOST_PROVIDERS: i64 = 200;
@@ -228,7 +228,7 @@ impl Resource for IdentityProviders {
             return Ok(Some(row));
         }
         // Whoever is about to create it goes first, and then it is there.
-        identity_providers::lock_name(conn, name).await?;
+        new_name::lock(conn, "identity provider", name).await?;
         Ok(identity_providers::lock_by_name(conn, name).await?)
     }
 

@@ -186,15 +186,10 @@ async fn refuse_more(conn: &mut PgConnection, row: &BindingRow) -> Result<()> {
 /// What an event shows of a write of a binding, or of its end.
 fn detail_of(
     row: &BindingRow,
-    before: Option<&String>,
-    after: Option<&String>,
+    before: Option<&str>,
+    after: Option<&str>,
 ) -> Result<serde_json::Value> {
-    let parsed = |text: &String| serde_json::from_str::<serde_json::Value>(text);
-    let (before, after) = (
-        before.map(parsed).transpose()?,
-        after.map(parsed).transpose()?,
-    );
-    let mut detail = change::between(before.as_ref(), after.as_ref());
+    let mut detail = change::between_stored(before, after)?;
     detail["role"] = row.role.as_str().into();
     detail["issuer"] = row.issuer.as_str().into();
     Ok(detail)
@@ -273,7 +268,7 @@ impl Resource for RoleBindings {
                     .await?
             }
         };
-        let detail = detail_of(&row, old.as_ref(), Some(&row.document))?;
+        let detail = detail_of(&row, old.as_deref(), Some(&row.document))?;
         Ok(Stored::Written(row, Some(detail)))
     }
 

@@ -23,6 +23,7 @@ use super::stored_options::{RenderFields, StoredOptions};
 use super::tokens::random_bits;
 use super::view::stored_name;
 use super::{Broker, Error, Result, Scope, TenantRef};
+use crate::audit::change;
 use crate::auth::caller::{Actor, ActorKind, StoredActor};
 use crate::auth::role::Action;
 use crate::auth::token::LinkToken;
@@ -275,7 +276,7 @@ impl Broker {
                 action: "link.revoke",
                 target: &target,
                 version: None,
-                detail: Some(serde_json::json!({"before": detail_of(&row)?, "after": null})),
+                detail: Some(change::between(Some(&detail_of(&row)?), None)),
             };
             self.note(&mut tx, scope, deed).await?;
         }

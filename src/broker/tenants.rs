@@ -20,7 +20,7 @@ use crate::model::name::Name;
 use crate::model::resource::{Named, ResourceKind};
 use crate::model::tenant::TenantSpec;
 use crate::store::tenants::{self, Holding, TenantRow};
-use crate::store::{Slice, data_keys};
+use crate::store::{Slice, data_keys, new_name};
 
 impl Broker {
     /// The tenants in which the caller has a role.
@@ -98,14 +98,6 @@ fn named(holding: &Holding) -> Vec<Named> {
     Named::all(kind, &holding.names)
 }
 
-/// What an event shows of a write of a tenant, or of its end.
-fn change_of(before: Option<&TenantRow>, after: Option<&str>) -> Result<serde_json::Value> {
-    let before = before.map(|row| serde_json::from_str(&row.document));
-    let before: Option<serde_json::Value> = before.transpose()?;
-    let after: Option<serde_json::Value> = after.map(serde_json::from_str).transpose()?;
-    Ok(change::between(before.as_ref(), after.as_ref()))
-}
-
 /// Tenants.
 pub struct Tenants;
 
@@ -140,7 +132,7 @@ impl Resource for Tenants {
             return Ok(Some(row));
         }
         // Whoever is about to create it goes first, and then it is there.
-        tenants::lock_name(conn, name).await?;
+        new_name::lock(conn, "tenant", name).await?;
         Ok(tenants::lock_by_name(conn, name).await?)
     }
 
@@ -161,7 +153,7 @@ impl Resource for Tenants {
         (spec, _): (TenantSpec, &mut Tried),
     ) -> Result<Stored<TenantRow>> {
         let document = serde_json::to_string(&spec)?;
-        let detail = change_of(before.as_ref(), Some(document.as_str()))?;
+        let old = before.as_ref().map(|row| row.document.clone());
         let row = match before {
             Some(row) if row.document == document => return Ok(Stored::Unchanged(row)),
             Some(row) => {
@@ -177,6 +169,7 @@ impl Resource for Tenants {
             // A new one gets its data key with it.
             None => broker.insert_tenant(conn, name, document).await?,
         };
+        let detail = change::between_stored(old.as_deref(), Some(&row.document))?;
         Ok(Stored::Written(row, Some(detail)))
     }
 
@@ -202,7 +195,7 @@ impl Resource for Tenants {
             detail: Some(serde_json::json!({"data_keys": keys})),
         };
         broker.note(conn, scope, destroyed).await?;
-        change_of(Some(row), None).map(Some)
+        Ok(Some(change::between_stored(Some(&row.document), None)?))
     }
 
     fn trail_of_write(scope: &Scope, row: &TenantRow) -> Result<Scope> {

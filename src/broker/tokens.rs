@@ -14,7 +14,7 @@ use super::granting::{Taken, check_end, check_role};
 use super::idempotency::{Answer, Claim, Once};
 use super::{Broker, Error, Result, Scope};
 use crate::audit::trail::Trail;
-use crate::audit::{command, event};
+use crate::audit::{change, command, event};
 use crate::auth::caller::StoredActor;
 use crate::auth::role::{PlatformRole, Role, TenantRole};
 use crate::auth::token::Token;
@@ -306,8 +306,8 @@ impl Broker {
             }
             tokens::revoke(&mut tx, row.id, self.now()).await?;
             let target = format!("tokens/{}", row.name);
-            let before = command::detail_of(&row);
-            let detail = Some(serde_json::json!({"id": row.id, "before": before, "after": null}));
+            let mut detail = change::between(Some(&command::detail_of(&row)), None);
+            detail["id"] = row.id.to_string().into();
             self.note(
                 &mut tx,
                 scope,
@@ -315,7 +315,7 @@ impl Broker {
                     action: "token.revoke",
                     target: &target,
                     version: None,
-                    detail,
+                    detail: Some(detail),
                 },
             )
             .await?;

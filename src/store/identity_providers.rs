@@ -35,15 +35,6 @@ pub async fn lock_by_name(conn: &mut PgConnection, name: &str) -> Result<Option<
         .await
 }
 
-/// Waits for whoever holds a name that no provider has, and holds it until the transaction ends.
-pub async fn lock_name(conn: &mut PgConnection, name: &str) -> Result<()> {
-    super::query("SELECT pg_advisory_xact_lock(hashtextextended('identity provider ' || $1, 0))")
-        .bind(name)
-        .execute(conn)
-        .await?;
-    Ok(())
-}
-
 /// Finds one by name and keeps it from being written or deleted until the transaction ends.
 pub async fn share_by_name(conn: &mut PgConnection, name: &str) -> Result<Option<ProviderRow>> {
     super::query_as("SELECT * FROM identity_providers WHERE name = $1 FOR SHARE")

@@ -13,6 +13,7 @@ pub mod import_misses;
 mod limits;
 pub mod links;
 pub mod migrations;
+pub mod new_name;
 pub mod pool;
 pub mod pooler;
 pub mod pull_secrets;

@@ -57,15 +57,6 @@ pub async fn lock_by_name(conn: &mut PgConnection, name: &str) -> Result<Option<
         .await
 }
 
-/// Waits for whoever holds a name that no tenant has, and holds it until the transaction ends.
-pub async fn lock_name(conn: &mut PgConnection, name: &str) -> Result<()> {
-    super::query("SELECT pg_advisory_xact_lock(hashtextextended('tenant ' || $1, 0))")
-        .bind(name)
-        .execute(conn)
-        .await?;
-    Ok(())
-}
-
 /// Keeps a tenant from being deleted until the transaction ends; its writers go on. False if it is gone.
 pub async fn hold(conn: &mut PgConnection, id: Uuid) -> Result<bool> {
     let found: Option<Uuid> =
