@@ -77,7 +77,9 @@ pub async fn envelope(State(app): State<App>, mut request: Request, next: Next) 
     let response = match Lasting::new(work).await {
         Ok(response) => response,
         // The panic's own message may hold anything; the hook has logged its place.
-        _ => Problem::new(Code::Internal, "the request failed inside the server").into_response(),
+        Err(_) => {
+            Problem::new(Code::Internal, "the request failed inside the server").into_response()
+        }
     };
     let response = wishes.told(complete(response, id));
     let status = response.status().as_u16();

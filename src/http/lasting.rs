@@ -3,41 +3,34 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 
 /// A future that goes on in a task of its own once it is dropped. Until then it costs no task: whoever waits for it also
 /// drives it, on the same thread.
-pub(super) struct Lasting<F>
-where
-    F: Future<Output: Send> + Send + 'static,
-{
+pub(super) struct Lasting<T: Send + 'static> {
     /// None once it has ended.
-    work: Option<Pin<Box<F>>>,
+    work: Option<BoxFuture<'static, T>>,
 }
 
-impl<F> Lasting<F>
-where
-    F: Future<Output: Send> + Send + 'static,
-{
+impl<T: Send + 'static> Lasting<T> {
     /// Work that catches its own panics: whoever drives it would meet them.
-    pub(super) fn new(work: F) -> Self {
+    pub(super) fn new(work: impl Future<Output = T> + Send + 'static) -> Self {
         Self {
-            work: Some(Box::pin(work)),
+            work: Some(work.boxed()),
         }
     }
 }
 
-impl<F> Future for Lasting<F>
-where
-    F: Future<Output: Send> + Send + 'static,
-{
-    type Output = F::Output;
+impl<T: Send + 'static> Future for Lasting<T> {
+    type Output = T;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let Some(work) = self.work.as_mut() else {
             return Poll::Pending;
         };
-        let polled = work.as_mut().poll(cx);
+        let polled = work.poll_unpin(cx);
         if polled.is_ready() {
             self.work = None;
         }
@@ -45,10 +38,7 @@ where
     }
 }
 
-impl<F> Drop for Lasting<F>
-where
-    F: Future<Output: Send> + Send + 'static,
-{
+impl<T: Send + 'static> Drop for Lasting<T> {
     fn drop(&mut self) {
         // Without a runtime the process ends, and the work with it.
         if let (Some(work), Ok(runtime)) = (self.work.take(), Handle::try_current()) {
