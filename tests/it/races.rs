@@ -44,6 +44,16 @@ async fn deadlocks(regcred: &Regcred) -> i64 {
         .expect("valid SQL")
 }
 
+/// Eight put the same new thing at once, on two replicas: one makes it, and the others find it.
+async fn assert_one_creates((here, there): (&Client, &Client), path: &str, body: &Value) {
+    let puts = (0..8).map(|at| {
+        let admin = if at % 2 == 0 { here } else { there };
+        admin.put(path, body)
+    });
+    let replies = join_all(puts).await;
+    assert_eq!(counted(&replies), BTreeMap::from([(200, 7), (201, 1)]));
+}
+
 #[tokio::test]
 async fn of_eight_who_put_a_new_tenant_one_creates_it() {
     let regcred = Regcred::start().await;
@@ -52,12 +62,7 @@ async fn of_eight_who_put_a_new_tenant_one_creates_it() {
     let body = json!({"description": "the same"});
     for round in 0..4 {
         let path = format!("/v1/tenants/new-{round}");
-        let puts = (0..8).map(|at| {
-            let admin = if at % 2 == 0 { &regcred.admin } else { &there };
-            admin.put(&path, &body)
-        });
-        let replies = join_all(puts).await;
-        assert_eq!(counted(&replies), BTreeMap::from([(200, 7), (201, 1)]));
+        assert_one_creates((&regcred.admin, &there), &path, &body).await;
     }
     let only_new = ("If-None-Match", "*");
     let puts = (0..8).map(|_| {
@@ -78,12 +83,7 @@ async fn of_eight_who_put_a_new_identity_provider_one_creates_it() {
         let path = format!("/v1/identity-providers/new-{round}");
         let issuer = format!("https://issuer-{round}.example.com");
         let body = json!({"issuer": issuer, "audiences": ["regcred"]});
-        let puts = (0..8).map(|at| {
-            let admin = if at % 2 == 0 { &regcred.admin } else { &there };
-            admin.put(&path, &body)
-        });
-        let replies = join_all(puts).await;
-        assert_eq!(counted(&replies), BTreeMap::from([(200, 7), (201, 1)]));
+        assert_one_creates((&regcred.admin, &there), &path, &body).await;
     }
 }
 

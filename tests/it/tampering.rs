@@ -480,18 +480,19 @@ async fn a_deleted_credential_that_is_put_back_does_not_open() {
 /// A row that is asked for twice is judged once.
 #[tokio::test]
 async fn a_version_that_is_its_own_former_one_does_not_open() {
-    for statement in [
+    const OLDER: [&str; 2] = [
+        "DELETE FROM credential_versions WHERE version = 2",
         "UPDATE credentials SET version = 1, previous_version = 1, previous_retires_at = now() + interval '1 day' WHERE name = 'one'",
+    ];
+    const NEWEST: [&str; 1] = [
         "UPDATE credentials SET previous_version = 2, previous_retires_at = now() + interval '1 day', labels = '{\"x\": \"y\"}' WHERE name = 'one'",
-    ] {
+    ];
+    for statements in [&OLDER[..], &NEWEST] {
         let scene = Scene::new().await;
-        if statement.contains("version = 1,") {
-            scene
-                .change("DELETE FROM credential_versions WHERE version = 2")
-                .await;
+        for statement in statements {
+            scene.change(statement).await;
         }
-        scene.change(statement).await;
-        assert_closed_and_told(&scene, statement).await;
+        assert_closed_and_told(&scene, statements[0]).await;
         for format in ["docker-config", "podman-auth", "dockercfg", "data"] {
             let path = format!("{MANIFEST}?format={format}");
             assert_closed(scene.regcred.admin.get(&path).await, format);
