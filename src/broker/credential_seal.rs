@@ -4,10 +4,11 @@
 //! A secret is sealed for its tenant, credential, version and field, beside its document and what decides where it goes.
 //! Which version is the current one, and which former one is still usable until when, stands in the credential's own
 //! row; so that row has a seal of its own. A row that was put back whole, seal and all, is told from the audit trail,
-//! which has the later write.
+//! which has the later write: it is asked whenever rows were read, for whatever a server remembers of them says nothing of
+//! what others wrote since.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -19,9 +20,6 @@ use crate::keys::envelope::{self, Field, RecordContext};
 use crate::store::audit_events;
 use crate::store::credential_versions::VersionRow;
 use crate::store::credentials::CredentialRow;
-
-/// Most credentials whose state is remembered.
-const MOST_REMEMBERED: usize = 100_000;
 
 /// What stands beside a sealed secret, in clear.
 pub(super) struct Beside<'a> {
@@ -110,63 +108,37 @@ pub(super) fn sealed_state(key: &DataKey, row: &CredentialRow) -> Result<Vec<u8>
     Ok(key.seal(&state_context(row)?, b"")?)
 }
 
-/// A credential's version, and the former one that is usable.
-type State = (i64, Option<i64>);
-
-/// What no state follows from.
-const DELETED: State = (i64::MAX, None);
-
-/// The newest states that this server has met or committed.
+/// Rows that were looked at: why those that may not be opened may not.
 #[derive(Default)]
-pub(super) struct KnownStates(Mutex<HashMap<Uuid, State>>);
+pub(super) struct Checked(HashMap<Uuid, Refused>);
 
-impl KnownStates {
-    /// Whether a state follows from the one that is known: a version after it, or the end of its overlap.
-    fn follows(&self, row: &CredentialRow) -> bool {
-        self.lock().get(&row.id).is_some_and(|(version, previous)| {
-            let ended = row.previous_version.is_none() || row.previous_version == *previous;
-            row.version > *version || row.version == *version && ended
-        })
-    }
-
-    /// Remembers a state that was met or committed.
-    pub(super) fn remember(&self, row: &CredentialRow) {
-        self.keep(row.id, (row.version, row.previous_version));
-    }
-
-    /// Remembers that there is no state any more.
-    pub(super) fn remember_gone(&self, id: Uuid) {
-        self.keep(id, DELETED);
-    }
-
-    /// Keeps the later state: a reader may be behind what was written meanwhile.
-    fn keep(&self, id: Uuid, (version, previous): State) {
-        let mut known = self.lock();
-        if known.len() >= MOST_REMEMBERED {
-            known.clear();
-        }
-        let state = known.entry(id).or_insert((version, previous));
-        if version > state.0 || version == state.0 && previous.is_none() {
-            *state = (version, previous);
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, State>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Why a credential may not be opened.
+#[derive(Clone)]
+enum Refused {
+    /// Its row does not open.
+    Seal(String),
+    /// The trail has a later write.
+    RolledBack,
 }
 
-impl Broker {
-    /// Whether a version may be opened: the credential's row is the one that was written last.
+impl Checked {
+    /// Whether a row is the one that was written last.
     ///
     /// # Errors
-    /// `DoesNotOpen` for a row that was edited or put back, and for a version that is not its own.
-    pub(super) async fn check_state(
-        &self,
-        conn: &mut PgConnection,
-        row: &CredentialRow,
-        version: &VersionRow,
-    ) -> Result<()> {
+    /// `DoesNotOpen` for one that was edited or put back.
+    pub(super) fn row(&self, id: Uuid) -> Result<()> {
+        match self.0.get(&id) {
+            None => Ok(()),
+            Some(Refused::Seal(why)) => Err(Error::DoesNotOpen(why.clone())),
+            Some(Refused::RolledBack) => Err(rolled_back(id)),
+        }
+    }
+
+    /// Whether a version may be opened: its credential's row is the one that was written last, and the version is its own.
+    ///
+    /// # Errors
+    /// As for [`Self::row`].
+    pub(super) fn version(&self, row: &CredentialRow, version: &VersionRow) -> Result<()> {
         let former_is_none = row.previous_version.is_some_and(|it| it >= row.version);
         if version.credential_id != row.id || version.version > row.version || former_is_none {
             return Err(rolled_back(row.id));
@@ -176,63 +148,71 @@ impl Broker {
         match &row.seal {
             // From before rows had a seal: nothing of it was sealed since.
             None if sealed.all(|secret| envelope::is_former(secret)) => Ok(()),
-            Some(_) if !sealed.any(|secret| envelope::is_former(secret)) => {
-                self.check_row(conn, row).await
-            }
+            Some(_) if !sealed.any(|secret| envelope::is_former(secret)) => self.row(row.id),
             _ => Err(rolled_back(row.id)),
         }
     }
+}
 
-    /// Whether a credential's row is the one that was written last.
+impl Broker {
+    /// Looks at rows of one tenant before anything of them is opened.
     ///
     /// # Errors
-    /// `DoesNotOpen` for one that was edited or put back.
-    pub(super) async fn check_row(
+    /// Those of asking; what is wrong with a row is in the answer.
+    pub(super) async fn check_rows<R: Borrow<CredentialRow> + Sync>(
         &self,
         conn: &mut PgConnection,
-        row: &CredentialRow,
-    ) -> Result<()> {
+        rows: &[R],
+    ) -> Result<Checked> {
+        let mut checked = Checked::default();
+        let mut asked = Vec::with_capacity(rows.len());
+        for row in rows.iter().map(Borrow::borrow) {
+            match self.open_seal(conn, row).await {
+                Ok(()) => asked.push(audit_events::Asked {
+                    id: row.id,
+                    name: &row.name,
+                    version: row.version,
+                    previous: row.previous_version,
+                }),
+                Err(Error::DoesNotOpen(why)) => {
+                    checked.0.insert(row.id, Refused::Seal(why));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let first = rows.first().map(Borrow::borrow);
+        let (Some(first), false) = (first, asked.is_empty()) else {
+            return Ok(checked);
+        };
+        let tenant = first.tenant_id;
+        for later in audit_events::later_writes(conn, tenant, &asked).await? {
+            if later.id == tenant {
+                let all = asked.iter().map(|one| (one.id, Refused::RolledBack));
+                checked.0.extend(all);
+            } else if is_of(later.id, &later.detail) {
+                checked.0.insert(later.id, Refused::RolledBack);
+            }
+        }
+        Ok(checked)
+    }
+
+    /// Whether a credential's row is as it was sealed. One from before rows had a seal says nothing.
+    async fn open_seal(&self, conn: &mut PgConnection, row: &CredentialRow) -> Result<()> {
         let Some(seal) = &row.seal else {
             return Ok(());
         };
         let opened = self.keyring.open(conn, &state_context(row)?, seal).await;
-        opened.map_err(|error| {
+        opened.map(drop).map_err(|error| {
             let record = format!("credential {}, its state", row.id);
             Error::from(error).of_record(&record)
-        })?;
-        if !self.known_states.follows(row) {
-            self.look_into_the_trail(conn, row).await?;
-        }
-        self.known_states.remember(row);
-        Ok(())
+        })
     }
+}
 
-    /// A state that is met for the first time, or that is older than one that was met, is looked up: the trail has every
-    /// write, in the same transaction, under a key that the database does not have.
-    async fn look_into_the_trail(
-        &self,
-        conn: &mut PgConnection,
-        row: &CredentialRow,
-    ) -> Result<()> {
-        let target = format!("credentials/{}", row.name);
-        let details = audit_events::later_writes(
-            conn,
-            row.tenant_id,
-            &target,
-            row.version,
-            row.previous_version,
-        );
-        // Another credential may have had the name before.
-        let id = row.id.to_string();
-        let is_of_this = |detail: &String| {
-            let detail: serde_json::Value = serde_json::from_str(detail).unwrap_or_default();
-            detail["id"] == *id
-        };
-        if details.await?.iter().any(is_of_this) {
-            return Err(rolled_back(row.id));
-        }
-        Ok(())
-    }
+/// Whether an event is one of this credential: another may have had the name before.
+fn is_of(id: Uuid, detail: &str) -> bool {
+    let detail: serde_json::Value = serde_json::from_str(detail).unwrap_or_default();
+    detail["id"] == id.to_string()
 }
 
 #[cfg(test)]
@@ -294,48 +274,5 @@ mod tests {
             change(&mut changed);
             assert!(opens(&changed).is_err(), "change {number}");
         }
-    }
-
-    #[test]
-    fn the_later_state_is_kept_whoever_is_told_last() {
-        let known = KnownStates::default();
-        let with = |version, previous| CredentialRow {
-            version,
-            previous_version: previous,
-            ..row()
-        };
-        for late in [with(4, None), with(3, Some(2)), with(4, Some(3))] {
-            known.remember(&late);
-        }
-        assert!(!known.follows(&with(3, None)));
-        assert!(!known.follows(&with(4, Some(3))));
-        assert!(known.follows(&with(4, None)));
-        known.remember_gone(row().id);
-        known.remember(&with(4, None));
-        assert!(!known.follows(&with(4, None)), "a credential that is gone");
-    }
-
-    #[test]
-    fn a_state_follows_by_a_later_version_or_the_end_of_an_overlap() {
-        let known = KnownStates::default();
-        assert!(!known.follows(&row()), "met for the first time");
-        known.remember(&row());
-        let with = |version, previous| CredentialRow {
-            version,
-            previous_version: previous,
-            ..row()
-        };
-        for (version, previous, expected) in [
-            (3, Some(2), true),
-            (3, None, true),
-            (4, Some(3), true),
-            (4, Some(1), true),
-            (3, Some(1), false),
-            (2, None, false),
-        ] {
-            assert_eq!(known.follows(&with(version, previous)), expected);
-        }
-        known.remember(&with(3, None));
-        assert!(!known.follows(&row()), "an overlap that has ended");
     }
 }

@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::credential_seal::{Beside, context_of};
+use super::credential_seal::{Beside, Checked, context_of};
 use super::{Broker, Error, Result, Scope};
 use crate::keys::data_key::DataKey;
 use crate::keys::envelope::{Field, RecordContext};
@@ -113,15 +113,16 @@ impl Secrets {
 }
 
 impl Broker {
-    /// Opens the secrets of a version of a credential, whose row is looked at first: nothing is opened of a credential
-    /// that is not in the state in which it was left.
+    /// Opens the secrets of a version of a credential whose row was looked at: nothing is opened of a credential that is
+    /// not in the state in which it was left.
     pub(super) async fn open_secrets(
         &self,
         conn: &mut PgConnection,
+        checked: &Checked,
         credential: &CredentialRow,
         row: &VersionRow,
     ) -> Result<Secrets> {
-        self.check_state(conn, credential, row).await?;
+        checked.version(credential, row)?;
         let tenant = credential.tenant_id;
         let registry = self
             .open_one(conn, tenant, row, Field::Secret, &row.secret)

@@ -99,15 +99,16 @@ impl Broker {
     async fn opened(&self, conn: &mut PgConnection, mut row: CredentialRow) -> Result<Before> {
         let tenant = row.tenant_id;
         self.bring_forward(conn, &mut row).await?;
+        let checked = self.check_rows(conn, &[&row]).await?;
         let version = current_version(conn, tenant, row.id).await?;
-        let secrets = self.open_secrets(conn, &row, &version).await?;
+        let secrets = self.open_secrets(conn, &checked, &row, &version).await?;
         let former = match previous::previous_of(&row, self.now()) {
             Some(kept) => {
                 let former = credential_versions::get(conn, tenant, row.id, kept.version).await?;
                 let former = former.ok_or_else(|| rolled_back(row.id))?;
                 Some(Former {
                     spec: serde_json::from_str(&former.document)?,
-                    secrets: self.open_secrets(conn, &row, &former).await?,
+                    secrets: self.open_secrets(conn, &checked, &row, &former).await?,
                 })
             }
             None => None,
@@ -380,14 +381,6 @@ impl Resource for Credentials {
             .refuse_breaking(conn, scope, &[change], &shrunk, &mut Tried::default())
             .await?;
         Ok(Some(recorded(row, None).until_it_went()))
-    }
-
-    fn remember(broker: &Broker, row: &CredentialRow) {
-        broker.known_states.remember(row);
-    }
-
-    fn forget(broker: &Broker, row: &CredentialRow) {
-        broker.known_states.remember_gone(row.id);
     }
 
     fn view(broker: &Broker, row: CredentialRow) -> Result<CredentialView> {

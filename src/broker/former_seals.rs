@@ -6,7 +6,7 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::credential_seal::{Beside, context_of, sealed_state};
+use super::credential_seal::{Beside, Checked, context_of, sealed_state};
 use super::{Broker, Error, Result};
 use crate::keys::data_key::DataKey;
 use crate::keys::envelope::Field;
@@ -28,8 +28,9 @@ impl Broker {
         }
         let tenant = Some(row.tenant_id);
         let key = self.keyring.newest(conn, tenant, self.now()).await?;
+        let checked = self.check_rows(conn, &[&*row]).await?;
         for version in credential_versions::all_of(conn, row.tenant_id, row.id).await? {
-            let sealed = self.sealed_anew(conn, row, &key, version).await?;
+            let sealed = self.sealed_anew(conn, &checked, row, &key, version).await?;
             credential_versions::set_sealed(conn, &sealed).await?;
         }
         row.seal = Some(sealed_state(&key, row)?);
@@ -39,11 +40,12 @@ impl Broker {
     async fn sealed_anew(
         &self,
         conn: &mut PgConnection,
+        checked: &Checked,
         row: &CredentialRow,
         key: &DataKey,
         version: VersionRow,
     ) -> Result<VersionRow> {
-        let secrets = self.open_secrets(conn, row, &version).await?;
+        let secrets = self.open_secrets(conn, checked, row, &version).await?;
         let place = (row.tenant_id, row.id, version.version);
         let seal = |field, text: &crate::model::secret::SecretText| -> Result<Vec<u8>> {
             let context = context_of(place, field, &Beside::from(&version))?;

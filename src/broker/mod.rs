@@ -117,7 +117,6 @@ pub struct Parts {
     webhook: Option<Webhook>,
     writers: Arc<writing::Writers>,
     leaving: Arc<AtomicBool>,
-    known_states: Arc<credential_seal::KnownStates>,
     standing_reads: Arc<Batches<ReadStandings>>,
     notes: Arc<Batches<WriteNotes>>,
     known: Arc<Known>,
@@ -217,7 +216,6 @@ impl Broker {
             webhook: None,
             writers: Arc::default(),
             leaving: Arc::default(),
-            known_states: Arc::default(),
         };
         Self(Arc::new(parts))
     }

@@ -80,7 +80,7 @@ impl Broker {
         precondition.check(Some(row.version))?;
         let previous = previous_of(&row, self.now()).ok_or(Error::NotFound)?;
         self.bring_forward(&mut tx, &mut row).await?;
-        self.check_row(&mut tx, &row).await?;
+        self.check_rows(&mut tx, &[&row]).await?.row(row.id)?;
         self.end_overlap(&mut tx, &mut row).await?;
         prune(&mut tx, row.tenant_id, row.id).await?;
         let target = format!("credentials/{name}/previous");
@@ -91,9 +91,7 @@ impl Broker {
             detail: Some(serde_json::json!({"id": row.id})),
         };
         self.note(&mut tx, scope, deed).await?;
-        tx.commit().await?;
-        self.known_states.remember(&row);
-        Ok(())
+        tx.commit().await
     }
 
     /// Tidies up after overlaps whose time is over; for the job that does so. Nothing renders them
@@ -117,8 +115,9 @@ impl Broker {
             Err(error) => return Err(error),
         };
         let mut due = credentials::due(&mut tx, tenant, now, RETIRED_AT_ONCE).await?;
+        let checked = self.check_rows(&mut tx, &due).await?;
         for row in &mut due {
-            match self.check_row(&mut tx, row).await {
+            match checked.row(row.id) {
                 Ok(()) => self.end_overlap(&mut tx, row).await?,
                 Err(Error::DoesNotOpen(why)) => {
                     // It does not open, and that stays so; but it must not come up again and again.
@@ -131,10 +130,6 @@ impl Broker {
         let retired: Vec<Uuid> = due.iter().map(|row| row.id).collect();
         credential_versions::prune(&mut tx, tenant, &retired, KEPT_VERSIONS).await?;
         tx.commit().await?;
-        // One that does not open still has its former version here, and is not one to go by.
-        for row in due.iter().filter(|row| row.previous_version.is_none()) {
-            self.known_states.remember(row);
-        }
         Ok(u64::try_from(retired.len()).unwrap_or(u64::MAX))
     }
 

@@ -619,11 +619,14 @@ impl Broker {
             .iter()
             .map(|row| ((row.id, row.version), **row))
             .collect();
+        let open: Vec<&CredentialRow> = places.values().copied().collect();
+        let checked = self.check_rows(conn, &open).await?;
         let mut opened = HashMap::with_capacity(versions.len());
         for version in versions {
             let place = (version.credential_id, version.version);
             if let Some(row) = places.get(&place) {
-                opened.insert(place, self.open_secrets(conn, row, &version).await?);
+                let secrets = self.open_secrets(conn, &checked, row, &version).await?;
+                opened.insert(place, secrets);
             }
         }
         Ok(opened)

@@ -93,14 +93,15 @@ impl Broker {
         let (ids, numbers) = wanted(rows, formers, now);
         let versions = credential_versions::several(conn, tenant, &ids, &numbers).await?;
         let versions = by_place(versions);
+        let checked = self.check_rows(conn, rows).await?;
         let mut items = Vec::with_capacity(rows.len());
         for row in rows {
             let current = find(&versions, row.id, row.version)?;
-            let secrets = self.open_secrets(conn, row, current).await?;
+            let secrets = self.open_secrets(conn, &checked, row, current).await?;
             let mut item = item_of(row, &current.document, secrets, now)?;
             if let (Some(previous), Formers::Rendered) = (&mut item.previous, formers) {
                 let former = find(&versions, row.id, previous.version)?;
-                let secrets = self.open_secrets(conn, row, former).await?;
+                let secrets = self.open_secrets(conn, &checked, row, former).await?;
                 previous.state = Some(former_of(row.id, &former.document, secrets)?);
             }
             items.push(item);

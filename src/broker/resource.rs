@@ -153,9 +153,6 @@ pub trait Resource: 'static {
         scope.clone()
     }
 
-    /// Keeps in memory what is to be known of something that was written.
-    fn remember(_broker: &Broker, _row: &Self::Row) {}
-
     /// Forgets what was kept in memory of something that is gone.
     fn forget(_broker: &Broker, _row: &Self::Row) {}
 
@@ -269,7 +266,6 @@ impl Broker {
             }
         };
         tx.commit().await?;
-        R::remember(self, &row);
         let view = R::view(self, row)?;
         let written = match is_new {
             true => Written::Created(view),

@@ -63,15 +63,9 @@ impl Broker {
             self.tell_of(&mut tx, scope, &target, &tried).await?;
         }
         tx.commit().await?;
-        let (answer, row) = done?;
-        if let Some(row) = row {
-            self.known_states.remember(&row);
-        }
-        Ok(answer)
+        done
     }
 
-    /// Gives the row with the answer if it was written.
-    ///
     /// The writers' lock comes before the key, as in an import: in another order, two with one key could wait for each
     /// other.
     async fn roll_back_in(
@@ -81,10 +75,10 @@ impl Broker {
         name: &Name,
         (rollback, precondition, once): (Rollback, &Precondition, Option<&Once>),
         tried: &mut Tried,
-    ) -> Result<(Answer, Option<CredentialRow>)> {
+    ) -> Result<Answer> {
         let claim = self.claim(conn, scope, once).await?;
         if let Claim::Replay(answer) = claim {
-            return Ok((answer, None));
+            return Ok(answer);
         }
         let tenant = scope.tenant()?.id;
         let mut row = credentials::by_name(conn, tenant, name.as_str())
@@ -92,12 +86,10 @@ impl Broker {
             .ok_or(Error::NotFound)?;
         precondition.check(Some(row.version))?;
         self.bring_forward(conn, &mut row).await?;
-        let mut written = None;
         if rollback.version != row.version {
             row = self
                 .make_current(conn, scope, name, row, rollback, tried)
                 .await?;
-            written = Some(row.clone());
         }
         let view = CredentialView::from_row(row, self.now())?;
         let answer = Answer {
@@ -107,7 +99,7 @@ impl Broker {
             body: serde_json::to_string(&view)?,
         };
         self.keep_answer(conn, &claim, &answer).await?;
-        Ok((answer, written))
+        Ok(answer)
     }
 
     async fn make_current(
@@ -126,9 +118,10 @@ impl Broker {
             Error::invalid(fault.at("/version"))
         })?;
         let spec: CredentialSpec = serde_json::from_str(&wanted.document)?;
-        let secrets = self.open_secrets(conn, &row, &wanted).await?;
+        let checked = self.check_rows(conn, &[&row]).await?;
+        let secrets = self.open_secrets(conn, &checked, &row, &wanted).await?;
         let current = current_version(conn, tenant, row.id).await?;
-        let old = self.open_secrets(conn, &row, &current).await?;
+        let old = self.open_secrets(conn, &checked, &row, &current).await?;
         let (old, overlap) = (Some((row, old)), rollback.overlap);
         let (row, detail) = self
             .store_version(conn, scope, name, old, &spec, &secrets, overlap, tried)

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -14,6 +14,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::consumers::fetched;
+use super::credential_seal::Checked;
 use super::credential_state::SealedSecrets;
 use super::draft::Draft;
 use super::manifests::{Source, Way};
@@ -28,6 +29,10 @@ use crate::render::former::Previous;
 use crate::store::credential_versions::{self, VersionRow};
 use crate::store::credentials::CredentialRow;
 use crate::store::tenant_changes;
+
+/// How long a draft is kept without being read anew. The number that it stands or falls with is the database's: whoever
+/// puts rows back can put that back, too, and only reading asks the trail.
+const TRUSTED_FOR: Duration = Duration::from_secs(30);
 
 /// Most memory that drafts take, in bytes, about.
 const MOST_BYTES: u64 = 12 * 1024 * 1024;
@@ -251,7 +256,8 @@ impl Broker {
             None => self.standings((tenant, None)).await?.of(tenant),
         };
         let stands = |draft: &Arc<SealedDraft>| {
-            standing.is_some_and(|standing| standing.contents == draft.snapshot.contents)
+            draft.begun.elapsed() < TRUSTED_FOR
+                && standing.is_some_and(|standing| standing.contents == draft.snapshot.contents)
         };
         if let Some(draft) = self.drafts.kept.get(&key).filter(stands) {
             return Ok(draft);
@@ -298,44 +304,37 @@ impl Broker {
         let (ids, numbers): (Vec<Uuid>, Vec<i64>) = current.chain(former).unzip();
         let versions = credential_versions::several(&mut tx, tenant, &ids, &numbers).await?;
         let changes = tenant_changes::of(&mut tx, &[tenant]).await?;
-        let mut refused = HashMap::new();
-        for version in &versions {
-            let row = draft
-                .rows
-                .iter()
-                .find(|row| row.id == version.credential_id);
-            let row = row.ok_or_else(|| rolled_back(version.credential_id))?;
-            match self.check_state(&mut tx, row, version).await {
-                Ok(()) => {}
-                Err(Error::DoesNotOpen(why)) => {
-                    refused.insert((version.credential_id, version.version), why);
-                }
-                // Where the trail cannot be looked into, nothing is opened, and it may be tried again.
-                Err(Error::Internal(why)) => return Err(Error::Unavailable(why)),
-                Err(error) => return Err(error),
-            }
-        }
+        let checked = self.check_rows(&mut tx, &draft.rows);
+        let checked = checked.await.map_err(|error| match error {
+            // Where the trail cannot be looked into, nothing is opened, and it may be tried again.
+            Error::Internal(why) => Error::Unavailable(why),
+            error => error,
+        })?;
         tx.commit().await?;
         let contents = changes.first().map_or(0, |changes| changes.contents);
-        sealed(draft, versions, refused, (tenant, contents, begun))
+        sealed(draft, versions, &checked, (tenant, contents, begun))
     }
 }
 
 fn sealed(
     draft: Draft,
     versions: Vec<VersionRow>,
-    refused: HashMap<(Uuid, i64), String>,
+    checked: &Checked,
     (tenant, contents, begun): (Uuid, i64, Instant),
 ) -> Result<SealedDraft> {
     let mut bytes = ENTRY_BYTES;
     let mut states = HashMap::with_capacity(versions.len());
+    let owners: HashMap<Uuid, &CredentialRow> =
+        draft.rows.iter().map(|row| (row.id, row)).collect();
     for row in versions {
+        let id = row.credential_id;
+        let owner = owners.get(&id).ok_or_else(|| rolled_back(id))?;
         bytes += ENTRY_BYTES + 2 * row.document.len() + row.secret.len();
         bytes += row.auth_secret.as_ref().map_or(0, Vec::len);
         let state = SealedState {
             spec: serde_json::from_str(&row.document)?,
             secrets: SealedSecrets::of(tenant, &row)?,
-            refused: refused.get(&(row.credential_id, row.version)).cloned(),
+            refused: refusal(checked.version(owner, &row))?,
         };
         states.insert((row.credential_id, row.version), state);
     }
@@ -363,6 +362,15 @@ fn sealed(
         renditions: Renditions::default(),
         bytes,
     })
+}
+
+/// Why a version may not be opened, which does not keep others of the draft from being.
+fn refusal(checked: Result<()>) -> Result<Option<String>> {
+    match checked {
+        Ok(()) => Ok(None),
+        Err(Error::DoesNotOpen(why)) => Ok(Some(why)),
+        Err(error) => Err(error),
+    }
 }
 
 /// Each write makes a version or a change beside it grow, so rows that were written never come to the number that they had.

@@ -195,7 +195,10 @@ impl Resource for Tenants {
             detail: Some(serde_json::json!({"data_keys": keys})),
         };
         broker.note(conn, scope, destroyed).await?;
-        Ok(Some(change::between_stored(Some(&row.document), None)?))
+        let mut detail = change::between_stored(Some(&row.document), None)?;
+        // What is put back of it afterwards is told by this (`store/audit_events.rs`).
+        detail["id"] = row.id.to_string().into();
+        Ok(Some(detail))
     }
 
     fn trail_of_write(scope: &Scope, row: &TenantRow) -> Result<Scope> {

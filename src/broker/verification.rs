@@ -84,7 +84,8 @@ impl Broker {
             .await?
             .ok_or(Error::NotFound)?;
         let version = current_version(conn, row.tenant_id, row.id).await?;
-        let secrets = self.open_secrets(conn, &row, &version).await?;
+        let checked = self.check_rows(conn, &[&row]).await?;
+        let secrets = self.open_secrets(conn, &checked, &row, &version).await?;
         Ok(Opened {
             spec: credential_spec(&row)?,
             row,

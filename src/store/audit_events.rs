@@ -362,33 +362,69 @@ pub async fn is_told_by_another(conn: &mut PgConnection, row: &AuditRow) -> Resu
     .await
 }
 
-/// The details of a credential's writes that lead beyond a version, of the early end of a former one, and of its deletion.
+/// The state of a credential that the trail is asked about.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The credential.
+    pub id: Uuid,
+    /// Its name.
+    pub name: &'a str,
+    /// Its version.
+    pub version: i64,
+    /// The former version that is usable.
+    pub previous: Option<i64>,
+}
+
+/// What the trail has beyond a state.
+#[derive(Debug, FromRow)]
+pub struct Later {
+    /// The credential, or its tenant.
+    pub id: Uuid,
+    /// What the event says.
+    pub detail: String,
+}
+
+/// The writes of credentials that lead beyond these states, the early ends of their former versions, their deletions and
+/// that of the tenant. An event may be one of another credential that had the name before: its detail says whose it is.
 pub async fn later_writes(
     conn: &mut PgConnection,
     tenant: Uuid,
-    target: &str,
-    version: i64,
-    previous: Option<i64>,
-) -> Result<Vec<String>> {
-    super::query_scalar(
-        r#"SELECT coalesce(detail, '') FROM audit_events
-            WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid) = $1
-              AND target COLLATE "C" = $2 AND target_version > $3
-              AND action IN ('credential.write', 'credential.retire') AND outcome = 'success'
+    asked: &[Asked<'_>],
+) -> Result<Vec<Later>> {
+    let column = |of: &dyn Fn(&Asked<'_>) -> i64| asked.iter().map(of).collect::<Vec<_>>();
+    let ids: Vec<Uuid> = asked.iter().map(|one| one.id).collect();
+    let targets: Vec<String> = asked
+        .iter()
+        .map(|one| format!("credentials/{}", one.name))
+        .collect();
+    super::query_as(
+        r#"SELECT asked.id, later.detail
+             FROM unnest($2::uuid[], $3::text[], $4::bigint[], $5::bigint[]) AS asked (id, target, version, previous)
+            CROSS JOIN LATERAL (
+               SELECT detail FROM audit_events
+                WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid) = $1
+                  AND target COLLATE "C" = asked.target AND target_version >= asked.version
+                  AND action IN ('credential.write', 'credential.retire', 'credential.delete')
+                  AND (target_version > asked.version OR action = 'credential.delete') AND outcome = 'success'
+               UNION ALL
+               SELECT detail FROM audit_events
+                WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid) = $1
+                  AND target COLLATE "C" = asked.target || '/previous' AND target_version = asked.previous
+                  AND action IN ('credential.write', 'credential.retire', 'credential.delete')
+                  AND outcome = 'success') AS later
+            WHERE position(asked.id::text IN later.detail) > 0
            UNION ALL
-           SELECT coalesce(detail, '') FROM audit_events
-            WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid) = $1
-              AND target COLLATE "C" = $2 || '/previous' AND target_version = $4
-              AND action IN ('credential.write', 'credential.retire') AND outcome = 'success'
-           UNION ALL
-           SELECT coalesce(detail, '') FROM audit_events
-            WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid) = $1
-              AND target COLLATE "C" = $2 AND action = 'credential.delete' AND outcome = 'success'"#,
+           SELECT $1, detail FROM audit_events
+            WHERE action = 'tenant.delete' AND right(detail, 44) = $6 AND outcome = 'success'"#,
     )
     .bind(tenant)
-    .bind(target)
-    .bind(version)
-    .bind(previous)
+    .bind(ids)
+    .bind(targets)
+    .bind(column(&|one| one.version))
+    // No version is negative, so none is nobody's.
+    .bind(column(&|one| one.previous.unwrap_or(-1)))
+    .bind(format!("\"id\":\"{tenant}\"}}"))
+    .heavy()
     .fetch_all(conn)
     .await
 }

@@ -435,6 +435,83 @@ async fn an_overlap_that_was_ended_is_not_put_back() {
     );
 }
 
+/// What one server remembers of a credential says nothing of what another wrote.
+#[tokio::test]
+async fn a_state_that_a_server_met_does_not_open_again_after_another_wrote() {
+    let scene = Scene::new().await;
+    let other = restarted(&scene).await;
+    for _ in 0..2 {
+        other.admin.get(MANIFEST).await.expect(200);
+    }
+    scene
+        .change("CREATE TABLE kept AS SELECT * FROM credentials")
+        .await;
+    let anew = json!({"secret": "s3cret-newest"});
+    scene.regcred.admin.patch(PATH, &anew).await.expect(200);
+    for statement in PUT_BACK {
+        scene.change(statement).await;
+    }
+    for path in [MANIFEST, &format!("{MANIFEST}?format=docker-config")] {
+        assert_closed(other.admin.get(path).await, "on the one that met it");
+    }
+    let kept = other.admin.patch(PATH, &json!({"description": "x"})).await;
+    assert_closed(kept, "and it is not written on");
+    let neighbour = MANIFEST.replace("/one/", "/two/");
+    other.admin.get(&neighbour).await.expect(200);
+}
+
+/// The number that tells whether what a server keeps in memory still stands is put back, too.
+#[tokio::test]
+async fn a_state_put_back_with_its_number_is_soon_asked_about() {
+    let scene = Scene::new().await;
+    let other = restarted(&scene).await;
+    for keep in [
+        "CREATE TABLE kept AS SELECT * FROM credentials",
+        "CREATE TABLE kept_changes AS SELECT * FROM tenant_changes",
+    ] {
+        scene.change(keep).await;
+    }
+    other.admin.get(MANIFEST).await.expect(200);
+    let anew = json!({"secret": "s3cret-newest"});
+    scene.regcred.admin.patch(PATH, &anew).await.expect(200);
+    for statement in PUT_BACK {
+        scene.change(statement).await;
+    }
+    scene
+        .change("UPDATE tenant_changes c SET contents = k.contents FROM kept_changes k WHERE k.tenant_id = c.tenant_id")
+        .await;
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    assert_closed(other.admin.get(MANIFEST).await, "half a minute later");
+}
+
+#[tokio::test]
+async fn a_deleted_tenant_that_is_put_back_with_its_keys_does_not_open() {
+    const TABLES: [&str; 4] = ["tenants", "data_keys", "credentials", "credential_versions"];
+    let scene = Scene::new().await;
+    let other = restarted(&scene).await;
+    other.admin.get(MANIFEST).await.expect(200);
+    for table in TABLES {
+        let keep = format!("CREATE TABLE kept_{table} AS SELECT * FROM {table}");
+        scene.change(keep.leak()).await;
+    }
+    let deleted = "/v1/tenants/team-a?force=true";
+    scene.regcred.admin.delete(deleted).await.expect(204);
+    for table in TABLES {
+        let put_back =
+            format!("INSERT INTO {table} SELECT * FROM kept_{table} ON CONFLICT DO NOTHING");
+        scene.change(put_back.leak()).await;
+    }
+    assert_closed(
+        scene.regcred.admin.get(MANIFEST).await,
+        "where it was deleted",
+    );
+    assert_closed(other.admin.get(MANIFEST).await, "where it was met");
+    let restarted = restarted(&scene).await;
+    assert_closed(restarted.admin.get(MANIFEST).await, "after a restart");
+    let neighbour = MANIFEST.replace("team-a", "team-b");
+    restarted.admin.get(&neighbour).await.expect(200);
+}
+
 /// What was written here need not have been opened here.
 #[tokio::test]
 async fn a_state_before_one_that_was_only_written_is_not_put_back() {

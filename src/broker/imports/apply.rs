@@ -38,7 +38,7 @@ struct Written {
 }
 
 impl Broker {
-    /// Writes the credentials' next versions and their events; gives the rows.
+    /// Writes the credentials' next versions and their events.
     pub(super) async fn write_changes(
         &self,
         conn: &mut PgConnection,
@@ -46,9 +46,9 @@ impl Broker {
         known: &Known,
         changes: Vec<Change>,
         tried: &mut Tried,
-    ) -> Result<Vec<CredentialRow>> {
+    ) -> Result<()> {
         if changes.is_empty() {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let tenant = scope.tenant()?.id;
         let written = self.next_rows(conn, scope, known, &changes).await?;
@@ -59,8 +59,8 @@ impl Broker {
         credential_versions::prune(conn, tenant, &ids, KEPT_VERSIONS).await?;
         self.refuse_breaking(conn, scope, &written.changes, &[], tried)
             .await?;
-        let rows: Vec<CredentialRow> = written.new.into_iter().chain(written.replaced).collect();
-        let events = rows.iter().zip(in_order(&changes)).map(|(row, change)| {
+        let rows = written.new.iter().chain(&written.replaced);
+        let events = rows.zip(in_order(&changes)).map(|(row, change)| {
             let before = change.before.map(|at| {
                 let before = &known.credentials[at];
                 recorded(&before.row, Some(&before.secrets))
@@ -72,8 +72,7 @@ impl Broker {
             let target = format!("credentials/{}", row.name);
             self.event_of_write(scope, ("credential.write", &target, row.version), detail)
         });
-        self.append_all(conn, events.collect()).await?;
-        Ok(rows)
+        self.append_all(conn, events.collect()).await
     }
 
     /// New rows, replaced rows, and the sealed versions of both.

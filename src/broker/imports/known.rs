@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::broker::comparisons::Guard;
 use crate::broker::credential_change::{Before, Former};
+use crate::broker::credential_seal::Checked;
 use crate::broker::previous::previous_of;
 use crate::broker::resolve::rolled_back;
 use crate::broker::{Broker, Result, Scope};
@@ -131,7 +132,8 @@ impl Broker {
         for row in &mut rows {
             self.bring_forward(conn, row).await?;
         }
-        let mut formers = self.open_formers(conn, tenant, &rows).await?;
+        let checked = self.check_rows(conn, &rows).await?;
+        let mut formers = self.open_formers(conn, tenant, &checked, &rows).await?;
         let versions = credential_versions::current_of(conn, tenant, &ids).await?;
         let mut versions: HashMap<Uuid, _> = versions
             .into_iter()
@@ -142,7 +144,7 @@ impl Broker {
             let version = versions
                 .remove(&row.id)
                 .ok_or_else(|| rolled_back(row.id))?;
-            let secrets = self.open_secrets(conn, &row, &version).await?;
+            let secrets = self.open_secrets(conn, &checked, &row, &version).await?;
             opened.push(Before {
                 spec: serde_json::from_str(&version.document)?,
                 former: formers.remove(&row.id),
@@ -158,6 +160,7 @@ impl Broker {
         &self,
         conn: &mut PgConnection,
         tenant: Uuid,
+        checked: &Checked,
         rows: &[CredentialRow],
     ) -> Result<HashMap<Uuid, Former>> {
         let now = self.now();
@@ -178,7 +181,7 @@ impl Broker {
             let (row, _) = kept.get(&id).ok_or_else(|| rolled_back(id))?;
             let former = Former {
                 spec: serde_json::from_str(&version.document)?,
-                secrets: self.open_secrets(conn, row, &version).await?,
+                secrets: self.open_secrets(conn, checked, row, &version).await?,
             };
             formers.insert(id, former);
         }

@@ -20,7 +20,6 @@ use crate::intake::name;
 use crate::intake::request::{ImportRequest, Run};
 use crate::model::mistake::Fault;
 use crate::model::resource::{Named, ResourceKind};
-use crate::store::credentials::CredentialRow;
 use crate::store::savepoint;
 
 mod apply;
@@ -49,8 +48,6 @@ struct Attempt {
     misses: Vec<Uuid>,
     /// What was compared between credentials.
     tried: Tried,
-    /// The rows that it wrote.
-    written: Vec<CredentialRow>,
 }
 
 impl Broker {
@@ -106,11 +103,6 @@ impl Broker {
         }
         self.note_attempt(&mut tx, scope, &attempt, stays).await?;
         tx.commit().await?;
-        if stays {
-            for row in &attempt.written {
-                self.known_states.remember(row);
-            }
-        }
         Ok(match attempt.failure {
             None => Imported::Done(answer),
             Some(error) => Imported::Nothing {
@@ -133,10 +125,7 @@ impl Broker {
             let written = self
                 .write_changes(conn, scope, &known, changes, tried)
                 .await;
-            match refusal(written)? {
-                Ok(rows) => attempt.written = rows,
-                Err(error) => attempt.failure = Some(error),
-            }
+            attempt.failure = refusal(written)?.err();
         }
         if let (None, Some(wanted)) = (&attempt.failure, &request.pull_secret) {
             let written = self
@@ -187,7 +176,6 @@ impl Broker {
             report,
             misses: plan.misses,
             tried: Tried::default(),
-            written: Vec::new(),
         };
         Ok((known, plan.changes, attempt))
     }
