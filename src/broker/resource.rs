@@ -21,7 +21,7 @@ use crate::model::form::Form;
 use crate::model::json::Json;
 use crate::model::mistake::{Mistake, Mistakes};
 use crate::model::name::Name;
-use crate::store::{Slice, savepoint};
+use crate::store::Slice;
 
 /// What a write sends.
 pub enum Change {
@@ -235,7 +235,7 @@ impl Broker {
         let warnings = R::warnings(&spec);
         let mut tried = Tried::default();
         // What was compared stays counted even if nothing is written.
-        savepoint::set(&mut tx).await?;
+        tx.savepoint().await?;
         let stored = R::store(self, &mut tx, scope, &name, before, (spec, &mut tried)).await;
         undo_if_refused(&mut tx, &stored).await?;
         self.count_misses(&mut tx, scope, &tried).await?;

@@ -177,6 +177,8 @@ pub struct Writing {
     seat: Option<Seat>,
     /// How many events there were when it began.
     events: usize,
+    /// Whether there is a savepoint that it has written nothing since.
+    at_savepoint: bool,
 }
 
 impl Writing {
@@ -186,6 +188,18 @@ impl Writing {
         if let Some(open) = &mut self.open {
             open.events.push(event);
         }
+    }
+
+    /// Sets a savepoint for all that follows. Who joined others' transaction begins at one: nothing may be written before
+    /// this is asked for.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub(super) async fn savepoint(&mut self) -> Result<()> {
+        if !std::mem::replace(&mut self.at_savepoint, false) {
+            savepoint::set(self).await?;
+        }
+        Ok(())
     }
 
     /// Lets the next one write, and returns when what was written is durable.
@@ -355,6 +369,7 @@ impl Broker {
 
     async fn begin_in_turn(&self, tenant: Option<Uuid>, company: Company) -> Result<Writing> {
         let turn = self.writers.turn(tenant.unwrap_or_default(), company).await;
+        let at_savepoint = turn.open.is_some();
         let open = match turn.open {
             Some(mut open) => {
                 savepoint::set(&mut open.tx).await?;
@@ -375,7 +390,9 @@ impl Broker {
                 Open::new(tx, place)
             }
         };
-        Ok(self.writing(open, Some(turn.seat)))
+        let mut writing = self.writing(open, Some(turn.seat));
+        writing.at_savepoint = at_savepoint;
+        Ok(writing)
     }
 
     fn writing(&self, open: Open, seat: Option<Seat>) -> Writing {
@@ -384,6 +401,7 @@ impl Broker {
             events: open.events.len(),
             open: Some(open),
             seat,
+            at_savepoint: false,
         }
     }
 }
