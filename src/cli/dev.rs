@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use tokio::sync::Notify;
 
-use super::{ServingFlags, logging, root_token, run, runtime, say};
+use super::{ServingFlags, harden, logging, root_token, run, runtime, say};
 use crate::config::{Config, ConfigError, Interval, Texts};
 use crate::dev::{DataDir, Server, Settings, State, Supervisor};
 use crate::http::App;
@@ -53,6 +53,7 @@ pub(super) fn run(
 ) -> anyhow::Result<()> {
     let config = load(args.serving.texts())?;
     logging::start(&config)?;
+    harden::close(&config);
     let directory = DataDir::claim(&args.data_dir)?;
     runtime()?.block_on(async {
         let database = open_database(&config, directory.clone()).await?;

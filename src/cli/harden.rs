@@ -29,6 +29,18 @@ pub(super) fn no_core_dumps() {
     }
 }
 
+/// Keeps the system from writing a dump of a command that ends soon. Such a process stays dumpable: one that is not
+/// cannot open `/dev/stdin` or `/dev/fd/63`, where a document may come from.
+pub(super) fn no_core_file() {
+    let limit = getrlimit(Resource::Core);
+    let none = Rlimit {
+        current: Some(0),
+        ..limit
+    };
+    // Where it is refused, nothing can be done, and the command says no more than its result.
+    let _ = setrlimit(Resource::Core, none);
+}
+
 /// Keeps memory out of swap where the system allows that. What is not allowed is logged, and no reason
 /// not to serve.
 ///

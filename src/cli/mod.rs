@@ -173,6 +173,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     if let Some((program, rest)) = arguments.split_first()
         && docker_helper::is_called(program)
     {
+        harden::no_core_file();
         return docker_helper::main(rest);
     }
     let cli = match Cli::try_parse_from(arguments) {
@@ -232,6 +233,10 @@ fn say(text: &str) {
 
 fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
     let Cli { config, command } = cli;
+    // These two are configured whether they leave one.
+    if !matches!(command, Command::Dev(_) | Command::Serve(_)) {
+        harden::no_core_file();
+    }
     let load_with = |flags: Texts, unknown: Unknown| {
         let environment = std::env::vars_os().filter_map(text_pair);
         Config::load(flags, (environment, unknown), config.as_deref())

@@ -13,7 +13,7 @@ use crate::http::server::stopped;
 const WRITE_EVERY: Duration = Duration::from_secs(1);
 /// How long an event of a command without keys may wait for its seal.
 const SEAL_EVERY: Duration = Duration::from_secs(30);
-/// How long an event that this server wrote may be gone before it is noticed.
+/// How long an event that this server has just written may be gone before it is noticed; later it is [`SEAL_EVERY`].
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often old events are removed.
 const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::support::files::Directory;
 use crate::support::pair;
-use crate::support::process::{Running, admin_of, eventually, kill, program, run};
+use crate::support::process::{Running, admin_of, core_limits, eventually, kill, program, run};
 
 const CREDENTIAL: &str = "/v1/tenants/team-a/credentials/connect";
 const MANIFEST: &str = "/v1/tenants/team-a/credentials/connect/manifest";
@@ -60,6 +60,7 @@ async fn it_serves_and_finds_everything_again_after_ctrl_c() {
     let mut first = Running::start(&mut dev(&data));
     let address = first.address();
     first.line("Ctrl-C stops it");
+    assert_eq!(core_limits(first.pid()), ["0", "0"]);
     store(&address, &data).await;
     let output = first.output();
     assert!(

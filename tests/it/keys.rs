@@ -372,12 +372,7 @@ async fn every_column_of_bytes_is_known_to_be_sealed_or_not() {
 async fn a_server_leaves_no_core_dump_unless_it_is_told_to() {
     let installation = Installation::new().await;
     let (running, _) = installation.serve();
-    let limits = std::fs::read_to_string(format!("/proc/{}/limits", running.pid())).expect("there");
-    let core = limits
-        .lines()
-        .find(|line| line.starts_with("Max core file size"));
-    let core: Vec<&str> = core.expect("a limit").split_whitespace().collect();
-    assert_eq!(core[4..6], ["0", "0"]);
+    assert_eq!(process::core_limits(running.pid()), ["0", "0"]);
     process::eventually("it says whether memory is locked", || {
         let output = running.output();
         output.contains("memory is locked") || output.contains("memory may be swapped out")

@@ -127,6 +127,16 @@ impl Drop for Running {
     }
 }
 
+/// How large a core dump of a process may be, and may be made to be.
+pub fn core_limits(pid: u32) -> [String; 2] {
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).expect("there");
+    let core = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"));
+    let core: Vec<&str> = core.expect("a limit").split_whitespace().collect();
+    [core[4].to_owned(), core[5].to_owned()]
+}
+
 /// Sends a signal to a process.
 pub fn kill(name: &str, pid: u32) {
     let status = Command::new("kill")
