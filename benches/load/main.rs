@@ -33,6 +33,8 @@ pub struct Wanted {
     time: Duration,
     /// Whether the documents are written.
     writes: bool,
+    /// Only rows whose text contains this, to look at while they run.
+    only: Option<String>,
 }
 
 impl Wanted {
@@ -57,11 +59,14 @@ impl Wanted {
         }
         let most = number("--most", usize::MAX)?;
         sizes.retain(|size| *size <= most);
+        let only = arguments.iter().position(|argument| argument == "--only");
+        let only = only.and_then(|at| arguments.get(at + 1).cloned());
         Ok(Some(Self {
             sizes,
             rounds: number("--rounds", 3)?,
             time: Duration::from_secs(number("--seconds", 4)? as u64),
             writes: !has("--dry"),
+            only,
         }))
     }
 }
@@ -83,12 +88,15 @@ async fn run(wanted: &Wanted) -> anyhow::Result<()> {
         let took = stage.fill(*size).await?;
         println!("{size} credentials (filled in {:.1} s)", took.as_secs_f64());
         for round in 1..=wanted.rounds {
-            let rows = rows::measure(&stage, wanted.time).await?;
+            let rows = rows::measure(&stage, wanted.time, wanted.only.as_deref()).await?;
             for row in &rows {
                 println!("  round {round}: {row}");
             }
             measured.push(report::Round { size: *size, rows });
         }
+    }
+    if wanted.only.is_some() {
+        return stage.stop();
     }
     let start = stage.start_times().await?;
     let report = report::Report::of(measured, start);

@@ -91,11 +91,15 @@ impl fmt::Display for Row {
     }
 }
 
-/// Measures all rows once.
+/// Measures all rows once, or only those whose text contains something.
 ///
 /// # Errors
 /// If something answers otherwise than it must.
-pub async fn measure(stage: &Stage, time: Duration) -> anyhow::Result<Vec<Row>> {
+pub async fn measure(
+    stage: &Stage,
+    time: Duration,
+    only: Option<&str>,
+) -> anyhow::Result<Vec<Row>> {
     let tags = tags(stage).await?;
     let mut rows = Vec::new();
     for what in [
@@ -110,6 +114,9 @@ pub async fn measure(stage: &Stage, time: Duration) -> anyhow::Result<Vec<Row>> 
         What::OneDatabaseWrite,
         What::OneRendering,
     ] {
+        if only.is_some_and(|only| !what.text().contains(only)) {
+            continue;
+        }
         let before = stage.cpu();
         let load = match what {
             What::DatabaseReads => bench(stage, Script::Reads, CONNECTIONS, time).await?,

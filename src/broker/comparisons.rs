@@ -5,7 +5,7 @@
 //! all replicas and in all ways together, and then no more until the hour is over. What is not compared is answered as if
 //! it were another secret. `docs/security.md` lists every place that compares; a test holds the list against the code.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use sqlx::PgConnection;
 use time::Duration;
@@ -57,6 +57,28 @@ pub(super) enum Guard {
     Refuses,
 }
 
+/// What is used up of credentials' budgets.
+#[derive(Debug, Default)]
+pub(super) struct Budgets(HashMap<Uuid, i32>);
+
+impl Budgets {
+    /// Whether the secrets of a credential are still compared.
+    pub(super) fn guard(&self, credential: Uuid) -> Guard {
+        match self.0.get(&credential) {
+            Some(misses) if *misses >= MOST_MISSES => Guard::Refuses,
+            _ => Guard::Compares,
+        }
+    }
+
+    /// Uses up what came of comparing, before it is counted for all.
+    pub(super) fn spend(&mut self, credential: Uuid, came: &[Came]) {
+        let misses = came.iter().filter(|came| **came == Came::Different);
+        for _ in misses {
+            *self.0.entry(credential).or_default() += 1;
+        }
+    }
+}
+
 /// What was compared while a request was worked on. It is counted and told whatever becomes of the request.
 #[derive(Debug, Default)]
 pub struct Tried(Vec<(Uuid, String, Came)>);
@@ -67,18 +89,44 @@ impl Tried {
         self.0.push((credential, name.to_owned(), came));
     }
 
+    /// Notes what came of comparing secrets of a credential.
+    pub(super) fn note_all(&mut self, row: &CredentialRow, came: &[Came]) {
+        for came in came {
+            self.note(row.id, &row.name, *came);
+        }
+    }
+
     /// The credentials that another secret was compared with, once for each time.
     pub fn misses(&self) -> Vec<Uuid> {
         let missed = self.0.iter().filter(|(.., came)| *came == Came::Different);
         missed.map(|(id, ..)| *id).collect()
     }
 
-    fn shown(&self) -> serde_json::Value {
+    /// Takes in what was compared in another place.
+    pub(super) fn append(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
+    /// Whether nothing was compared.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What the trail says of it; nothing where nothing was compared.
+    pub(super) fn deed<'a>(&self, target: &'a str) -> Option<Deed<'a>> {
+        if self.is_empty() {
+            return None;
+        }
         let shown = self.0.iter().take(MOST_NAMED);
         let shown: Vec<_> = shown
             .map(|(_, name, came)| serde_json::json!({"credential": name, "came": came.as_str()}))
             .collect();
-        serde_json::json!({"compared": shown, "count": self.0.len()})
+        Some(Deed {
+            action: "secret.compare",
+            target,
+            version: None,
+            detail: Some(serde_json::json!({"compared": shown, "count": self.0.len()})),
+        })
     }
 }
 
@@ -90,9 +138,26 @@ impl Broker {
         tenant: Uuid,
         credentials: &[Uuid],
     ) -> Result<HashSet<Uuid>> {
+        let budgets = self.budgets(conn, tenant, credentials).await?;
+        let over = credentials.iter().copied();
+        Ok(over
+            .filter(|id| budgets.guard(*id) == Guard::Refuses)
+            .collect())
+    }
+
+    /// How often secrets of these credentials may still be compared with others.
+    pub(super) async fn budgets(
+        &self,
+        conn: &mut PgConnection,
+        tenant: Uuid,
+        credentials: &[Uuid],
+    ) -> Result<Budgets> {
+        if credentials.is_empty() {
+            return Ok(Budgets::default());
+        }
         let since = self.now() - MISSES_COUNT_FOR;
-        let over = import_misses::over(conn, tenant, credentials, since, MOST_MISSES).await?;
-        Ok(over.into_iter().collect())
+        let counted = import_misses::counted(conn, tenant, credentials, since).await?;
+        Ok(Budgets(counted.into_iter().collect()))
     }
 
     /// Whether the secrets of this credential are still compared.
@@ -101,11 +166,8 @@ impl Broker {
         conn: &mut PgConnection,
         row: &CredentialRow,
     ) -> Result<Guard> {
-        let guarded = self.guarded(conn, row.tenant_id, &[row.id]).await?;
-        Ok(match guarded.is_empty() {
-            true => Guard::Compares,
-            false => Guard::Refuses,
-        })
+        let budgets = self.budgets(conn, row.tenant_id, &[row.id]).await?;
+        Ok(budgets.guard(row.id))
     }
 
     /// Counts what was compared. The caller's transaction commits it even if what was asked for is not done.
@@ -141,16 +203,10 @@ impl Broker {
         target: &str,
         tried: &Tried,
     ) -> Result<()> {
-        if tried.0.is_empty() {
-            return Ok(());
+        match tried.deed(target) {
+            Some(deed) => self.note(conn, scope, deed).await,
+            None => Ok(()),
         }
-        let deed = Deed {
-            action: "secret.compare",
-            target,
-            version: None,
-            detail: Some(tried.shown()),
-        };
-        self.note(conn, scope, deed).await
     }
 
     /// Whether secrets of stored credentials may be compared to find out whether these conflicts are some; notes those

@@ -1,6 +1,7 @@
 //! What a write makes of a credential, and what it must not: point a stored secret at another host.
 
 use super::comparisons::{Came, Guard};
+use super::credential_before::Before;
 use super::credential_state::{KnownSecret, Secrets};
 use super::resolve::credential_spec;
 use super::{Error, Result};
@@ -10,34 +11,19 @@ use crate::model::name::Name;
 use crate::model::secret::SecretText;
 use crate::store::credentials::CredentialRow;
 
-/// A credential before a write, opened.
-pub(super) struct Before {
-    pub row: CredentialRow,
-    pub spec: CredentialSpec,
-    pub secrets: Secrets,
-    /// The former version, while it is usable.
-    pub former: Option<Former>,
-}
-
-/// A former version that is still usable, opened.
-pub(super) struct Former {
-    pub spec: CredentialSpec,
-    pub secrets: Secrets,
-}
-
-impl Former {
-    /// Whether it is this account: another user name with the same secret is another one.
-    pub(super) fn is(&self, spec: &CredentialSpec, secrets: &Secrets) -> bool {
-        same_logins(&self.spec, spec) && self.secrets.same_revisions_as(secrets)
-    }
-}
-
 /// The state that a write leads to.
 pub(super) struct Next {
     pub spec: CredentialSpec,
     pub secrets: Secrets,
     /// What came of comparing the given secrets with those that are stored.
     pub came: Vec<Came>,
+}
+
+impl Next {
+    /// Whether it is the state before the write.
+    pub(super) fn is(&self, before: &Before) -> bool {
+        before.spec == self.spec && before.secrets.same_revisions_as(&self.secrets)
+    }
 }
 
 /// The state that a write leads to. Whether a given secret is the stored one is found out here and nowhere else, and only
@@ -238,6 +224,7 @@ pub(super) fn same_logins(one: &CredentialSpec, other: &CredentialSpec) -> bool 
 mod tests {
     use uuid::Uuid;
 
+    use super::super::credential_before::Former;
     use super::*;
     use crate::model::credential::Unnamed;
     use crate::model::json::Json;

@@ -2,26 +2,19 @@
 
 use serde_json::Value;
 use sqlx::PgConnection;
-use time::{Duration, OffsetDateTime};
-use uuid::Uuid;
+use time::OffsetDateTime;
 
 use super::comparisons::{Guard, Tried};
-use super::credential_change::{
-    Before, Former, check_secret_names, next_state, redirections_of, same_logins,
-};
-use super::credential_seal::sealed_state;
-use super::credential_state::{Secrets, sealed_version};
+use super::credential_change::{check_secret_names, next_state, redirections_of};
+use super::next_versions::{NextVersion, recorded};
 use super::precondition::Precondition;
 use super::renderable::{Changed, Shrunk};
-use super::resolve::{credential_spec, current_version, rolled_back};
-use super::resource::{Doubted, Resource, Stored};
-use super::view::{CredentialVersionView, CredentialView, PreviousView, VerificationState};
-use super::{Broker, Error, Result, Scope, previous};
-use crate::audit::change;
+use super::resolve::credential_spec;
+use super::resource::{Change, Doubted, Resource, Stored, Together};
+use super::view::{CredentialVersionView, CredentialView, VerificationState};
+use super::{Broker, Error, Result, Scope};
 use crate::model::body::{List, body};
-use crate::model::credential::{
-    CredentialBody, CredentialSpec, CredentialWrite, SecretChange, Unnamed,
-};
+use crate::model::credential::{CredentialBody, CredentialWrite, SecretChange, Unnamed};
 use crate::model::form::Form;
 use crate::model::json::Json;
 use crate::model::labels::LabelPair;
@@ -94,166 +87,6 @@ impl Broker {
             .map(|version| CredentialVersionView::from_row(version, row.version))
             .collect()
     }
-
-    /// A credential before a write, its secrets opened.
-    async fn opened(&self, conn: &mut PgConnection, mut row: CredentialRow) -> Result<Before> {
-        let tenant = row.tenant_id;
-        self.bring_forward(conn, &mut row).await?;
-        let checked = self.check_rows(conn, &[&row]).await?;
-        let version = current_version(conn, tenant, row.id).await?;
-        let secrets = self.open_secrets(conn, &checked, &row, &version).await?;
-        let former = match previous::previous_of(&row, self.now()) {
-            Some(kept) => {
-                let former = credential_versions::get(conn, tenant, row.id, kept.version).await?;
-                let former = former.ok_or_else(|| rolled_back(row.id))?;
-                Some(Former {
-                    spec: serde_json::from_str(&former.document)?,
-                    secrets: self.open_secrets(conn, &checked, &row, &former).await?,
-                })
-            }
-            None => None,
-        };
-        Ok(Before {
-            spec: credential_spec(&row)?,
-            row,
-            secrets,
-            former,
-        })
-    }
-
-    /// Writes the next version of a credential, or its first; with what the audit trail says of it.
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "the old state and all of the new one"
-    )]
-    pub(super) async fn store_version(
-        &self,
-        conn: &mut PgConnection,
-        scope: &Scope,
-        name: &Name,
-        old: Option<(CredentialRow, Secrets)>,
-        spec: &CredentialSpec,
-        secrets: &Secrets,
-        overlap: Option<Duration>,
-        tried: &mut Tried,
-    ) -> Result<(CredentialRow, Value)> {
-        let mut row = self.next_row(scope, name, old.as_ref(), spec, secrets)?;
-        let before = old.as_ref();
-        let before = before.map(|(row, secrets)| recorded(row, Some(secrets)));
-        let mut detail = recorded(&row, Some(secrets)).since(before);
-        let previous = match &old {
-            Some(old) => {
-                self.previous_after(conn, old, (spec, secrets), overlap)
-                    .await?
-            }
-            None => None,
-        };
-        row.previous_version = previous.as_ref().map(|previous| previous.version);
-        row.previous_retires_at = previous.as_ref().map(|previous| previous.retires_at);
-        let tenant = Some(row.tenant_id);
-        let key = self.keyring.newest(conn, tenant, self.now()).await?;
-        row.seal = Some(sealed_state(&key, &row)?);
-        match old {
-            Some(_) => credentials::update(conn, &row).await?,
-            None => credentials::insert(conn, &row).await?,
-        }
-        let version = sealed_version(&key, scope, &row, spec, secrets)?;
-        credential_versions::insert(conn, &version).await?;
-        if row.version > KEPT_VERSIONS {
-            previous::prune(conn, row.tenant_id, row.id).await?;
-        }
-        let change = Changed::new(old.as_ref(), &row, secrets);
-        self.refuse_breaking(conn, scope, &[change], &[], tried)
-            .await?;
-        if let Some(previous) = previous {
-            detail["previous"] = serde_json::to_value(PreviousView::from(previous))?;
-        }
-        Ok((row, detail))
-    }
-
-    /// The row of a credential's next version, or of its first.
-    pub(super) fn next_row(
-        &self,
-        scope: &Scope,
-        name: &Name,
-        old: Option<&(CredentialRow, Secrets)>,
-        spec: &CredentialSpec,
-        secrets: &Secrets,
-    ) -> Result<CredentialRow> {
-        let now = self.now();
-        let same_secrets = old.is_some_and(|(_, before)| before.same_revisions_as(secrets));
-        let old = old.map(|(row, _)| row);
-        let old_spec: Option<CredentialSpec> = old.map(credential_spec).transpose()?;
-        // What was verified is an account at an address; with either changed nothing is known.
-        let verified =
-            old.filter(|_| same_secrets && old_spec.is_some_and(|old| same_logins(&old, spec)));
-        Ok(CredentialRow {
-            id: old.map_or_else(Uuid::now_v7, |row| row.id),
-            tenant_id: scope.tenant()?.id,
-            name: name.to_string(),
-            version: old.map_or(1, |row| row.version + 1),
-            registry: spec.registry.to_string(),
-            auth_registry: spec
-                .auth_server
-                .as_ref()
-                .map(|auth| auth.registry.to_string()),
-            labels: serde_json::to_value(&spec.details.labels)?,
-            expires_at: spec.details.expires_at,
-            secret_changed_at: old
-                .filter(|_| same_secrets)
-                .map_or(now, |row| row.secret_changed_at),
-            verification_state: verified
-                .map_or("unverified", |row| &row.verification_state)
-                .to_owned(),
-            verification: verified.and_then(|row| row.verification.clone()),
-            created_at: old.map_or(now, |row| row.created_at),
-            updated_at: now,
-            previous_version: None,
-            previous_retires_at: None,
-            seal: None,
-            changes_beside_version: 0,
-            document: serde_json::to_string(spec)?,
-            has_auth_secret: secrets.auth.is_some(),
-        })
-    }
-}
-
-/// A credential as its event shows it: as written, and which versions brought its secrets.
-pub(super) struct Recorded {
-    id: Uuid,
-    document: serde_json::Value,
-}
-
-/// What an event shows of a row; of what is deleted, nobody asks for the secrets' versions.
-pub(super) fn recorded(row: &CredentialRow, secrets: Option<&Secrets>) -> Recorded {
-    let mut document: serde_json::Value = serde_json::from_str(&row.document).unwrap_or_default();
-    if let (Some(secrets), true) = (secrets, document.is_object()) {
-        document["secret_version"] = secrets.registry.revision.into();
-        if let Some(auth) = &secrets.auth {
-            document["auth_server"]["secret_version"] = auth.revision.into();
-        }
-    }
-    Recorded {
-        id: row.id,
-        document,
-    }
-}
-
-impl Recorded {
-    /// The detail of the write that led here.
-    pub(super) fn since(self, before: Option<Self>) -> serde_json::Value {
-        let before = before.map(|before| before.document);
-        let mut detail = change::between(before.as_ref(), Some(&self.document));
-        detail["id"] = self.id.to_string().into();
-        detail
-    }
-
-    /// The detail of its end.
-    fn until_it_went(self) -> serde_json::Value {
-        let mut detail = change::between(Some(&self.document), None);
-        detail["id"] = self.id.to_string().into();
-        detail
-    }
 }
 
 /// Credentials.
@@ -271,6 +104,18 @@ impl Resource for Credentials {
     const WRITES_TELL: bool = true;
     const WARNS: bool = true;
     const VERBS: (&'static str, &'static str) = ("credential.write", "credential.delete");
+
+    async fn write_together(
+        broker: &Broker,
+        scope: &Scope,
+        name: &str,
+        change: Change,
+        precondition: &Precondition,
+    ) -> Result<Together<CredentialView>> {
+        broker
+            .write_together(scope, name, change, precondition)
+            .await
+    }
 
     fn read(form: &mut Form, unnamed: Unnamed) -> Option<CredentialWrite> {
         CredentialWrite::read_fields(form, unnamed)
@@ -329,10 +174,8 @@ impl Resource for Credentials {
         before: Option<CredentialRow>,
         (write, tried): (CredentialWrite, &mut Tried),
     ) -> Result<Stored<CredentialRow>> {
-        let before = match before {
-            Some(row) => Some(broker.opened(conn, row).await?),
-            None => None,
-        };
+        let before = broker.open_all(conn, scope.tenant()?.id, before.into_iter().collect());
+        let before = before.await?.pop();
         let version = before.as_ref().map_or(1, |before| before.row.version + 1);
         let overlap = write.overlap;
         let guard = match &before {
@@ -341,22 +184,22 @@ impl Resource for Credentials {
         };
         let next = next_state(before.as_ref(), write, version, guard)?;
         if let Some(before) = &before {
-            for came in &next.came {
-                tried.note(before.row.id, &before.row.name, *came);
-            }
+            tried.note_all(&before.row, &next.came);
         }
-        let (spec, secrets) = (next.spec, next.secrets);
-        check_secret_names(&spec, name)?;
-        let old = match before {
-            Some(before) if before.spec == spec && before.secrets.same_revisions_as(&secrets) => {
-                return Ok(Stored::Unchanged(before.row));
-            }
-            Some(before) => Some((before.row, before.secrets)),
-            None => None,
+        check_secret_names(&next.spec, name)?;
+        if before.as_ref().is_some_and(|before| next.is(before)) {
+            let row = before.map(|before| before.row);
+            return row.map(Stored::Unchanged).ok_or(Error::NotFound);
+        }
+        let next = NextVersion {
+            scope,
+            name,
+            before: before.as_ref(),
+            spec: &next.spec,
+            secrets: &next.secrets,
+            overlap,
         };
-        let (row, detail) = broker
-            .store_version(conn, scope, name, old, &spec, &secrets, overlap, tried)
-            .await?;
+        let (row, detail) = broker.store_version(conn, next, tried).await?;
         Ok(Stored::Written(row, Some(detail)))
     }
 

@@ -31,6 +31,7 @@ mod batch;
 pub mod changes;
 pub mod comparisons;
 pub mod consumers;
+pub mod credential_before;
 pub mod credential_change;
 mod credential_seal;
 pub mod credential_state;
@@ -49,6 +50,7 @@ pub mod imports;
 pub mod keys;
 mod known;
 pub mod manifests;
+mod next_versions;
 mod noting;
 mod opening;
 pub mod precondition;
@@ -75,6 +77,7 @@ pub mod view;
 pub mod waiting;
 pub mod webhook;
 pub mod writing;
+mod writing_together;
 
 use schedule::Schedule;
 use webhook::Webhook;
@@ -116,6 +119,7 @@ pub struct Parts {
     schedule: Schedule,
     webhook: Option<Webhook>,
     writers: Arc<writing::Writers>,
+    together: Arc<writing_together::Queues>,
     leaving: Arc<AtomicBool>,
     standing_reads: Arc<Batches<ReadStandings>>,
     notes: Arc<Batches<WriteNotes>>,
@@ -215,6 +219,7 @@ impl Broker {
             schedule: Schedule::default(),
             webhook: None,
             writers: Arc::default(),
+            together: Arc::default(),
             leaving: Arc::default(),
         };
         Self(Arc::new(parts))

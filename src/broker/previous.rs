@@ -1,17 +1,14 @@
 //! Former versions that stay usable for a while, so that a rotation is no outage.
 
 use sqlx::PgConnection;
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::audit::Deed;
-use super::credential_change::same_logins;
 use super::credential_seal::sealed_state;
-use super::credential_state::Secrets;
 use super::credentials::KEPT_VERSIONS;
 use super::precondition::Precondition;
 use super::{Broker, Error, Result, Scope};
-use crate::model::credential::CredentialSpec;
 use crate::render::former::Previous;
 use crate::store::credentials::CredentialRow;
 use crate::store::{credential_versions, credentials};
@@ -31,41 +28,6 @@ pub(super) fn previous_of(row: &CredentialRow, now: OffsetDateTime) -> Option<Pr
 }
 
 impl Broker {
-    /// The former version after a write that leads from `old` to this account.
-    ///
-    /// - A write with an overlap that changes a secret keeps the version before it, in the place of an
-    ///   older one that may have been kept.
-    /// - Any other write leaves what was promised: the kept one stays until its time,
-    /// - unless the write makes its account current again; then it would be the same twice. Another user name with the
-    ///   same secret is another account.
-    pub(super) async fn previous_after(
-        &self,
-        conn: &mut PgConnection,
-        old: &(CredentialRow, Secrets),
-        (spec, secrets): (&CredentialSpec, &Secrets),
-        overlap: Option<Duration>,
-    ) -> Result<Option<Previous>> {
-        let (row, before) = old;
-        let now = self.now();
-        let changed = !before.same_revisions_as(secrets);
-        if let (Some(overlap), true) = (overlap, changed) {
-            return Ok(Some(Previous {
-                version: row.version,
-                retires_at: now + overlap,
-                state: None,
-            }));
-        }
-        let Some(kept) = previous_of(row, now) else {
-            return Ok(None);
-        };
-        let former = credential_versions::get(conn, row.tenant_id, row.id, kept.version)
-            .await?
-            .ok_or_else(|| Error::Internal("a credential lacks its former version".into()))?;
-        let known = (former.secret_revision, former.auth_secret_revision);
-        let former: CredentialSpec = serde_json::from_str(&former.document)?;
-        Ok(Some(kept).filter(|_| !same_logins(&former, spec) || known != secrets.revisions()))
-    }
-
     /// Ends an overlap early: the former version is in no rendering from now on.
     pub async fn end_previous(
         &self,

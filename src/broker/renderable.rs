@@ -15,6 +15,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::comparisons::{Came, Tried};
+use super::credential_before::Before;
 use super::credential_change::same_logins;
 use super::credential_state::Secrets as Opened;
 use super::heavy::heavy;
@@ -112,14 +113,10 @@ struct Broken {
 
 impl Changed {
     /// One that was written.
-    pub(super) fn new(
-        before: Option<&(CredentialRow, Opened)>,
-        after: &CredentialRow,
-        secrets: &Opened,
-    ) -> Self {
-        let kept = before.is_some_and(|(_, before)| before.same_revisions_as(secrets));
+    pub(super) fn new(before: Option<&Before>, after: &CredentialRow, secrets: &Opened) -> Self {
+        let kept = before.is_some_and(|before| before.secrets.same_revisions_as(secrets));
         Self {
-            before: before.map(|(row, _)| row.clone()),
+            before: before.map(|before| before.row.clone()),
             after: Some(after.clone()),
             secrets: if kept {
                 Secrets::Kept

@@ -24,6 +24,7 @@ use crate::model::name::Name;
 use crate::store::Slice;
 
 /// What a write sends.
+#[derive(Clone)]
 pub enum Change {
     /// The whole resource.
     Put(Json),
@@ -37,6 +38,14 @@ pub enum Stored<Row> {
     Unchanged(Row),
     /// It is another one, or a new one; and what the audit trail says beside.
     Written(Row, Option<Value>),
+}
+
+/// What came of a write that was to be done together with others.
+pub enum Together<View> {
+    /// It was written, or is like that already; and what the writer is warned of.
+    Done(Written<View>, Vec<String>),
+    /// Nothing was done: it is to be written alone.
+    Alone(Change),
 }
 
 /// A resource as the API shows it.
@@ -78,6 +87,17 @@ pub trait Resource: 'static {
     const WARNS: bool = false;
     /// The verbs of a write and a delete in the audit trail.
     const VERBS: (&'static str, &'static str);
+
+    /// Writes it together with what others write at the same time, where that can be done.
+    fn write_together(
+        _broker: &Broker,
+        _scope: &Scope,
+        _name: &str,
+        change: Change,
+        _precondition: &Precondition,
+    ) -> impl Future<Output = Result<Together<Self::View>>> + Send {
+        std::future::ready(Ok(Together::Alone(change)))
+    }
 
     /// Begins a write.
     fn begin(broker: &Broker, scope: &Scope) -> impl Future<Output = Result<Writing>> + Send {
@@ -202,6 +222,11 @@ impl Broker {
         change: Change,
         precondition: &Precondition,
     ) -> Result<(Written<R::View>, Vec<String>)> {
+        let together = R::write_together(self, scope, name, change, precondition);
+        let change = match together.await? {
+            Together::Done(written, warnings) => return Ok((written, warnings)),
+            Together::Alone(change) => change,
+        };
         let mut tx = R::begin(self, scope).await?;
         let parsed = Name::parse(name);
         let before = match &parsed {
@@ -315,7 +340,10 @@ fn note_of<R: Resource>(
 }
 
 /// What is to be read, and what it means where a secret is not named.
-fn merged<R: Resource>(change: Change, before: Option<&R::Row>) -> Result<(Json, Unnamed)> {
+pub(super) fn merged<R: Resource>(
+    change: Change,
+    before: Option<&R::Row>,
+) -> Result<(Json, Unnamed)> {
     Ok(match (change, before) {
         (Change::Put(document), None) => (document, Unnamed::Drops),
         (Change::Put(document), Some(_)) => (document, Unnamed::Keeps),

@@ -7,8 +7,8 @@ use super::audit::Deed;
 use super::comparisons::{Tried, undo_if_refused};
 use super::credentials::Credentials;
 use super::idempotency::{Answer, Claim, Once};
+use super::next_versions::NextVersion;
 use super::precondition::Precondition;
-use super::resolve::current_version;
 use super::resource::Resource;
 use super::view::CredentialView;
 use super::{Broker, Error, Result, Scope};
@@ -120,12 +120,16 @@ impl Broker {
         let spec: CredentialSpec = serde_json::from_str(&wanted.document)?;
         let checked = self.check_rows(conn, &[&row]).await?;
         let secrets = self.open_secrets(conn, &checked, &row, &wanted).await?;
-        let current = current_version(conn, tenant, row.id).await?;
-        let old = self.open_secrets(conn, &checked, &row, &current).await?;
-        let (old, overlap) = (Some((row, old)), rollback.overlap);
-        let (row, detail) = self
-            .store_version(conn, scope, name, old, &spec, &secrets, overlap, tried)
-            .await?;
+        let before = self.open_all(conn, tenant, vec![row]).await?.pop();
+        let next = NextVersion {
+            scope,
+            name,
+            before: before.as_ref(),
+            spec: &spec,
+            secrets: &secrets,
+            overlap: rollback.overlap,
+        };
+        let (row, detail) = self.store_version(conn, next, tried).await?;
         let deed = Deed {
             action: Credentials::VERBS.0,
             target: &format!("{}/{name}", Credentials::COLLECTION),

@@ -135,28 +135,6 @@ pub async fn all_of(
     .await
 }
 
-/// Adds a version.
-pub async fn insert(conn: &mut PgConnection, row: &VersionRow) -> Result<()> {
-    super::query(
-        "INSERT INTO credential_versions (tenant_id, credential_id, version, document, secret, secret_revision,
-                                          auth_secret, auth_secret_revision, created_by, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-    )
-    .bind(row.tenant_id)
-    .bind(row.credential_id)
-    .bind(row.version)
-    .bind(&row.document)
-    .bind(&row.secret)
-    .bind(row.secret_revision)
-    .bind(row.auth_secret.as_deref())
-    .bind(row.auth_secret_revision)
-    .bind(&row.created_by)
-    .bind(row.created_at)
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
 /// Replaces what is sealed in a version.
 pub async fn set_sealed(conn: &mut PgConnection, row: &VersionRow) -> Result<()> {
     super::query(
@@ -209,6 +187,9 @@ pub async fn prune(
     credentials: &[Uuid],
     kept: i64,
 ) -> Result<()> {
+    if credentials.is_empty() {
+        return Ok(());
+    }
     super::query(
         "DELETE FROM credential_versions v USING credentials c
           WHERE c.tenant_id = $1 AND c.id = ANY($2) AND v.tenant_id = c.tenant_id AND v.credential_id = c.id

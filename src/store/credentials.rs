@@ -168,64 +168,6 @@ pub async fn page(
     .await
 }
 
-/// Adds one.
-pub async fn insert(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> {
-    super::query(
-        "INSERT INTO credentials (id, tenant_id, name, version, registry, labels, expires_at,
-                                  secret_changed_at, verification_state, verification, created_at, updated_at,
-                                  previous_version, previous_retires_at, auth_registry, seal)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
-    )
-    .bind(row.id)
-    .bind(row.tenant_id)
-    .bind(&row.name)
-    .bind(row.version)
-    .bind(&row.registry)
-    .bind(&row.labels)
-    .bind(row.expires_at)
-    .bind(row.secret_changed_at)
-    .bind(&row.verification_state)
-    .bind(row.verification.as_deref())
-    .bind(row.created_at)
-    .bind(row.updated_at)
-    .bind(row.previous_version)
-    .bind(row.previous_retires_at)
-    .bind(row.auth_registry.as_deref())
-    .bind(row.seal.as_deref())
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-/// Replaces what may change of one.
-pub async fn update(conn: &mut PgConnection, row: &CredentialRow) -> Result<()> {
-    super::query(
-        "UPDATE credentials
-            SET version = $2, registry = $3, labels = $4, expires_at = $5, secret_changed_at = $6,
-                verification_state = $7, verification = $8, updated_at = $9,
-                previous_version = $10, previous_retires_at = $11, auth_registry = $13, seal = $14,
-                changes_beside_version = CASE WHEN version = $2 THEN changes_beside_version + 1 ELSE 0 END
-          WHERE tenant_id = $12 AND id = $1",
-    )
-    .bind(row.id)
-    .bind(row.version)
-    .bind(&row.registry)
-    .bind(&row.labels)
-    .bind(row.expires_at)
-    .bind(row.secret_changed_at)
-    .bind(&row.verification_state)
-    .bind(row.verification.as_deref())
-    .bind(row.updated_at)
-    .bind(row.previous_version)
-    .bind(row.previous_retires_at)
-    .bind(row.tenant_id)
-    .bind(row.auth_registry.as_deref())
-    .bind(row.seal.as_deref())
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
 /// Keeps what a try gave. No version of the credential: nothing of it was written.
 pub async fn set_verification(
     conn: &mut PgConnection,
@@ -256,14 +198,18 @@ pub async fn count_by_state(conn: &mut PgConnection) -> Result<Vec<(String, i64)
 }
 
 /// Adds many at once.
-pub async fn insert_all(conn: &mut PgConnection, rows: &[CredentialRow]) -> Result<()> {
+pub async fn insert_all(conn: &mut PgConnection, rows: &[&CredentialRow]) -> Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
     super::query(
         "INSERT INTO credentials (id, tenant_id, name, version, registry, labels, expires_at,
                                   secret_changed_at, verification_state, verification, created_at, updated_at,
-                                  auth_registry, seal)
+                                  auth_registry, seal, previous_version, previous_retires_at)
          SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::jsonb[],
                               $7::timestamptz[], $8::timestamptz[], $9::text[], $10::text[],
-                              $11::timestamptz[], $12::timestamptz[], $13::text[], $14::bytea[])",
+                              $11::timestamptz[], $12::timestamptz[], $13::text[], $14::bytea[],
+                              $15::bigint[], $16::timestamptz[])",
     )
     .bind(column(rows, |row| row.id))
     .bind(column(rows, |row| row.tenant_id))
@@ -279,6 +225,8 @@ pub async fn insert_all(conn: &mut PgConnection, rows: &[CredentialRow]) -> Resu
     .bind(column(rows, |row| row.updated_at))
     .bind(column(rows, |row| row.auth_registry.clone()))
     .bind(column(rows, |row| row.seal.clone()))
+    .bind(column(rows, |row| row.previous_version))
+    .bind(column(rows, |row| row.previous_retires_at))
     .heavy()
     .execute(conn)
     .await?;
@@ -289,8 +237,11 @@ pub async fn insert_all(conn: &mut PgConnection, rows: &[CredentialRow]) -> Resu
 pub async fn update_all(
     conn: &mut PgConnection,
     tenant: Uuid,
-    rows: &[CredentialRow],
+    rows: &[&CredentialRow],
 ) -> Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
     super::query(
         "UPDATE credentials AS c
             SET version = n.version, registry = n.registry, labels = n.labels, expires_at = n.expires_at,
@@ -326,8 +277,8 @@ pub async fn update_all(
     Ok(())
 }
 
-fn column<T>(rows: &[CredentialRow], of: impl Fn(&CredentialRow) -> T) -> Vec<T> {
-    rows.iter().map(of).collect()
+fn column<T>(rows: &[&CredentialRow], of: impl Fn(&CredentialRow) -> T) -> Vec<T> {
+    rows.iter().copied().map(of).collect()
 }
 
 /// Removes one and its versions.
@@ -407,9 +358,9 @@ pub async fn hold(
 /// tenant.
 pub async fn without_seal(conn: &mut PgConnection, most: i64) -> Result<Vec<(Uuid, Uuid)>> {
     super::query_as(
-        "SELECT c.tenant_id, c.id FROM credentials c
-           JOIN credential_versions v ON v.tenant_id = c.tenant_id AND v.credential_id = c.id AND v.version = c.version
-          WHERE c.seal IS NULL AND get_byte(v.secret, 0) = 2 ORDER BY c.tenant_id, c.id LIMIT $1",
+        "SELECT c.tenant_id, c.id FROM credential_versions v
+           JOIN credentials c ON c.tenant_id = v.tenant_id AND c.id = v.credential_id AND c.version = v.version
+          WHERE c.seal IS NULL AND substring(v.secret FROM 1 FOR 1) = '\\x02'::bytea ORDER BY c.tenant_id, c.id LIMIT $1",
     )
     .bind(most)
     .fetch_all(conn)

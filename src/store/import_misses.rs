@@ -4,22 +4,20 @@ use sqlx::{PgConnection, Result};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// Those of these credentials with at least `most` misses, the first of them after `since`.
-pub async fn over(
+/// How many misses these credentials have, each with the first of them after `since`; none for those without.
+pub async fn counted(
     conn: &mut PgConnection,
     tenant: Uuid,
     credentials: &[Uuid],
     since: OffsetDateTime,
-    most: i32,
-) -> Result<Vec<Uuid>> {
-    super::query_scalar(
-        "SELECT credential_id FROM import_misses
-          WHERE tenant_id = $1 AND credential_id = ANY($2) AND since > $3 AND misses >= $4",
+) -> Result<Vec<(Uuid, i32)>> {
+    super::query_as(
+        "SELECT credential_id, misses FROM import_misses
+          WHERE tenant_id = $1 AND credential_id = ANY($2) AND since > $3",
     )
     .bind(tenant)
     .bind(credentials)
     .bind(since)
-    .bind(most)
     .fetch_all(conn)
     .await
 }

@@ -100,3 +100,4 @@ mod verification;
 mod verification_schedule;
 mod verify_command;
 mod watching;
+mod writing_together;

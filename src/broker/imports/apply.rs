@@ -2,7 +2,6 @@
 
 use sqlx::PgConnection;
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 use super::known::Known;
 use super::plan::Change;
@@ -11,31 +10,15 @@ use super::stored_name;
 use crate::audit::event::{self, Event};
 use crate::broker::audit::{Deed, event_of};
 use crate::broker::comparisons::Tried;
-use crate::broker::credential_seal::sealed_state;
-use crate::broker::credential_state::sealed_version;
-use crate::broker::credentials::{KEPT_VERSIONS, recorded};
-use crate::broker::previous::previous_of;
+use crate::broker::next_versions::NextVersion;
 use crate::broker::pull_secrets::{change_of, spec_of};
-use crate::broker::renderable::Changed;
-use crate::broker::view::PreviousView;
 use crate::broker::{Broker, Error, Result, Scope};
 use crate::intake::request::{OnExisting, WantedPullSecret};
 use crate::model::mistake::Fault;
 use crate::model::name::Name;
 use crate::model::pull_secret::{Layout, MOST_CREDENTIALS, OnConflict, PullSecretSpec, Target};
-use crate::store::credential_versions::VersionRow;
-use crate::store::credentials::CredentialRow;
+use crate::store::pull_secrets;
 use crate::store::pull_secrets::PullSecretRow;
-use crate::store::{credential_versions, credentials, pull_secrets};
-
-/// What is written of an import's changes.
-#[derive(Default)]
-struct Written {
-    new: Vec<CredentialRow>,
-    replaced: Vec<CredentialRow>,
-    versions: Vec<VersionRow>,
-    changes: Vec<Changed>,
-}
 
 impl Broker {
     /// Writes the credentials' next versions and their events.
@@ -51,67 +34,27 @@ impl Broker {
             return Ok(());
         }
         let tenant = scope.tenant()?.id;
-        let written = self.next_rows(conn, scope, known, &changes).await?;
-        let ids: Vec<Uuid> = written.replaced.iter().map(|row| row.id).collect();
-        credentials::insert_all(conn, &written.new).await?;
-        credentials::update_all(conn, tenant, &written.replaced).await?;
-        credential_versions::insert_all(conn, &written.versions).await?;
-        credential_versions::prune(conn, tenant, &ids, KEPT_VERSIONS).await?;
-        self.refuse_breaking(conn, scope, &written.changes, &[], tried)
+        let prepared = changes.iter().map(|change| {
+            let next = NextVersion {
+                scope,
+                name: &change.name,
+                before: change.before.map(|at| &known.credentials[at]),
+                spec: &change.spec,
+                secrets: &change.secrets,
+                overlap: None,
+            };
+            next.prepared(tenant, self.now())
+        });
+        let prepared = prepared.collect::<Result<_>>()?;
+        let written = self.store_versions(conn, tenant, prepared).await?;
+        let changes = &written.changes;
+        self.refuse_breaking(conn, scope, changes, &[], tried)
             .await?;
-        let rows = written.new.iter().chain(&written.replaced);
-        let events = rows.zip(in_order(&changes)).map(|(row, change)| {
-            let before = change.before.map(|at| {
-                let before = &known.credentials[at];
-                recorded(&before.row, Some(&before.secrets))
-            });
-            let mut detail = recorded(row, Some(&change.secrets)).since(before);
-            if let Some(previous) = previous_of(row, self.now()) {
-                detail["previous"] = serde_json::json!(PreviousView::from(previous));
-            }
+        let events = written.rows.into_iter().map(|(row, detail)| {
             let target = format!("credentials/{}", row.name);
             self.event_of_write(scope, ("credential.write", &target, row.version), detail)
         });
         self.append_all(conn, events.collect()).await
-    }
-
-    /// New rows, replaced rows, and the sealed versions of both.
-    async fn next_rows(
-        &self,
-        conn: &mut PgConnection,
-        scope: &Scope,
-        known: &Known,
-        changes: &[Change],
-    ) -> Result<Written> {
-        let tenant = scope.tenant()?.id;
-        let key = self.keyring.newest(conn, Some(tenant), self.now()).await?;
-        let mut written = Written::default();
-        for change in changes {
-            let before = change.before.map(|at| &known.credentials[at]);
-            let old = before.map(|before| (before.row.clone(), before.secrets.clone()));
-            let (spec, secrets) = (&change.spec, &change.secrets);
-            let mut row = self.next_row(scope, &change.name, old.as_ref(), spec, secrets)?;
-            if let Some(before) = before {
-                // What was promised stays, unless the import makes that account the current one again.
-                let again = before.former.as_ref();
-                let again = again.is_some_and(|former| former.is(spec, secrets));
-                let kept = previous_of(&before.row, self.now()).filter(|_| !again);
-                row.previous_version = kept.as_ref().map(|kept| kept.version);
-                row.previous_retires_at = kept.map(|kept| kept.retires_at);
-            }
-            row.seal = Some(sealed_state(&key, &row)?);
-            let version = sealed_version(&key, scope, &row, spec, secrets)?;
-            written.versions.push(version);
-            written
-                .changes
-                .push(Changed::new(old.as_ref(), &row, secrets));
-            if old.is_some() {
-                written.replaced.push(row);
-            } else {
-                written.new.push(row);
-            }
-        }
-        Ok(written)
     }
 
     fn event_of_write(
@@ -192,12 +135,6 @@ impl Broker {
         let event = self.event_of_write(scope, ("pull-secret.write", &target, row.version), detail);
         self.append_all(conn, vec![event]).await
     }
-}
-
-/// New ones before those that are replaced, as their rows are.
-fn in_order(changes: &[Change]) -> impl Iterator<Item = &Change> {
-    let new = changes.iter().filter(|change| change.before.is_none());
-    new.chain(changes.iter().filter(|change| change.before.is_some()))
 }
 
 fn names_to_list(report: &ImportReport) -> Result<Vec<Name>> {

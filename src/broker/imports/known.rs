@@ -6,15 +6,11 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::broker::comparisons::Guard;
-use crate::broker::credential_change::{Before, Former};
-use crate::broker::credential_seal::Checked;
-use crate::broker::previous::previous_of;
-use crate::broker::resolve::rolled_back;
+use crate::broker::credential_before::Before;
 use crate::broker::{Broker, Result, Scope};
 use crate::model::credential::{CredentialSpec, CredentialWrite, SecretChange};
 use crate::model::registry_path::RegistryPath;
-use crate::store::credentials::CredentialRow;
-use crate::store::{credential_versions, credentials};
+use crate::store::credentials;
 
 /// How an account is to a stored one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,75 +116,6 @@ impl Broker {
             taken: taken.into_iter().collect(),
             guarded,
         })
-    }
-
-    async fn open_all(
-        &self,
-        conn: &mut PgConnection,
-        tenant: Uuid,
-        mut rows: Vec<CredentialRow>,
-    ) -> Result<Vec<Before>> {
-        let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
-        for row in &mut rows {
-            self.bring_forward(conn, row).await?;
-        }
-        let checked = self.check_rows(conn, &rows).await?;
-        let mut formers = self.open_formers(conn, tenant, &checked, &rows).await?;
-        let versions = credential_versions::current_of(conn, tenant, &ids).await?;
-        let mut versions: HashMap<Uuid, _> = versions
-            .into_iter()
-            .map(|version| (version.credential_id, version))
-            .collect();
-        let mut opened = Vec::with_capacity(rows.len());
-        for row in rows {
-            let version = versions
-                .remove(&row.id)
-                .ok_or_else(|| rolled_back(row.id))?;
-            let secrets = self.open_secrets(conn, &checked, &row, &version).await?;
-            opened.push(Before {
-                spec: serde_json::from_str(&version.document)?,
-                former: formers.remove(&row.id),
-                row,
-                secrets,
-            });
-        }
-        Ok(opened)
-    }
-
-    /// The former versions that are still usable, by credential.
-    async fn open_formers(
-        &self,
-        conn: &mut PgConnection,
-        tenant: Uuid,
-        checked: &Checked,
-        rows: &[CredentialRow],
-    ) -> Result<HashMap<Uuid, Former>> {
-        let now = self.now();
-        let kept = rows
-            .iter()
-            .filter_map(|row| Some((row.id, (row, previous_of(row, now)?.version))));
-        let kept: HashMap<Uuid, (&CredentialRow, i64)> = kept.collect();
-        if kept.is_empty() {
-            return Ok(HashMap::new());
-        }
-        let (ids, numbers): (Vec<Uuid>, Vec<i64>) = kept
-            .iter()
-            .map(|(id, (_, version))| (*id, *version))
-            .unzip();
-        let mut formers = HashMap::with_capacity(ids.len());
-        for version in credential_versions::several(conn, tenant, &ids, &numbers).await? {
-            let id = version.credential_id;
-            let (row, _) = kept.get(&id).ok_or_else(|| rolled_back(id))?;
-            let former = Former {
-                spec: serde_json::from_str(&version.document)?,
-                secrets: self.open_secrets(conn, checked, row, &version).await?,
-            };
-            formers.insert(id, former);
-        }
-        match kept.keys().find(|id| !formers.contains_key(id)) {
-            Some(lost) => Err(rolled_back(*lost)),
-            None => Ok(formers),
-        }
     }
 }
 
