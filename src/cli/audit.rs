@@ -84,8 +84,7 @@ fn verify(args: &VerifyArgs, config: &Config) -> anyhow::Result<()> {
 fn read_anchor(file: &Path) -> anyhow::Result<Report> {
     let shown = file.display();
     let text = std::fs::read(file).with_context(|| format!("cannot read {shown}"))?;
-    let expected =
-        || format!("{shown} is no report; make one with `regcred audit verify --json > {shown}`");
+    let expected = || format!("{shown} is no report; make one with `regcred audit verify --json`");
     serde_json::from_slice(&text).with_context(expected)
 }
 

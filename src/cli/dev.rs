@@ -1,5 +1,6 @@
 //! `regcred dev`: everything on one machine, with a private PostgreSQL.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,8 +44,18 @@ struct Database {
 struct Place {
     /// The database that `DATABASE_URL` names.
     named: Option<String>,
-    /// The file with the admin token, if there is one.
-    token_file: Option<PathBuf>,
+    /// The key-encryption key's file.
+    key: PathBuf,
+    /// Where the admin token is, if there is one.
+    admin: Option<Admin>,
+}
+
+/// The files of the admin token.
+struct Admin {
+    /// The token.
+    token: PathBuf,
+    /// The header that shows it.
+    header: PathBuf,
 }
 
 pub(super) fn run(
@@ -92,7 +103,12 @@ async fn serve(
     let started = start(config, directory.path(), &pool).await;
     let served = match started {
         Ok((app, fronts, place)) => {
-            say(&greeting(config, &place));
+            let private = server
+                .as_ref()
+                .map(|server| server.database_url("postgres"));
+            let address = fronts.first().map(|front| front.listener.local_addr());
+            let address = address.transpose()?.unwrap_or(config.listen);
+            say(&greeting(config, address, &place, private.as_deref()));
             let over = Arc::new(Notify::new());
             let keeper = tokio::spawn(look_after(server, stop_now.clone(), over.clone()));
             let leave = run::Leave {
@@ -134,8 +150,17 @@ async fn start(
     app.broker.check_ready().await?;
     let fronts = run::listen(config, &app).await?;
     let named = config.database_url.as_ref().map(|_| pool.place());
-    let token_file = root_token::ensure(pool, directory, named.as_deref()).await?;
-    Ok((app, fronts, Place { named, token_file }))
+    let token = root_token::ensure(pool, directory, named.as_deref()).await?;
+    let admin = token.map(|token| {
+        let header = root_token::header_file(&token)?;
+        anyhow::Ok(Admin { token, header })
+    });
+    let place = Place {
+        named,
+        key,
+        admin: admin.transpose()?,
+    };
+    Ok((app, fronts, place))
 }
 
 /// Starts the database server again when it dies, until the end; stops everything if it keeps dying.
@@ -177,13 +202,13 @@ async fn look_after(
     result
 }
 
-fn greeting(config: &Config, place: &Place) -> String {
+fn greeting(config: &Config, address: SocketAddr, place: &Place, private: Option<&str>) -> String {
     let scheme = if config.tls.is_some() {
         "https"
     } else {
         "http"
     };
-    let base = format!("{scheme}://{}", config.listen);
+    let base = format!("{scheme}://{address}");
     let warning = match &place.named {
         None => String::new(),
         Some(named) => format!(
@@ -191,7 +216,7 @@ fn greeting(config: &Config, place: &Place) -> String {
              written there.\n"
         ),
     };
-    let Some(file) = &place.token_file else {
+    let Some(Admin { token, header }) = &place.admin else {
         return format!(
             "{warning}regcred serves on {base} (reference: {base}/docs)
 No admin token was made: the database has one that never ends. `regcred token create --role admin --expires-in 1h` makes another.
@@ -199,16 +224,26 @@ No admin token was made: the database has one that never ends. `regcred token cr
 Ctrl-C stops it; the next start finds everything again."
         );
     };
-    let file = file.display();
+    let (token, header) = (token.display(), header.display());
+    // It has no password: its socket is for this user alone.
+    let commands = private.map_or_else(String::new, |url| {
+        let key = place.key.display();
+        format!(
+            "Commands on its database (token, keys, audit verify):
+  export DATABASE_URL='{url}' REGCRED_KEY_FILE='{key}'
+
+"
+        )
+    });
     format!(
         "{warning}regcred serves on {base} (reference: {base}/docs)
-The admin token is in {file}
+The admin token is in {token}
 
 Try:
-  curl -H \"Authorization: Bearer $(cat '{file}')\" -X PUT {base}/v1/tenants/team-a
-  curl -H \"Authorization: Bearer $(cat '{file}')\" -X PUT {base}/v1/tenants/team-a/credentials/quay -H 'Content-Type: application/json' --data '{{\"registry\": \"quay.io\", \"username\": \"robot\", \"secret\": \"s3cret\"}}'
-  curl -H \"Authorization: Bearer $(cat '{file}')\" {base}/v1/tenants/team-a/credentials/quay/manifest
+  curl -H @'{header}' -X PUT {base}/v1/tenants/team-a
+  curl -H @'{header}' -X PUT {base}/v1/tenants/team-a/credentials/quay -H 'Content-Type: application/json' --data '{{\"registry\": \"quay.io\", \"username\": \"robot\", \"secret\": \"s3cret\"}}'
+  curl -H @'{header}' {base}/v1/tenants/team-a/credentials/quay/manifest
 
-Ctrl-C stops it; the next start finds everything again."
+{commands}Ctrl-C stops it; the next start finds everything again."
     )
 }

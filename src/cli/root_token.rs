@@ -1,4 +1,4 @@
-//! The admin token of `regcred dev`, and the file that it is in.
+//! The admin token of `regcred dev`, and the files that it is in.
 //!
 //! A file belongs to one database: that of another is never overwritten, and nothing is made in a database that is not
 //! ours which would never end, if there is such a thing already.
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::Context;
+use zeroize::Zeroizing;
 
 use crate::auth::role::Role;
 use crate::auth::token::Token;
@@ -126,10 +127,32 @@ async fn make(database: &Database, file: &Path) -> anyhow::Result<()> {
         networks: None,
     };
     let token = bootstrap_token(database, now, &write, "regcred dev").await?;
-    let unfinished = file.with_extension("new");
-    let written = write_private(&unfinished, token.secret().expose())
-        .and_then(|()| std::fs::rename(&unfinished, file));
+    let written = write_whole(file, token.secret().expose());
     written.with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// Puts the header that shows the token of a file into a file beside it, for programs that must not be given it as an
+/// argument: `curl --header @FILE`.
+///
+/// # Errors
+/// Those of the files.
+pub(super) fn header_file(token_file: &Path) -> anyhow::Result<PathBuf> {
+    let name = token_file.file_name().unwrap_or_default().to_string_lossy();
+    let file = token_file.with_file_name(name.replacen("root-token", "authorization", 1));
+    let written = std::fs::read_to_string(token_file).and_then(|token| {
+        let token = Zeroizing::new(token);
+        let header = Zeroizing::new(format!("Authorization: Bearer {}", token.trim()));
+        write_whole(&file, &header)
+    });
+    written.with_context(|| format!("cannot write {}", file.display()))?;
+    Ok(file)
+}
+
+/// Nobody meets a part of it.
+fn write_whole(file: &Path, text: &str) -> std::io::Result<()> {
+    let unfinished = file.with_extension("new");
+    write_private(&unfinished, text)?;
+    std::fs::rename(&unfinished, file)
 }
 
 fn write_private(file: &Path, text: &str) -> std::io::Result<()> {

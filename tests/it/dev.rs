@@ -53,6 +53,32 @@ fn lives(pid: u32) -> bool {
             .is_ok_and(|status| status.success())
 }
 
+/// What it prints to try works in any shell, and so do the commands on its database.
+fn try_what_is_printed(output: &str) {
+    let run = |script: &str| {
+        let done = std::process::Command::new("sh")
+            .args(["-c", script])
+            .output();
+        let done = done.expect("sh runs");
+        let told = String::from_utf8_lossy(&done.stdout).into_owned();
+        assert!(done.status.success(), "{script}\n{told}");
+        told
+    };
+    let printed = |begins: &str| -> Vec<String> {
+        let lines = output.lines().filter(|line| line.starts_with(begins));
+        lines.map(str::to_owned).collect()
+    };
+    let answers: Vec<String> = printed("  curl ")
+        .iter()
+        .map(|line| run(&format!("{line} --fail --silent --show-error 2>&1")))
+        .collect();
+    assert!(answers[2].contains("kind: Secret"), "{}", answers[2]);
+    let export = printed("  export DATABASE_URL=");
+    let program = env!("CARGO_BIN_EXE_regcred");
+    let told = run(&format!("{} && {program} audit verify", export[0]));
+    assert!(told.contains("the audit trail is intact"), "{told}");
+}
+
 #[tokio::test]
 async fn it_serves_and_finds_everything_again_after_ctrl_c() {
     let directory = Directory::new();
@@ -69,7 +95,13 @@ async fn it_serves_and_finds_everything_again_after_ctrl_c() {
     );
     let token = fs::read_to_string(data.join("root-token")).expect("the token's file");
     assert!(!output.contains(token.trim()));
-    for file in ["root-token", "key"] {
+    let header = fs::read_to_string(data.join("authorization")).expect("the header's file");
+    assert_eq!(
+        header.trim(),
+        format!("Authorization: Bearer {}", token.trim())
+    );
+    try_what_is_printed(&output);
+    for file in ["root-token", "authorization", "key"] {
         let mode = fs::metadata(data.join(file))
             .expect("the file")
             .permissions()

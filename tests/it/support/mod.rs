@@ -76,7 +76,7 @@ impl Way {
     }
 }
 
-/// With `REGCRED_TEST_POOLER` set, the whole suite goes through a proxy that pools transactions.
+/// With `TEST_BEHIND_POOLER` set, the whole suite goes through a proxy that pools transactions.
 impl From<String> for Way {
     fn from(url: String) -> Self {
         match pooler::of_the_suite() {

@@ -94,8 +94,8 @@ impl Pooler {
 pub fn of_the_suite() -> Option<&'static Pooler> {
     static POOLER: OnceLock<Option<Pooler>> = OnceLock::new();
     let start = || {
-        std::env::var_os("REGCRED_TEST_POOLER")?;
-        Some(Pooler::start("", 4).expect("REGCRED_TEST_POOLER needs pgbouncer"))
+        std::env::var_os("TEST_BEHIND_POOLER")?;
+        Some(Pooler::start("", 4).expect("TEST_BEHIND_POOLER needs pgbouncer"))
     };
     POOLER.get_or_init(start).as_ref()
 }
