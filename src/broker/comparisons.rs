@@ -5,7 +5,7 @@
 //! all replicas and in all ways together, and then no more until the hour is over. What is not compared is answered as if
 //! it were another secret. `docs/security.md` lists every place that compares; a test holds the list against the code.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use sqlx::PgConnection;
 use time::Duration;
@@ -16,7 +16,7 @@ use super::draft::Draft;
 use super::manifests::{Options, Source};
 use super::{Broker, Result, Scope};
 use crate::render::bundle::Bundle;
-use crate::render::plan::{Conflict, RenderError};
+use crate::render::plan::{Conflict, Item, RenderError};
 use crate::store::credentials::CredentialRow;
 use crate::store::{import_misses, savepoint};
 
@@ -53,6 +53,8 @@ impl Came {
 pub(super) enum Guard {
     /// They are.
     Compares,
+    /// They are, until one is another secret: then the budget is used up.
+    ComparesOnce,
     /// They are not, for the hour.
     Refuses,
 }
@@ -61,13 +63,45 @@ pub(super) enum Guard {
 #[derive(Debug, Default)]
 pub(super) struct Budgets(HashMap<Uuid, i32>);
 
+impl Guard {
+    /// What it is after a comparison that came to this.
+    pub(super) fn after(self, came: Came) -> Self {
+        match (self, came) {
+            (Self::ComparesOnce, Came::Different) => Self::Refuses,
+            _ => self,
+        }
+    }
+}
+
 impl Budgets {
     /// Whether the secrets of a credential are still compared.
     pub(super) fn guard(&self, credential: Uuid) -> Guard {
-        match self.0.get(&credential) {
-            Some(misses) if *misses >= MOST_MISSES => Guard::Refuses,
+        let misses = self.0.get(&credential).copied().unwrap_or_default();
+        match MOST_MISSES.saturating_sub(misses) {
+            ..=0 => Guard::Refuses,
+            1 => Guard::ComparesOnce,
             _ => Guard::Compares,
         }
+    }
+
+    /// Compares secrets of two credentials unless a budget is used up, notes what came of it, and uses that up of both.
+    pub(super) fn compare(
+        &mut self,
+        rows: [&CredentialRow; 2],
+        tried: &mut Tried,
+        equal: impl FnOnce() -> bool,
+    ) -> Came {
+        let refused = rows.iter().any(|row| self.guard(row.id) == Guard::Refuses);
+        let came = match (refused, refused || equal()) {
+            (true, _) => Came::NotCompared,
+            (false, true) => Came::Equal,
+            (false, false) => Came::Different,
+        };
+        for row in rows {
+            tried.note(row.id, &row.name, came);
+            self.spend(row.id, &[came]);
+        }
+        came
     }
 
     /// Uses up what came of comparing, before it is counted for all.
@@ -131,20 +165,6 @@ impl Tried {
 }
 
 impl Broker {
-    /// Those of these credentials whose secrets are not compared any more.
-    pub(super) async fn guarded(
-        &self,
-        conn: &mut PgConnection,
-        tenant: Uuid,
-        credentials: &[Uuid],
-    ) -> Result<HashSet<Uuid>> {
-        let budgets = self.budgets(conn, tenant, credentials).await?;
-        let over = credentials.iter().copied();
-        Ok(over
-            .filter(|id| budgets.guard(*id) == Guard::Refuses)
-            .collect())
-    }
-
     /// How often secrets of these credentials may still be compared with others.
     pub(super) async fn budgets(
         &self,
@@ -209,30 +229,6 @@ impl Broker {
         }
     }
 
-    /// Whether secrets of stored credentials may be compared to find out whether these conflicts are some; notes those
-    /// that may not.
-    pub(super) async fn may_compare(
-        &self,
-        conn: &mut PgConnection,
-        rows: &[CredentialRow],
-        conflicts: &[Conflict],
-        tried: &mut Tried,
-    ) -> Result<bool> {
-        let Some(tenant) = rows.first().map(|row| row.tenant_id) else {
-            return Ok(true);
-        };
-        let involved: Vec<&CredentialRow> = rows
-            .iter()
-            .filter(|row| conflicts.iter().any(|conflict| names(conflict, row)))
-            .collect();
-        let ids: Vec<Uuid> = involved.iter().map(|row| row.id).collect();
-        let guarded = self.guarded(conn, tenant, &ids).await?;
-        for row in involved.iter().filter(|row| guarded.contains(&row.id)) {
-            tried.note(row.id, &row.name, Came::NotCompared);
-        }
-        Ok(guarded.is_empty())
-    }
-
     /// What a stored pull secret, or a list of credentials, would be rendered as, for somebody who is not shown it: no
     /// secret is opened unless two credentials claim one path with accounts that only their secrets can tell apart, and
     /// then within the budget.
@@ -250,76 +246,71 @@ impl Broker {
         let formers = options.formers();
         let items = self.sketch(&mut tx, &draft.rows, formers).await?;
         tx.commit().await?;
-        let conflicts = match self.plan_of(&draft, items, options) {
-            Err(RenderError::Conflict(conflicts)) => conflicts,
-            planned => return Ok((draft, planned?)),
-        };
-        if conflicts.iter().any(|conflict| !conflict.by_secret_alone) {
-            return Err(RenderError::Conflict(conflicts).into());
+        match self.plan_of(&draft, items, options) {
+            Err(RenderError::Conflict(conflicts)) if only_secrets_tell(&conflicts) => {
+                self.compared(scope, source, options).await
+            }
+            planned => Ok((draft, planned?)),
         }
-        self.compared(scope, source, options, conflicts).await
     }
 
-    /// Counts the comparison as one with other secrets before it is made, so that many at once get no further than one
-    /// after the other, and takes that back if they were equal.
+    /// Compares the secrets that alone tell two accounts apart. Each pair is counted as it is compared; past the budget, two
+    /// secrets are two.
     async fn compared(
         &self,
         scope: &Scope,
         source: &Source,
         options: &Options,
-        conflicts: Vec<Conflict>,
     ) -> Result<(Draft, Bundle)> {
-        let target = source.target();
         let mut tx = self.begin_writing(scope).await?;
         let draft = self.draft(&mut tx, scope, source).await?;
-        let mut tried = Tried::default();
-        if !self
-            .may_compare(&mut tx, &draft.rows, &conflicts, &mut tried)
-            .await?
-        {
-            self.tell_of(&mut tx, scope, &target, &tried).await?;
-            tx.commit().await?;
-            return Err(RenderError::Conflict(conflicts).into());
-        }
+        let items = self.sketch(&mut tx, &draft.rows, options.formers()).await?;
+        let conflicts = match self.plan_of(&draft, items, options) {
+            Err(RenderError::Conflict(conflicts)) if only_secrets_tell(&conflicts) => conflicts,
+            planned => return Ok((draft, planned?)),
+        };
         let items = self
             .open(&mut tx, scope, &draft.rows, options.formers())
             .await?;
-        let planned = self.plan_of(&draft, items, options);
-        note_conflicts(&draft.rows, &conflicts, &planned, &mut tried);
+        let mut tried = Tried::default();
+        let left = self
+            .left_after_comparing(&mut tx, scope, (&draft.rows, &items), conflicts, &mut tried)
+            .await?;
         self.count_misses(&mut tx, scope, &tried).await?;
+        let target = source.target();
         self.tell_of(&mut tx, scope, &target, &tried).await?;
         tx.commit().await?;
-        Ok((draft, planned?))
-    }
-}
-
-fn names(conflict: &Conflict, row: &CredentialRow) -> bool {
-    [&conflict.first, &conflict.second]
-        .iter()
-        .any(|name| name.as_str() == row.name)
-}
-
-/// Notes what came of comparing the secrets behind what might be conflicts.
-fn note_conflicts<T>(
-    rows: &[CredentialRow],
-    asked: &[Conflict],
-    found: &std::result::Result<T, RenderError>,
-    tried: &mut Tried,
-) {
-    let found: &[Conflict] = match found {
-        Err(RenderError::Conflict(conflicts)) => conflicts,
-        _ => &[],
-    };
-    for row in rows {
-        let of_row = |conflicts: &[Conflict]| conflicts.iter().any(|one| names(one, row));
-        if of_row(asked) {
-            let came = match of_row(found) {
-                true => Came::Different,
-                false => Came::Equal,
-            };
-            tried.note(row.id, &row.name, came);
+        if !left.is_empty() {
+            return Err(RenderError::Conflict(left).into());
         }
+        let bundle = self.plan_of(&draft, items, options)?;
+        Ok((draft, bundle))
     }
+
+    /// Those of the conflicts whose secrets differ, or were not compared.
+    async fn left_after_comparing(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        (rows, items): (&[CredentialRow], &[Item]),
+        conflicts: Vec<Conflict>,
+        tried: &mut Tried,
+    ) -> Result<Vec<Conflict>> {
+        let involved = conflicts.iter().flat_map(|one| one.claims);
+        let ids: Vec<Uuid> = involved.map(|claim| rows[claim.item].id).collect();
+        let mut budgets = self.budgets(conn, scope.tenant()?.id, &ids).await?;
+        let differ = |conflict: &Conflict| {
+            let [one, other] = conflict.claims;
+            let involved = [&rows[one.item], &rows[other.item]];
+            let equal = || items[one.item].logs_in_as(one.half, &items[other.item], other.half);
+            budgets.compare(involved, tried, equal) != Came::Equal
+        };
+        Ok(conflicts.into_iter().filter(differ).collect())
+    }
+}
+
+fn only_secrets_tell(conflicts: &[Conflict]) -> bool {
+    conflicts.iter().all(|conflict| conflict.by_secret_alone)
 }
 
 /// Undoes what was refused, back to the savepoint: what was compared is counted all the same.

@@ -42,8 +42,10 @@ pub(super) fn next_state(
     let former = former.map(|former| &former.secrets);
     let former_auth = former.and_then(|former| former.auth.as_ref());
     let mut came = Vec::new();
+    let mut guard = guard;
     let mut known = |text, stored: [Option<&KnownSecret>; 2]| {
         let (secret, what) = known(text, version, stored, guard);
+        guard = what.map_or(guard, |what| guard.after(what));
         came.extend(what);
         secret
     };
@@ -94,14 +96,16 @@ fn known(
 ) -> (KnownSecret, Option<Came>) {
     let stored: Vec<&KnownSecret> = stored.into_iter().flatten().collect();
     let same = match guard {
-        Guard::Compares => stored.iter().find(|known| known.text.same_as(&text)),
+        Guard::Compares | Guard::ComparesOnce => {
+            stored.iter().find(|known| known.text.same_as(&text))
+        }
         Guard::Refuses => None,
     };
     let came = match (guard, same) {
         _ if stored.is_empty() => None,
         (Guard::Refuses, _) => Some(Came::NotCompared),
-        (Guard::Compares, Some(_)) => Some(Came::Equal),
-        (Guard::Compares, None) => Some(Came::Different),
+        (_, Some(_)) => Some(Came::Equal),
+        (_, None) => Some(Came::Different),
     };
     let secret = match same {
         Some(known) => (*known).clone(),

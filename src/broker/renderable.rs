@@ -14,7 +14,7 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::comparisons::{Came, Tried};
+use super::comparisons::{Budgets, Came, Guard, Tried};
 use super::credential_before::Before;
 use super::credential_change::same_logins;
 use super::credential_state::Secrets as Opened;
@@ -569,8 +569,12 @@ impl Broker {
             return Ok(vec![false; pairs.len()]);
         };
         let ids: Vec<Uuid> = involved.iter().map(|row| row.id).collect();
-        let guarded = self.guarded(conn, tenant, &ids).await?;
-        let opened = self.opened_at(conn, tenant, &involved, &guarded).await?;
+        let mut budgets = self.budgets(conn, tenant, &ids).await?;
+        // What this request compared is not counted in the database yet.
+        for id in tried.misses() {
+            budgets.spend(id, &[Came::Different]);
+        }
+        let opened = self.opened_at(conn, tenant, &involved, &budgets).await?;
         let text = |(id, version, half): &SecretId| {
             let secrets = opened.get(&(*id, *version))?;
             match half {
@@ -580,19 +584,16 @@ impl Broker {
         };
         let mut same = Vec::with_capacity(pairs.len());
         for (one, other) in pairs {
-            let texts = text(one).zip(text(other));
-            let equal = texts.map(|(one, other)| one.same_as(other));
-            let came = match equal {
-                None => Came::NotCompared,
-                Some(true) => Came::Equal,
-                Some(false) => Came::Different,
+            let row = |id: &SecretId| rows.get(&(id.0, id.1)).copied();
+            let equal = || {
+                let texts = text(one).zip(text(other));
+                texts.is_some_and(|(one, other)| one.same_as(other))
             };
-            for (id, version, _) in [one, other] {
-                if let Some(row) = rows.get(&(*id, *version)) {
-                    tried.note(row.id, &row.name, came);
-                }
-            }
-            same.push(equal.unwrap_or_default());
+            let came = match (row(one), row(other)) {
+                (Some(one), Some(other)) => budgets.compare([one, other], tried, equal),
+                _ => Came::NotCompared,
+            };
+            same.push(came == Came::Equal);
         }
         Ok(same)
     }
@@ -603,11 +604,11 @@ impl Broker {
         conn: &mut PgConnection,
         tenant: Uuid,
         rows: &[&CredentialRow],
-        guarded: &HashSet<Uuid>,
+        budgets: &Budgets,
     ) -> Result<HashMap<(Uuid, i64), Opened>> {
         let open: Vec<&&CredentialRow> = rows
             .iter()
-            .filter(|row| !guarded.contains(&row.id))
+            .filter(|row| budgets.guard(row.id) != Guard::Refuses)
             .collect();
         let ids: Vec<Uuid> = open.iter().map(|row| row.id).collect();
         let numbers: Vec<i64> = open.iter().map(|row| row.version).collect();

@@ -161,6 +161,7 @@ fn one_a_path(
                     first: first.credential.clone(),
                     second: shape.credential.clone(),
                     by_secret_alone: login_of(first.spec, known.half) == login_of(shape.spec, half),
+                    claims: [known, claim],
                 });
             }
         }

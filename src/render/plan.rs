@@ -75,6 +75,8 @@ pub struct Conflict {
     pub second: Name,
     /// Whether their secrets are all that differs; of stand-ins, whether only their secrets could tell.
     pub by_secret_alone: bool,
+    /// Their halves that claim it.
+    pub claims: [Claim; 2],
 }
 
 impl fmt::Display for Conflict {
@@ -147,10 +149,7 @@ pub fn plan(request: Request) -> Result<Bundle, RenderError> {
         asked: request.secret_name_override.as_ref(),
     };
     let mut same = |one: Claim, other: Claim| {
-        let one = request.items[one.item].current(one.half);
-        let other = request.items[other.item].current(other.half);
-        one.zip(other)
-            .is_some_and(|(one, other)| one.0.same_login(&other.0))
+        request.items[one.item].logs_in_as(one.half, &request.items[other.item], other.half)
     };
     let placed = placing::place(&placing, &mut same)?;
     let endpoints: Vec<Endpoint> = placed
@@ -178,6 +177,13 @@ pub fn plan(request: Request) -> Result<Bundle, RenderError> {
 impl Item {
     fn former(&self) -> Option<&FormerState> {
         self.previous.as_ref()?.state.as_ref()
+    }
+
+    /// Whether a half logs in in the same way as one of another credential. Whoever may not see both asks within a budget
+    /// (`docs/security.md`).
+    pub fn logs_in_as(&self, half: Half, other: &Self, other_half: Half) -> bool {
+        let both = self.current(half).zip(other.current(other_half));
+        both.is_some_and(|(one, other)| one.0.same_login(&other.0))
     }
 
     fn current(&self, half: Half) -> Option<(Account, Revision)> {

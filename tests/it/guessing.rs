@@ -299,6 +299,118 @@ async fn many_guesses_at_once_get_no_further() {
     assert_eq!(counted, i32::try_from(BUDGET).expect("small"));
 }
 
+/// A way to have one request compare a stored secret with many others.
+#[derive(Debug, Clone, Copy)]
+enum Many {
+    Explain,
+    List,
+    Selector,
+}
+
+impl Many {
+    async fn ask(self, scene: &Scene, names: &[String]) -> Reply {
+        let path = format!("{TENANT}/pull-secrets/many");
+        match self {
+            Self::Explain => {
+                let asked = json!({"credentials": names, "image": "quay.io/team/app:1"});
+                scene
+                    .viewer
+                    .post(&format!("{TENANT}/explain"), &asked)
+                    .await
+            }
+            Self::List => {
+                scene
+                    .editor
+                    .put(&path, &json!({"credentials": names}))
+                    .await
+            }
+            Self::Selector => {
+                let selects =
+                    json!({"selector": {"labels": {"of": "both"}}, "on_conflict": "first"});
+                scene.editor.put(&path, &selects).await.expect(201);
+                let reject = json!({"on_conflict": "reject"});
+                scene.editor.patch(&path, &reject).await
+            }
+        }
+    }
+}
+
+async fn misses_of_the_victim(scene: &Scene) -> i32 {
+    sqlx::query_scalar(
+        "SELECT coalesce(max(m.misses), 0) FROM credentials c LEFT JOIN import_misses m ON m.credential_id = c.id
+          WHERE c.name = 'victim'",
+    )
+    .fetch_one(&scene.regcred.pool)
+    .await
+    .expect("valid SQL")
+}
+
+/// Each of many guesses in one request is one: past the budget the right one is answered like the wrong ones.
+#[tokio::test]
+async fn many_guesses_in_one_request_are_many() {
+    for way in [Many::Explain, Many::List, Many::Selector] {
+        let scene = Scene::new().await;
+        let right = BUDGET + 13;
+        let mut names = vec!["victim".to_owned()];
+        for at in 0..2 * BUDGET {
+            let guess = if at == right {
+                SECRET.to_owned()
+            } else {
+                format!("guess-{at}")
+            };
+            let mut body = password("quay.io", "robot", &guess);
+            body["labels"] = json!({"of": "both"});
+            let name = format!("z{at:02}");
+            scene
+                .editor
+                .put(&format!("{TENANT}/credentials/{name}"), &body)
+                .await
+                .expect(201);
+            names.push(name);
+        }
+        let refused = way.ask(&scene, &names).await.expect(409);
+        let told = refused.body();
+        assert!(told.contains(&format!("z{right:02}")), "{way:?}: {told}");
+        assert_eq!(
+            misses_of_the_victim(&scene).await as usize,
+            BUDGET,
+            "{way:?}"
+        );
+        let right = vec!["victim".to_owned(), format!("z{right:02}")];
+        if !matches!(way, Many::Selector) {
+            way.ask(&scene, &right).await.expect(409);
+        }
+    }
+}
+
+/// A write that gives two secrets is two guesses.
+#[tokio::test]
+async fn both_halves_of_a_pair_are_guesses() {
+    let scene = Scene::new().await;
+    let pair = |secret: &str, own: &str| {
+        let mut body = password("quay.io", "robot", secret);
+        body["auth_server"] = json!({"registry": "sso.example.com", "secret": own});
+        body
+    };
+    scene
+        .owner
+        .put(VICTIM, &pair("one", "two"))
+        .await
+        .expect(200);
+    let before = misses_of_the_victim(&scene).await as usize;
+    for at in before..BUDGET - 1 {
+        let guess = json!({"secret": format!("guess-{at}")});
+        scene.editor.patch(VICTIM, &guess).await.expect(200);
+    }
+    assert_eq!(misses_of_the_victim(&scene).await as usize, BUDGET - 1);
+    scene
+        .editor
+        .put(VICTIM, &pair("wrong", "wrong, too"))
+        .await
+        .expect(200);
+    assert_eq!(misses_of_the_victim(&scene).await as usize, BUDGET);
+}
+
 /// Source files, without their unit tests.
 fn sources(directory: &Path, found: &mut Vec<(String, String)>) {
     for entry in fs::read_dir(directory).expect("a directory") {
@@ -323,7 +435,12 @@ fn every_place_that_compares_is_listed() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
     sources(&root.join("src"), &mut found);
-    let compares = ["same_as(", "same_login(", "verify_slices_are_equal("];
+    let compares = [
+        "same_as(",
+        "same_login(",
+        "logs_in_as(",
+        "verify_slices_are_equal(",
+    ];
     let places: BTreeSet<String> = found
         .iter()
         .filter(|(_, code)| {

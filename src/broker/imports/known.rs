@@ -1,11 +1,11 @@
 //! What is stored of the registry paths of an import, opened.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::broker::comparisons::Guard;
+use crate::broker::comparisons::{Budgets, Guard};
 use crate::broker::credential_before::Before;
 use crate::broker::{Broker, Result, Scope};
 use crate::model::credential::{CredentialSpec, CredentialWrite, SecretChange};
@@ -35,8 +35,8 @@ pub(super) struct Known {
     by_auth_server: HashMap<String, Vec<usize>>,
     /// What each name that an import might give is for.
     taken: HashMap<String, String>,
-    /// Those whose secrets are not compared any more.
-    guarded: HashSet<Uuid>,
+    /// What is used up of their budgets.
+    budgets: Budgets,
 }
 
 impl Known {
@@ -61,15 +61,12 @@ impl Known {
 
     /// Whether the secrets of a credential are still compared.
     pub fn guard(&self, index: usize) -> Guard {
-        match self.is_guarded(index) {
-            true => Guard::Refuses,
-            false => Guard::Compares,
-        }
+        self.budgets.guard(self.credentials[index].row.id)
     }
 
     /// Whether the secrets of a credential are not compared any more.
     pub fn is_guarded(&self, index: usize) -> bool {
-        self.guarded.contains(&self.credentials[index].row.id)
+        self.guard(index) == Guard::Refuses
     }
 
     /// How an account is to that of a stored credential.
@@ -105,7 +102,7 @@ impl Broker {
         let rows = credentials::claiming(conn, tenant, paths).await?;
         let taken = credentials::registries_of_names(conn, tenant, names).await?;
         let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
-        let guarded = self.guarded(conn, tenant, &ids).await?;
+        let budgets = self.budgets(conn, tenant, &ids).await?;
         let credentials = self.open_all(conn, tenant, rows).await?;
         Ok(Known {
             by_registry: index(&credentials, |spec| Some(&spec.registry)),
@@ -114,7 +111,7 @@ impl Broker {
             }),
             credentials,
             taken: taken.into_iter().collect(),
-            guarded,
+            budgets,
         })
     }
 }

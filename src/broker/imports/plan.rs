@@ -243,7 +243,7 @@ impl Planner<'_> {
             secrets,
             came,
         } = next_state(Some(before), write, before.row.version + 1, guard)?;
-        let compared = guard == Guard::Compares;
+        let compared = guard != Guard::Refuses;
         if before.spec == spec && before.secrets.same_revisions_as(&secrets) {
             return Ok((unchanged(name), came));
         }
