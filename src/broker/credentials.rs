@@ -208,7 +208,7 @@ impl Resource for Credentials {
         broker: &Broker,
         conn: &mut PgConnection,
         scope: &Scope,
-        row: &CredentialRow,
+        row: &mut CredentialRow,
         how: Detach,
         _: &Precondition,
     ) -> Result<Option<Value>> {
@@ -223,6 +223,10 @@ impl Resource for Credentials {
         broker
             .refuse_breaking(conn, scope, &[change], &shrunk, &mut Tried::default())
             .await?;
+        // What is put back of it afterwards is told by this, whatever version the row said that it was.
+        let named = (row.name.as_str(), row.id);
+        let highest = broker.note_gone(conn, scope, &[named]).await?;
+        row.version = highest.into_values().fold(row.version, i64::max);
         Ok(Some(recorded(row, None).until_it_went()))
     }
 

@@ -287,7 +287,7 @@ impl Resource for IdentityProviders {
         _: &Broker,
         conn: &mut PgConnection,
         _: &Scope,
-        row: &ProviderRow,
+        row: &mut ProviderRow,
         (): (),
         _: &Precondition,
     ) -> Result<Option<serde_json::Value>> {

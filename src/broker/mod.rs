@@ -42,6 +42,7 @@ pub mod error;
 pub mod explain;
 pub mod federated;
 mod former_seals;
+mod gone;
 pub mod granting;
 mod heavy;
 pub mod idempotency;

@@ -76,6 +76,7 @@ impl Broker {
         prepared: Vec<Prepared<'_>>,
     ) -> Result<WrittenVersions> {
         let now = self.now();
+        let scope = prepared.first().map(|prepared| prepared.next.scope);
         let key = self.keyring.newest(conn, Some(tenant), now).await?;
         let mut versions = Vec::with_capacity(prepared.len());
         let mut rows = Vec::with_capacity(prepared.len());
@@ -102,6 +103,10 @@ impl Broker {
         let (new, replaced): (Vec<_>, Vec<_>) = last
             .into_iter()
             .partition(|row| series[&row.id].before.is_none());
+        let named: Vec<(&str, Uuid)> = new.iter().map(|row| (row.name.as_str(), row.id)).collect();
+        if let Some(scope) = scope {
+            self.note_gone(conn, scope, &named).await?;
+        }
         credentials::insert_all(conn, &new).await?;
         credentials::update_all(conn, tenant, &replaced).await?;
         credential_versions::insert_all(conn, &versions).await?;

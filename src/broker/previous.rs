@@ -40,9 +40,9 @@ impl Broker {
             .await?
             .ok_or(Error::NotFound)?;
         precondition.check(Some(row.version))?;
-        let previous = previous_of(&row, self.now()).ok_or(Error::NotFound)?;
         self.bring_forward(&mut tx, &mut row).await?;
         self.check_rows(&mut tx, &[&row]).await?.row(row.id)?;
+        let previous = previous_of(&row, self.now()).ok_or(Error::NotFound)?;
         self.end_overlap(&mut tx, &mut row).await?;
         prune(&mut tx, row.tenant_id, row.id).await?;
         let target = format!("credentials/{name}/previous");

@@ -228,7 +228,7 @@ impl Resource for PullSecrets {
         _: &Broker,
         conn: &mut PgConnection,
         _: &Scope,
-        row: &PullSecretRow,
+        row: &mut PullSecretRow,
         (): (),
         _: &Precondition,
     ) -> Result<Option<serde_json::Value>> {

@@ -150,12 +150,12 @@ pub trait Resource: 'static {
         written: (Self::Spec, &mut Tried),
     ) -> impl Future<Output = Result<Stored<Self::Row>>> + Send;
 
-    /// Removes it.
+    /// Removes it. The event of its end is of the version that the row has afterwards.
     fn remove(
         broker: &Broker,
         conn: &mut PgConnection,
         scope: &Scope,
-        row: &Self::Row,
+        row: &mut Self::Row,
         how: Self::Removal,
         precondition: &Precondition,
     ) -> impl Future<Output = Result<Option<Value>>> + Send;
@@ -312,9 +312,9 @@ impl Broker {
     ) -> Result<()> {
         let mut tx = R::begin(self, scope).await?;
         let row = R::load(self, &mut tx, scope, name).await?;
-        let row = row.ok_or(Error::NotFound)?;
+        let mut row = row.ok_or(Error::NotFound)?;
         precondition.check(Some(R::version(&row)))?;
-        let detail = R::remove(self, &mut tx, scope, &row, how, precondition).await?;
+        let detail = R::remove(self, &mut tx, scope, &mut row, how, precondition).await?;
         let (trail, version) = (R::trail_of_delete(scope), R::version(&row));
         note_of::<R>(&mut tx, &trail, R::VERBS.1, (name, version), detail);
         tx.commit().await?;

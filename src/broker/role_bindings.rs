@@ -277,7 +277,7 @@ impl Resource for RoleBindings {
         broker: &Broker,
         conn: &mut PgConnection,
         scope: &Scope,
-        row: &BindingRow,
+        row: &mut BindingRow,
         (): (),
         _: &Precondition,
     ) -> Result<Option<serde_json::Value>> {

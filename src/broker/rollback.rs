@@ -5,7 +5,7 @@ use time::Duration;
 
 use super::audit::Deed;
 use super::comparisons::{Tried, undo_if_refused};
-use super::credentials::Credentials;
+use super::credentials::{Credentials, KEPT_VERSIONS};
 use super::idempotency::{Answer, Claim, Once};
 use super::next_versions::NextVersion;
 use super::precondition::Precondition;
@@ -16,6 +16,7 @@ use crate::model::body::{Long, body};
 use crate::model::credential::{CredentialSpec, Overlap};
 use crate::model::mistake::Fault;
 use crate::model::name::Name;
+use crate::store::credential_versions::VersionRow;
 use crate::store::credentials::CredentialRow;
 use crate::store::{credential_versions, credentials, savepoint};
 
@@ -86,7 +87,9 @@ impl Broker {
             .ok_or(Error::NotFound)?;
         precondition.check(Some(row.version))?;
         self.bring_forward(conn, &mut row).await?;
-        if rollback.version != row.version {
+        if rollback.version == row.version {
+            self.check_rows(conn, &[&row]).await?.row(row.id)?;
+        } else {
             row = self
                 .make_current(conn, scope, name, row, rollback, tried)
                 .await?;
@@ -113,6 +116,12 @@ impl Broker {
     ) -> Result<CredentialRow> {
         let tenant = row.tenant_id;
         let wanted = credential_versions::get(conn, tenant, row.id, rollback.version).await?;
+        // One that is not kept any more was put back in the database.
+        let is_kept = |wanted: &VersionRow| {
+            wanted.version > row.version - KEPT_VERSIONS
+                || Some(wanted.version) == row.previous_version
+        };
+        let wanted = wanted.filter(is_kept);
         let wanted = wanted.ok_or_else(|| {
             let fault = Fault::new("unknown-version", "this version is not kept");
             Error::invalid(fault.at("/version"))

@@ -147,7 +147,7 @@ impl Resource for Tenants {
     async fn store(
         broker: &Broker,
         conn: &mut PgConnection,
-        _: &Scope,
+        scope: &Scope,
         name: &Name,
         before: Option<TenantRow>,
         (spec, _): (TenantSpec, &mut Tried),
@@ -167,7 +167,12 @@ impl Resource for Tenants {
                 row
             }
             // A new one gets its data key with it.
-            None => broker.insert_tenant(conn, name, document).await?,
+            None => {
+                let row = broker.insert_tenant(conn, name, document).await?;
+                let named = (row.name.as_str(), row.id);
+                broker.note_gone_tenant(conn, scope, named).await?;
+                row
+            }
         };
         let detail = change::between_stored(old.as_deref(), Some(&row.document))?;
         Ok(Stored::Written(row, Some(detail)))
@@ -179,7 +184,7 @@ impl Resource for Tenants {
         broker: &Broker,
         conn: &mut PgConnection,
         scope: &Scope,
-        row: &TenantRow,
+        row: &mut TenantRow,
         how: Force,
         precondition: &Precondition,
     ) -> Result<Option<serde_json::Value>> {
@@ -195,6 +200,9 @@ impl Resource for Tenants {
             detail: Some(serde_json::json!({"data_keys": keys})),
         };
         broker.note(conn, scope, destroyed).await?;
+        broker
+            .note_gone_tenant(conn, scope, (&row.name, row.id))
+            .await?;
         let mut detail = change::between_stored(Some(&row.document), None)?;
         // What is put back of it afterwards is told by this (`store/audit_events.rs`).
         detail["id"] = row.id.to_string().into();

@@ -384,6 +384,60 @@ pub struct Later {
     pub detail: String,
 }
 
+/// What the trail knows last of a name.
+#[derive(Debug, FromRow)]
+pub struct LastKnown {
+    /// The target that it has there.
+    pub target: String,
+    /// What was done last.
+    pub action: String,
+    /// What the event says.
+    pub detail: String,
+    /// The highest version that any holder of the name had.
+    pub highest: i64,
+}
+
+/// What was written or deleted last under each of these names of credentials.
+pub async fn last_of(
+    conn: &mut PgConnection,
+    tenant: Uuid,
+    targets: &[String],
+) -> Result<Vec<LastKnown>> {
+    super::query_as(
+        r#"SELECT asked.target, last.action, last.detail, known.highest
+             FROM unnest($2::text[]) AS asked (target)
+            CROSS JOIN LATERAL (
+               SELECT action, coalesce(detail, '') AS detail FROM audit_events
+                WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid) = $1
+                  AND target COLLATE "C" = asked.target
+                  AND action IN ('credential.write', 'credential.delete') AND outcome = 'success'
+                ORDER BY id DESC LIMIT 1) AS last
+            CROSS JOIN LATERAL (
+               SELECT coalesce(max(target_version), 0) AS highest FROM audit_events
+                WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid) = $1
+                  AND target COLLATE "C" = asked.target
+                  AND action IN ('credential.write', 'credential.retire', 'credential.delete')) AS known"#,
+    )
+    .bind(tenant)
+    .bind(targets)
+    .heavy()
+    .fetch_all(conn)
+    .await
+}
+
+/// The tenant that the trail knows last under a name, unless it was deleted.
+pub async fn last_tenant(conn: &mut PgConnection, target: &str) -> Result<Option<Uuid>> {
+    let last: Option<(String, Option<Uuid>)> = super::query_as(
+        r#"SELECT action, tenant_id FROM audit_events
+            WHERE target COLLATE "C" = $1 AND action IN ('tenant.write', 'tenant.delete') AND outcome = 'success'
+            ORDER BY id DESC LIMIT 1"#,
+    )
+    .bind(target)
+    .fetch_optional(conn)
+    .await?;
+    Ok(last.and_then(|(action, tenant)| tenant.filter(|_| action == "tenant.write")))
+}
+
 /// The writes of credentials that lead beyond these states, the early ends of their former versions, their deletions and
 /// that of the tenant. An event may be one of another credential that had the name before: its detail says whose it is.
 pub async fn later_writes(

@@ -53,6 +53,17 @@ impl Scene {
         assert!(done.rows_affected() > 0, "{statement}");
     }
 
+    /// Changes rows as nobody can who only speaks to the server: no trigger, no key of another table.
+    async fn behind(&self, statements: &str) {
+        let all = format!(
+            "BEGIN; SET LOCAL session_replication_role = replica; {statements};
+             UPDATE tenant_changes SET contents = contents + 1, access = access + 1; COMMIT"
+        );
+        let all = sqlx::AssertSqlSafe(all);
+        let done = sqlx::raw_sql(all).execute(&self.regcred.pool).await;
+        done.unwrap_or_else(|error| panic!("{statements}: {error}"));
+    }
+
     async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Reply {
         let request = self.regcred.admin.request(method.clone(), path);
         send(match body {
@@ -551,6 +562,199 @@ async fn a_deleted_credential_that_is_put_back_does_not_open() {
     assert_closed(
         restarted(&scene).await.admin.get(MANIFEST).await,
         "after a restart",
+    );
+}
+
+const SOLO: &str = "/v1/tenants/team-a/credentials/solo";
+const SOLO_MANIFEST: &str = "/v1/tenants/team-a/credentials/solo/manifest";
+const KEEP_SOLO: &str = "CREATE TABLE kept AS SELECT * FROM credentials WHERE name = 'solo';
+    CREATE TABLE kept_versions AS SELECT v.* FROM credential_versions v JOIN kept k ON k.id = v.credential_id";
+const HIDE_SOLO: &str = "DELETE FROM credential_versions v USING credentials c WHERE c.id = v.credential_id AND c.name = 'solo';
+    DELETE FROM credentials WHERE name = 'solo'";
+const BACK_SOLO: &str = "INSERT INTO credentials SELECT * FROM kept;
+    INSERT INTO credential_versions SELECT * FROM kept_versions ON CONFLICT DO NOTHING";
+
+/// A credential that no pull secret lists, in three versions; older states of it are in `older` and `older_versions`.
+async fn solo() -> Scene {
+    let scene = Scene::new().await;
+    let admin = &scene.regcred.admin;
+    admin.put(SOLO, &pair("solo")).await.expect(201);
+    scene
+        .behind("CREATE TABLE older AS SELECT * FROM credentials WHERE name = 'solo';
+            CREATE TABLE older_versions AS SELECT v.* FROM credential_versions v JOIN older k ON k.id = v.credential_id")
+        .await;
+    for secret in ["s3cret-2", "s3cret-3"] {
+        admin
+            .patch(SOLO, &json!({"secret": secret}))
+            .await
+            .expect(200);
+    }
+    scene.behind(KEEP_SOLO).await;
+    scene
+}
+
+/// Whatever the row said that it was when it was deleted, it is gone.
+#[tokio::test]
+async fn what_was_changed_before_it_was_deleted_is_not_put_back() {
+    let older = format!(
+        "{HIDE_SOLO}; INSERT INTO credentials SELECT * FROM older; INSERT INTO credential_versions SELECT * FROM older_versions"
+    );
+    for before in [
+        "UPDATE credentials SET version = 1 WHERE name = 'solo'",
+        "UPDATE credentials SET id = gen_random_uuid() WHERE name = 'solo'",
+        &older,
+    ] {
+        let scene = solo().await;
+        scene.behind(before).await;
+        scene.regcred.admin.delete(SOLO).await.expect(204);
+        let back = format!(
+            "DELETE FROM credential_versions v USING kept k WHERE k.id = v.credential_id; {BACK_SOLO}"
+        );
+        scene.behind(&back).await;
+        assert_closed(scene.regcred.admin.get(SOLO_MANIFEST).await, before);
+        let other = restarted(&scene).await;
+        assert_closed(other.admin.get(SOLO_MANIFEST).await, before);
+    }
+}
+
+/// A name whose row is hidden is given anew: the old state is no later one of it.
+#[tokio::test]
+async fn what_was_hidden_while_its_name_was_given_anew_is_not_put_back() {
+    let import = json!({"name_prefix": "", "content": {"auths": {"solo": {"username": "u", "password": "s3cret-new"}}}});
+    for way in ["a write", "two writes at once", "an import"] {
+        let scene = solo().await;
+        let admin = &scene.regcred.admin;
+        scene.behind(HIDE_SOLO).await;
+        match way {
+            "a write" => drop(admin.put(SOLO, &pair("solo")).await.expect(201)),
+            "an import" => {
+                let report = admin
+                    .post("/v1/tenants/team-a/imports", &import)
+                    .await
+                    .expect(200);
+                assert_eq!(
+                    report.json()["entries"][0]["credential"],
+                    "solo",
+                    "{}",
+                    report.body()
+                );
+            }
+            _ => {
+                let body = pair("solo");
+                let beside = SOLO.replace("solo", "beside");
+                let (one, other) = tokio::join!(admin.put(SOLO, &body), admin.put(&beside, &body));
+                one.expect(201);
+                other.expect(201);
+            }
+        }
+        admin.get(SOLO_MANIFEST).await.expect(200);
+        scene.behind(&format!("{HIDE_SOLO}; {BACK_SOLO}")).await;
+        assert_closed(admin.get(SOLO_MANIFEST).await, way);
+        let change = json!({"description": "made current"});
+        assert_closed(admin.patch(SOLO, &change).await, way);
+        let other = restarted(&scene).await;
+        assert_closed(other.admin.get(SOLO_MANIFEST).await, way);
+    }
+}
+
+/// An honest name that is given anew, also many times, opens.
+#[tokio::test]
+async fn what_was_deleted_and_given_anew_opens() {
+    let scene = solo().await;
+    let admin = &scene.regcred.admin;
+    for _ in 0..3 {
+        admin.delete(SOLO).await.expect(204);
+        admin.put(SOLO, &pair("solo")).await.expect(201);
+        admin
+            .patch(SOLO, &json!({"description": "changed"}))
+            .await
+            .expect(200);
+        admin.get(SOLO_MANIFEST).await.expect(200);
+    }
+    let told: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM audit_events WHERE action = 'credential.delete'")
+            .fetch_one(&scene.regcred.pool)
+            .await
+            .expect("valid SQL");
+    assert_eq!(told, 3, "nothing else is said to be gone");
+}
+
+/// The same of tenants: one with another id when it was deleted, one that was hidden when its name was given anew.
+#[tokio::test]
+async fn a_tenant_that_was_changed_or_hidden_is_not_put_back() {
+    let anew = "UPDATE tenants SET id = gen_random_uuid() WHERE name = 'team-a'";
+    let hidden = "DELETE FROM tenants WHERE name = 'team-a'";
+    for (before, deletes) in [(anew, true), (hidden, false)] {
+        let scene = Scene::new().await;
+        let admin = &scene.regcred.admin;
+        scene
+            .behind("CREATE TABLE kept AS SELECT * FROM tenants WHERE name = 'team-a'")
+            .await;
+        scene.behind(before).await;
+        let other = restarted(&scene).await;
+        match deletes {
+            true => drop(
+                other
+                    .admin
+                    .delete("/v1/tenants/team-a?force=true")
+                    .await
+                    .expect(204),
+            ),
+            false => drop(
+                other
+                    .admin
+                    .put("/v1/tenants/team-a", &json!({}))
+                    .await
+                    .expect(201),
+            ),
+        }
+        scene
+            .behind(
+                "DELETE FROM tenants WHERE name = 'team-a'; INSERT INTO tenants SELECT * FROM kept",
+            )
+            .await;
+        let again = restarted(&scene).await;
+        assert_closed(again.admin.get(MANIFEST).await, before);
+        let neighbour = MANIFEST.replace("team-a", "team-b");
+        admin.get(&neighbour).await.expect(200);
+    }
+}
+
+/// What writes nothing new is looked at, too.
+#[tokio::test]
+async fn no_way_to_an_older_state_goes_by_unseen() {
+    let scene = solo().await;
+    let admin = &scene.regcred.admin;
+    let rollback = format!("{SOLO}/rollback");
+    let older = format!(
+        "{HIDE_SOLO}; INSERT INTO credentials SELECT * FROM older; INSERT INTO credential_versions SELECT * FROM older_versions"
+    );
+    scene.behind(&older).await;
+    assert_closed(
+        admin.post(&rollback, &json!({"version": 1})).await,
+        "the current one",
+    );
+    scene.behind(&format!("{HIDE_SOLO}; {BACK_SOLO}")).await;
+    admin.get(SOLO_MANIFEST).await.expect(200);
+    for number in 0..11 {
+        let change = json!({"description": format!("change {number}")});
+        admin.patch(SOLO, &change).await.expect(200);
+    }
+    scene
+        .behind("INSERT INTO credential_versions SELECT * FROM older_versions")
+        .await;
+    admin
+        .post(&rollback, &json!({"version": 1}))
+        .await
+        .expect_problem(422, "validation-failed");
+    let overlap = json!({"secret": "s3cret-newest", "overlap": 86400});
+    admin.patch(SOLO, &overlap).await.expect(200);
+    scene
+        .behind("UPDATE credentials SET previous_version = NULL, previous_retires_at = NULL WHERE name = 'solo'")
+        .await;
+    assert_closed(
+        admin.delete(&format!("{SOLO}/previous")).await,
+        "a former version taken away",
     );
 }
 
