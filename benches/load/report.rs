@@ -29,11 +29,19 @@ enum Measure {
     Latency,
 }
 
-const PROMISES: [Promise; 5] = [
+const PROMISES: [Promise; 8] = [
     promise(What::Renderings, What::DatabaseReads, 0.25, Measure::Rate),
     promise(What::Renderings, What::Health, 0.15, Measure::Rate),
+    promise(
+        What::SharedRenderings,
+        What::DatabaseReads,
+        0.25,
+        Measure::Rate,
+    ),
+    promise(What::SharedRenderings, What::Health, 0.15, Measure::Rate),
     promise(What::NotModified, What::Health, 0.5, Measure::Rate),
     promise(What::Writes, What::DatabaseWrites, 0.3, Measure::Rate),
+    promise(What::SharedWrites, What::DatabaseWrites, 0.3, Measure::Rate),
     promise(
         What::OneRendering,
         What::OneDatabaseWrite,

@@ -33,8 +33,12 @@ pub enum What {
     NotModified,
     /// `GET /v1/whoami`.
     WhoAmI,
-    /// Writes of a credential.
+    /// Renderings of ten credentials, of one pull secret for all connections: what comes after a rotation.
+    SharedRenderings,
+    /// Writes of a credential, in as many tenants as there are.
     Writes,
+    /// Writes of a credential, all in one tenant.
+    SharedWrites,
 }
 
 impl What {
@@ -58,7 +62,9 @@ impl What {
             Self::OneRendering => "one rendering at a time",
             Self::NotModified => "rendering answered 304",
             Self::WhoAmI => "`GET /v1/whoami`",
+            Self::SharedRenderings => "rendering, one pull secret for all",
             Self::Writes => "write of a credential",
+            Self::SharedWrites => "write of a credential, one tenant",
         }
     }
 }
@@ -106,11 +112,13 @@ pub async fn measure(
         What::DatabaseReads,
         What::Health,
         What::Renderings,
+        What::SharedRenderings,
         What::SpreadRenderings,
         What::NotModified,
         What::WhoAmI,
         What::DatabaseWrites,
         What::Writes,
+        What::SharedWrites,
         What::OneDatabaseWrite,
         What::OneRendering,
     ] {
@@ -216,6 +224,7 @@ fn requests(stage: &Stage, what: What, tags: &[String]) -> Requests {
     let bytes = match what {
         What::Health => for_all(&|_| request("GET", "/healthz", None, "", None)),
         What::Renderings | What::OneRendering => for_all(&|number| own_with(number, "")),
+        What::SharedRenderings => for_all(&|_| own_with(0, "")),
         What::NotModified => {
             for_all(&|number| own_with(number, &format!("if-none-match: {}\r\n", tags[number])))
         }
@@ -230,8 +239,16 @@ fn requests(stage: &Stage, what: What, tags: &[String]) -> Requests {
                 request("GET", &manifest(any), Some(&pullers[any.0]), "", None)
             })
         }
-        What::Writes | What::DatabaseReads | What::DatabaseWrites | What::OneDatabaseWrite => {
-            let (admin, tenants) = (stage.admin.clone(), stage.pullers.len());
+        What::Writes
+        | What::SharedWrites
+        | What::DatabaseReads
+        | What::DatabaseWrites
+        | What::OneDatabaseWrite => {
+            let tenants = match what {
+                What::SharedWrites => 1,
+                _ => stage.pullers.len(),
+            };
+            let admin = stage.admin.clone();
             let salt = std::time::SystemTime::now();
             let salt = salt.duration_since(std::time::UNIX_EPOCH);
             let salt = salt.map(|since| since.as_millis()).unwrap_or_default();
