@@ -420,7 +420,7 @@ pub async fn last_of(
     )
     .bind(tenant)
     .bind(targets)
-    .heavy()
+    .of_rows(targets.len())
     .fetch_all(conn)
     .await
 }
@@ -478,7 +478,7 @@ pub async fn later_writes(
     // No version is negative, so none is nobody's.
     .bind(column(&|one| one.previous.unwrap_or(-1)))
     .bind(format!("\"id\":\"{tenant}\"}}"))
-    .heavy()
+    .of_rows(asked.len())
     .fetch_all(conn)
     .await
 }

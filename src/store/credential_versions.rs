@@ -69,7 +69,7 @@ pub async fn several(
     .bind(credentials)
     .bind(versions)
     .bind(tenant)
-    .heavy()
+    .of_rows(credentials.len())
     .fetch_all(conn)
     .await
 }
@@ -115,7 +115,7 @@ pub async fn revisions(
     .bind(credentials)
     .bind(versions)
     .bind(tenant)
-    .heavy()
+    .of_rows(credentials.len())
     .fetch_all(conn)
     .await
 }
@@ -169,7 +169,7 @@ pub async fn insert_all(conn: &mut PgConnection, rows: &[VersionRow]) -> Result<
     .bind(column(rows, |row| row.auth_secret_revision))
     .bind(column(rows, |row| row.created_by.clone()))
     .bind(column(rows, |row| row.created_at))
-    .heavy()
+    .of_rows(rows.len())
     .execute(conn)
     .await?;
     Ok(())

@@ -227,7 +227,7 @@ pub async fn insert_all(conn: &mut PgConnection, rows: &[&CredentialRow]) -> Res
     .bind(column(rows, |row| row.seal.clone()))
     .bind(column(rows, |row| row.previous_version))
     .bind(column(rows, |row| row.previous_retires_at))
-    .heavy()
+    .of_rows(rows.len())
     .execute(conn)
     .await?;
     Ok(())
@@ -271,7 +271,7 @@ pub async fn update_all(
     .bind(column(rows, |row| row.previous_version))
     .bind(column(rows, |row| row.previous_retires_at))
     .bind(column(rows, |row| row.auth_registry.clone()))
-    .heavy()
+    .of_rows(rows.len())
     .execute(conn)
     .await?;
     Ok(())

@@ -45,7 +45,7 @@ pub async fn count(
     .bind(credentials)
     .bind(now)
     .bind(since)
-    .heavy()
+    .of_rows(credentials.len())
     .execute(conn)
     .await?;
     Ok(())

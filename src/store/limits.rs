@@ -13,6 +13,8 @@ pub(super) const CONNECT: Duration = Duration::from_secs(5);
 pub(super) const BEGIN: Duration = Duration::from_secs(2);
 /// How long a statement, or a commit, may take.
 pub(super) const STATEMENT: Duration = Duration::from_secs(5);
+/// The most rows that a statement touches within that.
+pub(super) const FEW: usize = 500;
 /// The same for the few that touch as many rows as there are.
 pub(super) const HEAVY: Duration = Duration::from_secs(60);
 /// How long undoing may take before the connection is dropped instead.

@@ -128,6 +128,15 @@ impl Statement {
         self
     }
 
+    /// Lets it take as long as one may that touches so many rows: a few cost no more than one, so a server that does not
+    /// answer is found out as soon.
+    pub fn of_rows(self, count: usize) -> Self {
+        match count {
+            0..=limits::FEW => self,
+            _ => self.heavy(),
+        }
+    }
+
     fn on(self, conn: &PgConnection) -> Query<'static, Postgres, PgArguments> {
         let keeps = self.plan == Plan::Kept && named(conn);
         self.inner.persistent(keeps)
@@ -186,6 +195,12 @@ where
     /// Lets it take as long as one may that touches as many rows as there are.
     pub fn heavy(mut self) -> Self {
         self.statement = self.statement.heavy();
+        self
+    }
+
+    /// Lets it take as long as one may that touches so many rows.
+    pub fn of_rows(mut self, count: usize) -> Self {
+        self.statement = self.statement.of_rows(count);
         self
     }
 

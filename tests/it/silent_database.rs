@@ -75,6 +75,43 @@ async fn connections_that_died_in_use_cost_one_time_out_and_come_back() {
     assert_eq!(usage.waiting, 0, "{usage:?}");
 }
 
+/// Wherever a write is when its connection dies, it and those that wait for it cost one time-out.
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_on_connections_that_died_end_in_time_and_go_on() {
+    let (_regcred, owner, way_out) = started().await;
+    for delay in [3, 10, 25, 60] {
+        let mut asked = Vec::new();
+        for writer in 0..16 {
+            let owner = owner.clone();
+            asked.push(tokio::spawn(async move {
+                for write in 0..4 {
+                    let begun = Instant::now();
+                    let path = format!("/v1/tenants/team-a/credentials/c{}", writer % 8);
+                    let secret = format!("s-{delay}-{writer}-{write}");
+                    let reply = owner
+                        .put(&path, &password("quay.io", "robot", &secret))
+                        .await;
+                    let status = reply.status.as_u16();
+                    assert!([200, 201, 503].contains(&status), "{}", reply.body());
+                    assert!(begun.elapsed() < 2 * ONE_TIME_OUT, "{:?}", begun.elapsed());
+                }
+            }));
+        }
+        tokio::time::sleep(Duration::from_millis(delay)).await;
+        way_out.swallow();
+        for writer in asked {
+            writer.await.expect("every write has its answer");
+        }
+        owner
+            .put(
+                CREDENTIAL,
+                &password("quay.io", "robot", &format!("s-{delay}")),
+            )
+            .await
+            .expect(200);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_answer_makes_no_replica_deaf() {
     let (regcred, owner, way_out) = started().await;

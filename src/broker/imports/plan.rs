@@ -279,7 +279,7 @@ impl Planner<'_> {
             let half = self.half(*index)?;
             let name = self.name_of(*index);
             let alike = half.kind == wanted.kind && half.username == wanted.username;
-            if alike && self.known.is_guarded(*index) {
+            if alike && self.is_used_up(*index) {
                 return Some(self.not_compared(name));
             }
             if half.same_login(&wanted) {
@@ -291,6 +291,16 @@ impl Planner<'_> {
             }
         }
         None
+    }
+
+    /// Whether nothing is left of a credential's budget, with what this import compared.
+    fn is_used_up(&self, index: usize) -> bool {
+        let id = self.known.credentials[index].row.id;
+        match self.known.guard(index) {
+            Guard::Compares => false,
+            Guard::ComparesOnce => self.plan.misses.contains(&id),
+            Guard::Refuses => true,
+        }
     }
 
     fn not_compared(&self, name: String) -> Told {
