@@ -208,9 +208,9 @@ impl Resource for Credentials {
         broker: &Broker,
         conn: &mut PgConnection,
         scope: &Scope,
-        row: &mut CredentialRow,
+        row: &CredentialRow,
         how: Detach,
-        _: &Precondition,
+        (_, tried): (&Precondition, &mut Tried),
     ) -> Result<Option<Value>> {
         let listing = pull_secrets::listing(conn, row.tenant_id, row.id).await?;
         let shrunk = match (how.detach, listing.as_slice()) {
@@ -218,15 +218,13 @@ impl Resource for Credentials {
             (false, _) => return Err(in_use(&listing, LISTED)),
             (true, _) => broker.detach(conn, scope, row, listing).await?,
         };
-        credentials::delete(conn, row.tenant_id, row.id).await?;
         let change = Changed::gone(row);
         broker
-            .refuse_breaking(conn, scope, &[change], &shrunk, &mut Tried::default())
+            .refuse_breaking(conn, scope, &[change], &shrunk, tried)
             .await?;
-        // What is put back of it afterwards is told by this, whatever version the row said that it was.
+        credentials::delete(conn, row.tenant_id, row.id).await?;
         let named = (row.name.as_str(), row.id);
-        let highest = broker.note_gone(conn, scope, &[named]).await?;
-        row.version = highest.into_values().fold(row.version, i64::max);
+        broker.note_gone(conn, scope, &[named]).await?;
         Ok(Some(recorded(row, None).until_it_went()))
     }
 

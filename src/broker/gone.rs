@@ -18,37 +18,34 @@ use crate::store::audit_events::{self, LastKnown};
 
 impl Broker {
     /// Says of the credentials that the trail knows under these names, and that are others than those with these ids, that
-    /// they are gone; gives the highest version that any holder of each name had.
+    /// they are gone.
     pub(super) async fn note_gone(
         &self,
         conn: &mut PgConnection,
         scope: &Scope,
         held: &[(&str, Uuid)],
-    ) -> Result<HashMap<Uuid, i64>> {
+    ) -> Result<()> {
         if held.is_empty() {
-            return Ok(HashMap::new());
+            return Ok(());
         }
         let target = |name: &str| format!("{}/{name}", Credentials::COLLECTION);
         let ids: HashMap<String, Uuid> =
             held.iter().map(|(name, id)| (target(name), *id)).collect();
         let targets: Vec<String> = ids.keys().cloned().collect();
-        let mut highest = HashMap::with_capacity(held.len());
         for known in audit_events::last_of(conn, scope.tenant()?.id, &targets).await? {
-            let Some(id) = ids.get(&known.target) else {
+            let holder = ids.get(&known.target);
+            let Some(gone) = id_of(&known).filter(|gone| Some(gone) != holder) else {
                 continue;
             };
-            highest.insert(*id, known.highest);
-            if let Some(gone) = id_of(&known).filter(|gone| *gone != *id) {
-                let deed = Deed {
-                    action: Credentials::VERBS.1,
-                    target: &known.target,
-                    version: Some(known.highest),
-                    detail: Some(given_anew(gone)),
-                };
-                self.note(conn, scope, deed).await?;
-            }
+            let deed = Deed {
+                action: Credentials::VERBS.1,
+                target: &known.target,
+                version: None,
+                detail: Some(given_anew(gone)),
+            };
+            self.note(conn, scope, deed).await?;
         }
-        Ok(highest)
+        Ok(())
     }
 
     /// The same of the tenant that the trail knows under the name of this one.

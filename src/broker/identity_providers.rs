@@ -287,9 +287,9 @@ impl Resource for IdentityProviders {
         _: &Broker,
         conn: &mut PgConnection,
         _: &Scope,
-        row: &mut ProviderRow,
+        row: &ProviderRow,
         (): (),
-        _: &Precondition,
+        _: (&Precondition, &mut Tried),
     ) -> Result<Option<serde_json::Value>> {
         let tenants = role_bindings::tenants_of_provider(conn, row.id, MOST_NAMED).await?;
         if !tenants.is_empty() {

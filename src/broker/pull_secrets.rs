@@ -228,9 +228,9 @@ impl Resource for PullSecrets {
         _: &Broker,
         conn: &mut PgConnection,
         _: &Scope,
-        row: &mut PullSecretRow,
+        row: &PullSecretRow,
         (): (),
-        _: &Precondition,
+        _: (&Precondition, &mut Tried),
     ) -> Result<Option<serde_json::Value>> {
         pull_secrets::delete(conn, row.tenant_id, row.id).await?;
         change_of(Some(&spec_of(row)?), None).map(Some)

@@ -304,7 +304,7 @@ fn same_account(meant: &[&Member], one: Claim, other: Claim, equalities: &mut Eq
 
 impl Broker {
     /// Refuses what was written to credentials if a pull secret that renders would not any more. The new states are in the
-    /// database already. `shrunk` are pull secrets whose lists were cut in the same transaction.
+    /// database already; what is to be deleted is still there, since what it was is looked at, too. `shrunk` are pull secrets whose lists were cut in the same transaction.
     ///
     /// # Errors
     /// `RegistryPathConflict`, or `Invalid` for Secrets of one name and names that are too long.
@@ -333,7 +333,7 @@ impl Broker {
         let mut rivals = None;
         if !any_shape {
             let found = self.rivals(conn, tenant, &relevant).await?;
-            if found.len() <= relevant.len() {
+            if !share_a_path(&found) {
                 return Ok(());
             }
             rivals = Some(found);
@@ -354,7 +354,11 @@ impl Broker {
             Some(rivals) => rivals,
             None => self.rivals(conn, tenant, &relevant).await?,
         };
-        let broken = self.broken(conn, scope, &subjects, rivals, tried).await?;
+        let gone = relevant.iter().filter(|change| change.after.is_none());
+        let gone: HashSet<Uuid> = gone.filter_map(|change| change.id()).collect();
+        let broken = self
+            .broken(conn, scope, &subjects, (rivals, &gone), tried)
+            .await?;
         let broken = self
             .newly(conn, scope, (broken, &subjects), &relevant, tried)
             .await?;
@@ -462,14 +466,15 @@ impl Broker {
         conn: &mut PgConnection,
         scope: &Scope,
         subjects: &[Subject],
-        rivals: Vec<CredentialRow>,
+        (rivals, gone): (Vec<CredentialRow>, &HashSet<Uuid>),
         tried: &mut Tried,
     ) -> Result<Vec<Broken>> {
         let (merged, split): (Vec<&Subject>, Vec<&Subject>) = subjects
             .iter()
             .partition(|subject| subject.spec.layout == Layout::Merged);
         let rivals = self.members(conn, scope, rivals).await?;
-        let all = self.members_of(conn, scope, &split).await?;
+        let mut all = self.members_of(conn, scope, &split).await?;
+        all.retain(|member| !gone.contains(&member.row.id));
         let mut cases: Vec<(&Subject, Vec<&Member>)> = Vec::with_capacity(subjects.len());
         cases.extend(
             merged
@@ -717,6 +722,15 @@ fn paths_claimed(changes: &[&Changed]) -> Vec<String> {
         paths.extend(row.auth_registry.clone());
     }
     paths.into_iter().collect()
+}
+
+/// Whether two of these claim one path.
+fn share_a_path(rows: &[CredentialRow]) -> bool {
+    let mut seen = HashSet::new();
+    let claimed = rows
+        .iter()
+        .flat_map(|row| [Some(&row.registry), row.auth_registry.as_ref()]);
+    claimed.flatten().any(|path| !seen.insert(path))
 }
 
 /// What was written, for the place that a mistake points to.

@@ -150,14 +150,14 @@ pub trait Resource: 'static {
         written: (Self::Spec, &mut Tried),
     ) -> impl Future<Output = Result<Stored<Self::Row>>> + Send;
 
-    /// Removes it. The event of its end is of the version that the row has afterwards.
+    /// Removes it, and notes which secrets were compared with stored ones.
     fn remove(
         broker: &Broker,
         conn: &mut PgConnection,
         scope: &Scope,
-        row: &mut Self::Row,
+        row: &Self::Row,
         how: Self::Removal,
-        precondition: &Precondition,
+        at: (&Precondition, &mut Tried),
     ) -> impl Future<Output = Result<Option<Value>>> + Send;
 
     /// The scope in whose trail a write stands.
@@ -312,9 +312,28 @@ impl Broker {
     ) -> Result<()> {
         let mut tx = R::begin(self, scope).await?;
         let row = R::load(self, &mut tx, scope, name).await?;
-        let mut row = row.ok_or(Error::NotFound)?;
+        let row = row.ok_or(Error::NotFound)?;
         precondition.check(Some(R::version(&row)))?;
-        let detail = R::remove(self, &mut tx, scope, &mut row, how, precondition).await?;
+        let mut tried = Tried::default();
+        // What was compared stays counted even if nothing is deleted.
+        tx.savepoint().await?;
+        let at = (precondition, &mut tried);
+        let removed = R::remove(self, &mut tx, scope, &row, how, at).await;
+        undo_if_refused(&mut tx, &removed).await?;
+        if !tried.is_empty() {
+            self.count_misses(&mut tx, scope, &tried).await?;
+            let target = format!("{}/{name}", R::COLLECTION);
+            self.tell_of(&mut tx, scope, &target, &tried).await?;
+        }
+        let detail = match removed {
+            Ok(detail) => detail,
+            Err(error) => {
+                if !tried.is_empty() {
+                    tx.commit().await?;
+                }
+                return Err(error);
+            }
+        };
         let (trail, version) = (R::trail_of_delete(scope), R::version(&row));
         note_of::<R>(&mut tx, &trail, R::VERBS.1, (name, version), detail);
         tx.commit().await?;

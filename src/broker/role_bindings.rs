@@ -277,9 +277,9 @@ impl Resource for RoleBindings {
         broker: &Broker,
         conn: &mut PgConnection,
         scope: &Scope,
-        row: &mut BindingRow,
+        row: &BindingRow,
         (): (),
-        _: &Precondition,
+        _: (&Precondition, &mut Tried),
     ) -> Result<Option<serde_json::Value>> {
         if broker.is_owner(row) {
             broker

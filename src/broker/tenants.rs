@@ -184,9 +184,9 @@ impl Resource for Tenants {
         broker: &Broker,
         conn: &mut PgConnection,
         scope: &Scope,
-        row: &mut TenantRow,
+        row: &TenantRow,
         how: Force,
-        precondition: &Precondition,
+        (precondition, _): (&Precondition, &mut Tried),
     ) -> Result<Option<serde_json::Value>> {
         if !how.force && precondition.must_match.is_none() {
             refuse_if_not_empty(conn, row.id).await?;

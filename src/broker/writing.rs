@@ -5,7 +5,7 @@
 //! writers together leave a share of the pool to those who read.
 //!
 //! Who has written hands the open transaction to the next who waits, and is told when it was committed: what many write at
-//! the same time is made durable at once, and its events are added to the audit trail at once. Each writes behind a
+//! the same time is made durable at once. Each finds the events of those before in the audit trail, and writes behind a
 //! savepoint, so that nobody's refusal undoes what others wrote. Nothing waits for company: a lone writer commits at once.
 
 use std::collections::{HashMap, VecDeque};
@@ -280,6 +280,26 @@ async fn finish_alone(broker: &Broker, mut open: Open) -> Result<()> {
     Ok(open.tx.commit().await?)
 }
 
+/// Adds the events of those before, so that whoever joins finds in the trail what they did, and sets a savepoint behind them.
+async fn joined(broker: &Broker, mut open: Open) -> Result<Open> {
+    let events = std::mem::take(&mut open.events);
+    let added = match events.is_empty() {
+        true => Ok(()),
+        false => broker.append_all(&mut open.tx, events).await,
+    };
+    let set = match added {
+        Ok(()) => savepoint::set(&mut open.tx).await.map_err(Error::from),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = set {
+        for writer in open.written {
+            let _ = writer.send(Err(error.to_string()));
+        }
+        return Err(error);
+    }
+    Ok(open)
+}
+
 /// Undoes what one wrote, and goes on with what others did before.
 async fn step_back(broker: Broker, mut open: Open, seat: Option<Seat>, events: usize) {
     open.events.truncate(events);
@@ -371,10 +391,7 @@ impl Broker {
         let turn = self.writers.turn(tenant.unwrap_or_default(), company).await;
         let at_savepoint = turn.open.is_some();
         let open = match turn.open {
-            Some(mut open) => {
-                savepoint::set(&mut open.tx).await?;
-                open
-            }
+            Some(open) => joined(self, open).await?,
             None => {
                 // Nobody closes the semaphore; without a permit the pool is the only bound.
                 let place = self.writers.places.clone().acquire_owned().await.ok();

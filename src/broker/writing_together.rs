@@ -176,12 +176,14 @@ impl Broker {
             tried.append(candidate.tried());
         }
         self.count_misses(&mut tx, scope, &tried).await?;
-        tx.commit().await?;
         let done = candidates.into_iter().map(|candidate| {
             let (index, outcome) = (candidate.index, candidate.outcome(known.now)?);
             Ok((index, outcome))
         });
-        done.collect()
+        // Nothing fails after the commit: what failed is written again, alone.
+        let done = done.collect::<Result<_>>()?;
+        tx.commit().await?;
+        Ok(done)
     }
 
     /// What is stored of the credentials that a batch names, opened.

@@ -393,8 +393,6 @@ pub struct LastKnown {
     pub action: String,
     /// What the event says.
     pub detail: String,
-    /// The highest version that any holder of the name had.
-    pub highest: i64,
 }
 
 /// What was written or deleted last under each of these names of credentials.
@@ -404,19 +402,14 @@ pub async fn last_of(
     targets: &[String],
 ) -> Result<Vec<LastKnown>> {
     super::query_as(
-        r#"SELECT asked.target, last.action, last.detail, known.highest
+        r#"SELECT asked.target, last.action, last.detail
              FROM unnest($2::text[]) AS asked (target)
             CROSS JOIN LATERAL (
                SELECT action, coalesce(detail, '') AS detail FROM audit_events
                 WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid) = $1
                   AND target COLLATE "C" = asked.target
                   AND action IN ('credential.write', 'credential.delete') AND outcome = 'success'
-                ORDER BY id DESC LIMIT 1) AS last
-            CROSS JOIN LATERAL (
-               SELECT coalesce(max(target_version), 0) AS highest FROM audit_events
-                WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid) = $1
-                  AND target COLLATE "C" = asked.target
-                  AND action IN ('credential.write', 'credential.retire', 'credential.delete')) AS known"#,
+                ORDER BY id DESC LIMIT 1) AS last"#,
     )
     .bind(tenant)
     .bind(targets)
@@ -438,8 +431,8 @@ pub async fn last_tenant(conn: &mut PgConnection, target: &str) -> Result<Option
     Ok(last.and_then(|(action, tenant)| tenant.filter(|_| action == "tenant.write")))
 }
 
-/// The writes of credentials that lead beyond these states, the early ends of their former versions, their deletions and
-/// that of the tenant. An event may be one of another credential that had the name before: its detail says whose it is.
+/// The writes of credentials that lead beyond these states, the early ends of their former versions, their deletions (under
+/// whatever name and in whatever tenant) and that of the tenant. An event may be one of another credential that had the name before: its detail says whose it is.
 pub async fn later_writes(
     conn: &mut PgConnection,
     tenant: Uuid,
@@ -457,9 +450,9 @@ pub async fn later_writes(
             CROSS JOIN LATERAL (
                SELECT detail FROM audit_events
                 WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid) = $1
-                  AND target COLLATE "C" = asked.target AND target_version >= asked.version
+                  AND target COLLATE "C" = asked.target
                   AND action IN ('credential.write', 'credential.retire', 'credential.delete')
-                  AND (target_version > asked.version OR action = 'credential.delete') AND outcome = 'success'
+                  AND target_version > asked.version AND outcome = 'success'
                UNION ALL
                SELECT detail FROM audit_events
                 WHERE coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid) = $1
@@ -468,8 +461,17 @@ pub async fn later_writes(
                   AND outcome = 'success') AS later
             WHERE position(asked.id::text IN later.detail) > 0
            UNION ALL
+           SELECT asked.id, deleted.detail
+             FROM unnest($2::uuid[]) AS asked (id)
+            CROSS JOIN LATERAL (
+               SELECT detail FROM audit_events
+                WHERE right(detail, 44) = '"id":"' || asked.id::text || '"}'
+                  AND action IN ('tenant.delete', 'credential.delete') AND action = 'credential.delete'
+                  AND outcome = 'success' LIMIT 1) AS deleted
+           UNION ALL
            SELECT $1, detail FROM audit_events
-            WHERE action = 'tenant.delete' AND right(detail, 44) = $6 AND outcome = 'success'"#,
+            WHERE right(detail, 44) = $6 AND action IN ('tenant.delete', 'credential.delete')
+              AND action = 'tenant.delete' AND outcome = 'success'"#,
     )
     .bind(tenant)
     .bind(ids)

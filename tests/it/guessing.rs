@@ -411,6 +411,43 @@ async fn both_halves_of_a_pair_are_guesses() {
     assert_eq!(misses_of_the_victim(&scene).await as usize, BUDGET);
 }
 
+/// What an import compares for its entries and what it compares for its pull secret is one budget.
+#[tokio::test]
+async fn an_import_has_one_budget_for_all_that_it_compares() {
+    let scene = Scene::new().await;
+    let with_sso = |registry: &str, secret: &str| {
+        let mut body = password(registry, "robot", secret);
+        body["auth_server"] = json!({"registry": "sso.example.com"});
+        body
+    };
+    scene
+        .owner
+        .put(VICTIM, &with_sso("quay.io", SECRET))
+        .await
+        .expect(200);
+    let mut auths = json!({
+        "quay.io": {"username": "robot", "password": "guess-a"},
+        "sso.example.com": {"username": "robot", "password": "guess-b"},
+    });
+    for at in 0..BUDGET {
+        let (registry, secret) = (format!("q{at}.example.com"), format!("guess-{at}"));
+        let path = format!("{TENANT}/credentials/m{at}");
+        scene
+            .editor
+            .put(&path, &with_sso(&registry, &secret))
+            .await
+            .expect(201);
+        auths[registry] = json!({"username": "robot", "password": secret});
+    }
+    let import = json!({"content": {"auths": auths}, "on_existing": "skip", "dry_run": true,
+        "pull_secret": {"name": "ps"}});
+    scene
+        .editor
+        .post(&format!("{TENANT}/imports"), &import)
+        .await;
+    assert_eq!(misses_of_the_victim(&scene).await as usize, BUDGET);
+}
+
 /// Source files, without their unit tests.
 fn sources(directory: &Path, found: &mut Vec<(String, String)>) {
     for entry in fs::read_dir(directory).expect("a directory") {

@@ -555,3 +555,52 @@ async fn what_a_write_does_not_touch_is_not_opened() {
     owner.put(&path, &listing).await.expect(200);
     owner.delete(&format!("{c0}?detach=true")).await.expect(204);
 }
+
+/// An import may change all that claim a path at once.
+#[tokio::test]
+async fn an_import_that_changes_both_rivals_is_refused() {
+    let regcred = Regcred::start().await;
+    let pair = {
+        let mut body = password("p2.io", "u", "x");
+        body["auth_server"] = json!({"registry": "sso.io"});
+        body
+    };
+    let credentials = [("t", password("sso.io", "u", "x")), ("u", pair)];
+    let owner = prepare(&regcred, &credentials).await;
+    let path = format!("{TENANT}/pull-secrets/ps");
+    let both = json!({"credentials": ["t", "u"]});
+    owner.put(&path, &both).await.expect(201);
+    let content = json!({"auths": {"sso.io": {"username": "u", "password": "n1"}, "p2.io": {"username": "u", "password": "n2"}}});
+    let import = json!({"content": content, "on_existing": "replace"});
+    let imports = format!("{TENANT}/imports");
+    owner.post(&imports, &import).await.expect(409);
+    owner.get(&format!("{path}/manifest")).await.expect(200);
+}
+
+/// What a credential was is looked at before it is deleted, and what is compared for that is counted.
+#[tokio::test]
+async fn a_detach_that_makes_two_secrets_of_one_name_is_refused() {
+    let regcred = Regcred::start().await;
+    let named = |registry: &str| {
+        let mut body = password(registry, "u", "x");
+        body["secret_name"] = json!("clash");
+        body
+    };
+    let credentials = [
+        ("a", password("p.io", "u", "x")),
+        ("b", named("p.io")),
+        ("o", named("o.io")),
+    ];
+    let owner = prepare(&regcred, &credentials).await;
+    let path = format!("{TENANT}/pull-secrets/ps");
+    let all = json!({"credentials": ["a", "b", "o"], "layout": "split"});
+    owner.put(&path, &all).await.expect(201);
+    let deleted = format!("{TENANT}/credentials/a?detach=true");
+    owner.delete(&deleted).await.expect(422);
+    owner.get(&format!("{path}/manifest")).await.expect(200);
+    let listed = owner.get(&path).await.expect(200).json();
+    assert_eq!(
+        listed["credentials"], all["credentials"],
+        "nothing was done"
+    );
+}

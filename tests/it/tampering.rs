@@ -617,6 +617,59 @@ async fn what_was_changed_before_it_was_deleted_is_not_put_back() {
     }
 }
 
+/// A deletion is known by the credential's id, under whatever name and in whatever tenant it was.
+#[tokio::test]
+async fn what_was_deleted_under_another_name_or_tenant_is_not_put_back() {
+    let renamed = "UPDATE credentials SET name = 'other' WHERE name = 'solo'";
+    let moved =
+        "UPDATE tenants SET id = '01890000-0000-7000-8000-000000000001' WHERE name = 'team-a';
+        UPDATE credentials SET tenant_id = '01890000-0000-7000-8000-000000000001'
+         WHERE tenant_id = (SELECT tenant_id FROM kept);
+        UPDATE credential_versions SET tenant_id = '01890000-0000-7000-8000-000000000001'
+         WHERE tenant_id = (SELECT tenant_id FROM kept)";
+    let back = "UPDATE tenants SET id = (SELECT tenant_id FROM kept) WHERE name = 'team-a';
+        UPDATE credentials SET tenant_id = (SELECT tenant_id FROM kept) WHERE tenant_id = '01890000-0000-7000-8000-000000000001';
+        UPDATE credential_versions SET tenant_id = (SELECT tenant_id FROM kept)
+         WHERE tenant_id = '01890000-0000-7000-8000-000000000001'";
+    for (before, path) in [
+        (renamed, SOLO.replace("solo", "other")),
+        (moved, SOLO.to_owned()),
+    ] {
+        let scene = solo().await;
+        scene.behind(before).await;
+        let other = restarted(&scene).await;
+        other.admin.delete(&path).await.expect(204);
+        scene.behind(&format!("{back}; {BACK_SOLO}")).await;
+        let again = restarted(&scene).await;
+        assert_closed(again.admin.get(SOLO_MANIFEST).await, before);
+    }
+}
+
+/// Those who write at the same time find in the trail what those before them did.
+#[tokio::test]
+async fn nothing_is_said_to_be_gone_that_was_deleted() {
+    let scene = Scene::new().await;
+    let admin = &scene.regcred.admin;
+    for _ in 0..12 {
+        let body = pair("solo");
+        admin.put(SOLO, &body).await;
+        let other = SOLO.replace("solo", "beside");
+        tokio::join!(
+            admin.put(&other, &body),
+            admin.delete(SOLO),
+            admin.put(SOLO, &body)
+        );
+        admin.delete(SOLO).await;
+        admin.delete(&other).await;
+    }
+    let gone: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM audit_events WHERE detail LIKE '%\"gone\"%'")
+            .fetch_one(&scene.regcred.pool)
+            .await
+            .expect("valid SQL");
+    assert_eq!(gone, 0);
+}
+
 /// A name whose row is hidden is given anew: the old state is no later one of it.
 #[tokio::test]
 async fn what_was_hidden_while_its_name_was_given_anew_is_not_put_back() {

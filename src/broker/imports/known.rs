@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::broker::comparisons::{Budgets, Guard};
+use crate::broker::comparisons::{Budgets, Came, Guard, Tried};
 use crate::broker::credential_before::Before;
 use crate::broker::{Broker, Result, Scope};
 use crate::model::credential::{CredentialSpec, CredentialWrite, SecretChange};
@@ -67,6 +67,17 @@ impl Known {
     /// Whether the secrets of a credential are not compared any more.
     pub fn is_guarded(&self, index: usize) -> bool {
         self.guard(index) == Guard::Refuses
+    }
+
+    /// Misses as comparisons that came out different: what is compared later asks for what is left of the budgets.
+    pub fn tried(&self, misses: &[Uuid]) -> Tried {
+        let stored = self.credentials.iter();
+        let rows: HashMap<Uuid, _> = stored.map(|one| (one.row.id, &one.row)).collect();
+        let mut tried = Tried::default();
+        for row in misses.iter().filter_map(|id| rows.get(id)) {
+            tried.note(row.id, &row.name, Came::Different);
+        }
+        tried
     }
 
     /// How an account is to that of a stored credential.

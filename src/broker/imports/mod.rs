@@ -4,7 +4,6 @@
 //! report is that of a real run; its event and the count of comparisons stay.
 
 use sqlx::PgConnection;
-use uuid::Uuid;
 
 use self::known::Known;
 use self::plan::{Change, plan};
@@ -44,8 +43,6 @@ pub enum Imported {
 struct Attempt {
     report: ImportReport,
     failure: Option<Error>,
-    /// Credentials that were compared with another secret and are as they were.
-    misses: Vec<Uuid>,
     /// What was compared between credentials.
     tried: Tried,
 }
@@ -174,8 +171,7 @@ impl Broker {
         let attempt = Attempt {
             failure: failure_of(&report, repeats),
             report,
-            misses: plan.misses,
-            tried: Tried::default(),
+            tried: known.tried(&plan.misses),
         };
         Ok((known, plan.changes, attempt))
     }
@@ -189,8 +185,7 @@ impl Broker {
         stays: bool,
     ) -> Result<()> {
         // Whatever became of it: what is replaced can be rolled back, and tried again.
-        let mut missed = attempt.misses.clone();
-        missed.extend(attempt.tried.misses());
+        let missed = attempt.tried.misses();
         self.count_missed(conn, scope, &missed).await?;
         let detail = serde_json::json!({
             "done": stays,
