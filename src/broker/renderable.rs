@@ -84,6 +84,15 @@ struct Subject {
     before: Option<PullSecretSpec>,
 }
 
+/// What two secrets are taken for that are past the budget of comparisons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Uncompared {
+    /// Two: what is written is refused then.
+    Different,
+    /// One: what was stored did render.
+    Equal,
+}
+
 /// A secret: of a credential, in a version, for a half.
 type SecretId = (Uuid, i64, Half);
 
@@ -386,7 +395,9 @@ impl Broker {
             before: None,
         };
         let all: Vec<&Member> = subject.meant(members.iter());
-        let broken = self.judge(conn, &[(&subject, all)], tried).await?;
+        let broken = self
+            .judge(conn, &[(&subject, all)], (Uncompared::Different, tried))
+            .await?;
         refuse(broken, Write::OfPullSecret)
     }
 
@@ -412,7 +423,9 @@ impl Broker {
             .zip(&members)
             .map(|(subject, member)| (subject, vec![member]))
             .collect();
-        let broken = self.judge(conn, &cases, tried).await?;
+        let broken = self
+            .judge(conn, &cases, (Uncompared::Different, tried))
+            .await?;
         refuse(broken, Write::OfCredential)
     }
 
@@ -482,10 +495,12 @@ impl Broker {
                 .map(|one| (one, one.meant(rivals.iter()))),
         );
         cases.extend(split.into_iter().map(|one| (one, one.meant(all.iter()))));
-        self.judge(conn, &cases, tried).await
+        self.judge(conn, &cases, (Uncompared::Different, tried))
+            .await
     }
 
-    /// Those of the broken that rendered before: a write need not mend what it did not break.
+    /// Those of the broken that rendered before: a write need not mend what it did not break. Past the budget of comparisons
+    /// it did, so that nobody breaks a pull secret by using the budget up.
     async fn newly(
         &self,
         conn: &mut PgConnection,
@@ -513,7 +528,7 @@ impl Broker {
             .into_iter()
             .map(|subject| (subject, subject.meant(members.iter())))
             .collect();
-        let old = self.judge(conn, &cases, tried).await?;
+        let old = self.judge(conn, &cases, (Uncompared::Equal, tried)).await?;
         let old: HashSet<Name> = old.into_iter().map(|broken| broken.name).collect();
         let is_new = |broken: &Broken| !old.contains(&broken.name);
         Ok(broken.into_iter().filter(is_new).collect())
@@ -524,7 +539,7 @@ impl Broker {
         &self,
         conn: &mut PgConnection,
         cases: &[(&Subject, Vec<&Member>)],
-        tried: &mut Tried,
+        (uncompared, tried): (Uncompared, &mut Tried),
     ) -> Result<Vec<Broken>> {
         let members: usize = cases.iter().map(|(_, meant)| meant.len()).sum();
         let mut equalities = Equalities::default();
@@ -549,6 +564,7 @@ impl Broker {
             .flat_map(|(_, meant)| meant)
             .map(|member| ((member.row.id, member.row.version), &member.row))
             .collect();
+        let tried = (uncompared, tried);
         let answers = self.same_secrets(conn, &rows, &asked, tried).await?;
         equalities.known = asked.into_iter().zip(answers).collect();
         Ok(judge(&mut equalities))
@@ -560,7 +576,7 @@ impl Broker {
         conn: &mut PgConnection,
         rows: &HashMap<(Uuid, i64), &CredentialRow>,
         pairs: &[(SecretId, SecretId)],
-        tried: &mut Tried,
+        (uncompared, tried): (Uncompared, &mut Tried),
     ) -> Result<Vec<bool>> {
         let places: BTreeSet<(Uuid, i64)> = pairs
             .iter()
@@ -598,7 +614,11 @@ impl Broker {
                 (Some(one), Some(other)) => budgets.compare([one, other], tried, equal),
                 _ => Came::NotCompared,
             };
-            same.push(came == Came::Equal);
+            same.push(match came {
+                Came::Equal => true,
+                Came::Different => false,
+                Came::NotCompared => uncompared == Uncompared::Equal,
+            });
         }
         Ok(same)
     }

@@ -430,7 +430,7 @@ async fn an_import_has_one_budget_for_all_that_it_compares() {
         "sso.example.com": {"username": "robot", "password": "guess-b"},
     });
     for at in 0..BUDGET {
-        let (registry, secret) = (format!("q{at}.example.com"), format!("guess-{at}"));
+        let (registry, secret) = (format!("r{at}.example.com"), format!("guess-{at}"));
         let path = format!("{TENANT}/credentials/m{at}");
         scene
             .editor

@@ -604,3 +604,51 @@ async fn a_detach_that_makes_two_secrets_of_one_name_is_refused() {
         "nothing was done"
     );
 }
+
+/// Who uses the budget of comparisons up, in one write or in many, breaks nothing by that.
+#[tokio::test]
+async fn a_budget_that_is_used_up_lets_nothing_break() {
+    let regcred = Regcred::start().await;
+    let same = |secret: &str| password("p.io", "u", secret);
+    let names: Vec<String> = (0..22).map(|at| format!("c{at}")).collect();
+    let credentials: Vec<(&str, Value)> = names
+        .iter()
+        .map(|name| (name.as_str(), same("x")))
+        .collect();
+    let owner = prepare(&regcred, &credentials).await;
+    let path = format!("{TENANT}/pull-secrets/all");
+    owner
+        .put(&path, &json!({"credentials": names}))
+        .await
+        .expect(201);
+    let c0 = format!("{TENANT}/credentials/c0");
+    for write in 0..3 {
+        owner
+            .put(&c0, &same(&format!("other-{write}")))
+            .await
+            .expect(409);
+        owner.get(&format!("{path}/manifest")).await.expect(200);
+    }
+    owner.delete(&path).await.expect(204);
+    for layout in ["merged", "split"] {
+        let (a, b) = (format!("a-{layout}"), format!("b-{layout}"));
+        for name in [&a, &b] {
+            let body = same("x");
+            owner
+                .put(&format!("{TENANT}/credentials/{name}"), &body)
+                .await
+                .expect(201);
+        }
+        let both = json!({"credentials": [a, b], "layout": layout});
+        let path = format!("{TENANT}/pull-secrets/{layout}");
+        owner.put(&path, &both).await.expect(201);
+        for write in 0..25 {
+            let change = json!({"secret": format!("other-{write}")});
+            owner
+                .patch(&format!("{TENANT}/credentials/{a}"), &change)
+                .await
+                .expect(409);
+        }
+        owner.get(&format!("{path}/manifest")).await.expect(200);
+    }
+}
