@@ -32,11 +32,12 @@ impl Pooler {
         drop(listener);
         let file = directory.path().join("pgbouncer.ini");
         let database = if database.is_empty() { "*" } else { database };
-        // What is said of parameters is what PgBouncer's documentation says for clients that set them.
+        // Each test has a database of its own: what it leaves open must not add up to all that the server has.
         let settings = format!(
             "[databases]\n{database} = host={socket} user=regcred\n\
              [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n\
              pool_mode = transaction\ndefault_pool_size = {connections}\nmax_client_conn = 5000\n\
+             server_idle_timeout = 2\n\
              logfile = {log}\n",
             socket = postgres::shared().socket_directory().display(),
             log = directory.path().join("log").display(),
