@@ -53,12 +53,26 @@ impl Broker {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
-        let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
         for row in &mut rows {
             self.bring_forward(conn, row).await?;
         }
         let checked = self.check_rows(conn, &rows).await?;
-        let mut formers = self.open_formers(conn, tenant, &checked, &rows).await?;
+        self.open_checked(conn, tenant, &checked, rows).await
+    }
+
+    /// The same of rows that were looked at.
+    ///
+    /// # Errors
+    /// As for [`Broker::open_all`].
+    pub(super) async fn open_checked(
+        &self,
+        conn: &mut PgConnection,
+        tenant: Uuid,
+        checked: &Checked,
+        rows: Vec<CredentialRow>,
+    ) -> Result<Vec<Before>> {
+        let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+        let mut formers = self.open_formers(conn, tenant, checked, &rows).await?;
         let versions = credential_versions::current_of(conn, tenant, &ids).await?;
         let mut versions: HashMap<Uuid, _> = versions
             .into_iter()
@@ -69,7 +83,7 @@ impl Broker {
             let version = versions
                 .remove(&row.id)
                 .ok_or_else(|| rolled_back(row.id))?;
-            let secrets = self.open_secrets(conn, &checked, &row, &version).await?;
+            let secrets = self.open_secrets(conn, checked, &row, &version).await?;
             opened.push(Before {
                 spec: serde_json::from_str(&version.document)?,
                 former: formers.remove(&row.id),

@@ -313,7 +313,8 @@ fn same_account(meant: &[&Member], one: Claim, other: Claim, equalities: &mut Eq
 
 impl Broker {
     /// Refuses what was written to credentials if a pull secret that renders would not any more. The new states are in the
-    /// database already; what is to be deleted is still there, since what it was is looked at, too. `shrunk` are pull secrets whose lists were cut in the same transaction.
+    /// database already; what is to be deleted is still there, since what it was is looked at, too. `shrunk` are pull secrets
+    /// whose lists were cut in the same transaction.
     ///
     /// # Errors
     /// `RegistryPathConflict`, or `Invalid` for Secrets of one name and names that are too long.

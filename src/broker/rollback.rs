@@ -129,7 +129,8 @@ impl Broker {
         let spec: CredentialSpec = serde_json::from_str(&wanted.document)?;
         let checked = self.check_rows(conn, &[&row]).await?;
         let secrets = self.open_secrets(conn, &checked, &row, &wanted).await?;
-        let before = self.open_all(conn, tenant, vec![row]).await?.pop();
+        let before = self.open_checked(conn, tenant, &checked, vec![row]);
+        let before = before.await?.pop();
         let next = NextVersion {
             scope,
             name,

@@ -240,7 +240,6 @@ impl Broker {
         for candidate in candidates {
             let asked = &batch[candidate.index];
             let target = format!("{}/{}", Credentials::COLLECTION, asked.name);
-            let tried = candidate.tried();
             let deed = match &candidate.row {
                 Some(row) => Some(Deed {
                     action: Credentials::VERBS.0,
@@ -248,7 +247,7 @@ impl Broker {
                     version: Some(row.version),
                     detail: details.next(),
                 }),
-                None => tried.deed(&target),
+                None => candidate.tried().deed(&target),
             };
             if let Some(deed) = deed {
                 tx.note(&asked.scope, deed);

@@ -43,7 +43,7 @@ pub enum Imported {
 struct Attempt {
     report: ImportReport,
     failure: Option<Error>,
-    /// What was compared between credentials.
+    /// What was compared, with what the content gives and between credentials.
     tried: Tried,
 }
 
